@@ -1,0 +1,7 @@
+//go:build programs
+
+// Package programs names the programs that the lab builds from this module,
+// so that go.mod and go.sum cover them.
+package programs
+
+import _ "github.com/loft-sh/vcluster/cmd/vcluster"
