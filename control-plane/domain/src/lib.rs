@@ -1,0 +1,37 @@
+//! What Warren knows about tenants, plans, sessions and who may do what.
+//!
+//! Pure: no I/O, no clock, no randomness. Time comes from [`Clock`], identifiers from [`IdGen`].
+#![warn(missing_docs)]
+
+mod blob;
+mod clock;
+mod condition;
+mod id;
+mod input;
+mod name;
+mod operation;
+mod plan;
+mod policy;
+mod quantity;
+mod session;
+mod tenant;
+
+pub use blob::{Digest, ParseDigestError};
+pub use clock::{Clock, IdGen};
+pub use condition::{Condition, ConditionKind, ConditionStatus, Conditions};
+pub use id::{OperationId, ParseIdError, RunId, SessionId, TenantId, TokenId};
+pub use input::{Invalid, InvalidField};
+pub use name::{ClusterName, ProjectName, TenantName};
+pub use operation::{Operation, OperationKind, OperationState, Problem, Step, StepState};
+pub use plan::{Isolation, Plan, PlanName, Quota, Share};
+pub use policy::{
+    Action, Actor, Authorized, CreateSession, CreateTenant, CreateToken, DeleteTenant, Denied,
+    ExplainTenant, ListTenants, Permission, ReadKubeconfig, ReadOperation, ReadSession, ReadTenant,
+    Role, Scope, StopSession, UploadBlob, allows, authorize,
+};
+pub use quantity::{Bytes, Millicores};
+pub use session::{
+    Cause, Exit, FailureClass, Input, InputSource, Resources, Run, RunUsage, Session, SessionSpec,
+    SessionState,
+};
+pub use tenant::{Generation, Tenant, TenantPhase, Usage};

@@ -1,0 +1,142 @@
+use crate::{Bytes, Invalid, Millicores};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The names of the plans that can be bought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlanName {
+    /// 2 CPU, 4 GiB, 20 GiB, 20 pods.
+    Starter,
+    /// 8 CPU, 16 GiB, 100 GiB, 100 pods.
+    Pro,
+    /// 32 CPU, 64 GiB, 500 GiB, 500 pods.
+    Enterprise,
+}
+
+/// Where a tenant's workloads run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// On nodes that other tenants use too.
+    Shared,
+}
+
+/// Amounts that a tenant may ask for at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quota {
+    /// Sum of CPU limits.
+    pub cpu: Millicores,
+    /// Sum of memory limits.
+    pub memory: Bytes,
+    /// Sum of volume sizes.
+    pub storage: Bytes,
+    /// Number of pods.
+    pub pods: u64,
+}
+
+/// One number of a tenant as it is shown: what the tenant uses, what its own control plane uses,
+/// and where it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share<T> {
+    /// Used by the tenant's workloads.
+    pub yours: T,
+    /// Used by the tenant's control plane and DNS server; does not count against the limit.
+    pub overhead: T,
+    /// What `yours` may reach.
+    pub limit: T,
+}
+
+/// What a tenant gets. Plans are data; a changed plan is a new version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// Its name.
+    pub name: PlanName,
+    /// Counts changes of the plan's content.
+    pub version: u32,
+    /// Where workloads run.
+    pub isolation: Isolation,
+    /// What the tenant's workloads may use.
+    pub quota: Quota,
+    /// What Warren adds on the host for the control plane and DNS, beyond `quota`.
+    pub overhead: Quota,
+    /// Sessions that may run at the same time.
+    pub sessions_at_once: u32,
+    /// The longest time one session may run, in seconds.
+    pub session_timeout_seconds: u32,
+    /// The most one session may ask for.
+    pub session_cpu: Millicores,
+    /// The most memory that one session may ask for.
+    pub session_memory: Bytes,
+    /// Whether pods may run where the host cannot give each a user namespace of its own.
+    pub may_lack_user_namespaces: bool,
+}
+
+impl PlanName {
+    /// Every plan, smallest first.
+    pub const ALL: [Self; 3] = [Self::Starter, Self::Pro, Self::Enterprise];
+
+    /// The name as users write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starter => "starter",
+            Self::Pro => "pro",
+            Self::Enterprise => "enterprise",
+        }
+    }
+
+    /// Finds a plan by its name.
+    ///
+    /// # Errors
+    /// If there is none; the error lists the plans.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Invalid> {
+        Self::ALL
+            .into_iter()
+            .find(|plan| plan.as_str() == text)
+            .ok_or_else(|| Invalid::field(field, text, "one of: starter, pro, enterprise"))
+    }
+}
+
+impl fmt::Display for PlanName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Plan {
+    /// The present version of a plan.
+    #[must_use]
+    pub fn current(name: PlanName) -> Self {
+        let (cpu, memory, storage, pods, sessions_at_once) = match name {
+            PlanName::Starter => (2, 4, 20, 20, 4),
+            PlanName::Pro => (8, 16, 100, 100, 20),
+            PlanName::Enterprise => (32, 64, 500, 500, 100),
+        };
+        let quota = Quota {
+            cpu: Millicores(cpu * 1000),
+            memory: Bytes::gibi(memory),
+            storage: Bytes::gibi(storage),
+            pods,
+        };
+        Self {
+            name,
+            version: 1,
+            isolation: Isolation::Shared,
+            quota,
+            overhead: Quota {
+                cpu: Millicores(3000),
+                memory: Bytes::mebi(2560),
+                storage: Bytes::gibi(5),
+                pods: 4,
+            },
+            sessions_at_once,
+            session_timeout_seconds: 24 * 3600,
+            session_cpu: quota.cpu,
+            session_memory: quota.memory,
+            may_lack_user_namespaces: false,
+        }
+    }
+}
