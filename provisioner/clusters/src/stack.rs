@@ -1,0 +1,65 @@
+use http::Uri;
+use hyper::rt::{Read, Write};
+use hyper_util::{
+    client::legacy::{
+        Client,
+        connect::{Connection, HttpConnector},
+    },
+    rt::{TokioExecutor, TokioTimer},
+};
+use jiff::Timestamp;
+use kube::client::{Body, ClientBuilder, ConfigExt as _};
+use std::time::Duration;
+use tower::{BoxError, Service, ServiceBuilder, timeout::TimeoutLayer};
+
+/// The longest wait for a TCP connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The longest wait for the head of an answer, connecting and TLS included. A watch's head comes at
+/// once, so it is bounded too; its body is not.
+const ANSWER: Duration = Duration::from_secs(20);
+/// How often a silent connection is probed, so that a watch notices a dead peer.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long an unused connection is kept.
+const IDLE: Duration = Duration::from_mins(4);
+/// How many unused connections are kept per API server.
+const IDLE_CONNECTIONS: usize = 16;
+
+/// A connector for addresses that are reached directly.
+pub(crate) fn direct() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_keepalive(Some(KEEP_ALIVE));
+    connector.set_keepalive_interval(Some(KEEP_ALIVE));
+    connector.set_keepalive_retries(Some(3));
+    connector
+}
+
+/// A client with time limits and without retries: who calls decides what a failure means.
+pub(crate) fn client<C>(
+    config: &kube::Config,
+    connector: C,
+    valid_until: Option<Timestamp>,
+) -> Result<kube::Client, kube::Error>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Connection + Read + Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    let https = config.rustls_https_connector_with_connector(connector)?;
+    let pool: Client<_, Body> = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .build(https);
+    let service = ServiceBuilder::new()
+        .layer(TimeoutLayer::new(ANSWER))
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(pool);
+    Ok(ClientBuilder::new(service, "default").with_valid_until(valid_until).build())
+}
