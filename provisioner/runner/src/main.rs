@@ -1,0 +1,49 @@
+//! The program that starts an agent inside its pod and reports to Warren.
+//!
+//! `warren-runner install DIR` copies itself to a folder that the agent's container shares;
+//! `runner -- COMMAND ARGS…` there starts the agent: any image will do, nothing has to be
+//! installed in it. Static, a few threads, no runtime.
+
+mod agent;
+mod artifacts;
+mod clock;
+mod endpoint;
+mod gate;
+mod inputs;
+mod install;
+mod lines;
+mod log;
+mod patience;
+mod reports;
+mod run;
+mod settings;
+mod signals;
+mod usage;
+
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
+
+const USAGE: &str = "usage: warren-runner install DIR\n       warren-runner -- COMMAND [ARGS…]";
+/// `EX_USAGE` of sysexits.h.
+const EXIT_USAGE: u8 = 64;
+/// `EX_IOERR` of sysexits.h.
+const EXIT_IO: u8 = 74;
+
+fn main() -> ExitCode {
+    let mut words = env::args_os().skip(1);
+    let mode = words.next();
+    let rest: Vec<OsString> = words.collect();
+    match (mode.as_ref().and_then(|mode| mode.to_str()), rest.as_slice()) {
+        (Some("install"), [folder]) => match install::install(&PathBuf::from(folder)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("warren-runner: cannot copy itself to {}: {error}", folder.display());
+                ExitCode::from(EXIT_IO)
+            }
+        },
+        (Some("--"), [program, arguments @ ..]) => run::run(program, arguments),
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}

@@ -1,0 +1,88 @@
+use crate::{
+    agent::Agent,
+    endpoint::{CallError, Endpoint},
+    patience::Patience,
+    usage::Meter,
+};
+use nix::sys::signal::Signal;
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// Tells Warren that the agent lives, on a thread, and obeys when it wants the agent to stop.
+#[derive(Debug)]
+pub(crate) struct Reports {
+    over: Arc<(Mutex<bool>, Condvar)>,
+    thread: JoinHandle<Meter>,
+}
+
+/// What the thread needs.
+pub(crate) struct Reporter {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) patience: Arc<Patience>,
+    pub(crate) agent: Arc<Agent>,
+    pub(crate) process: i32,
+    pub(crate) grace: Duration,
+}
+
+impl Reports {
+    const HEARTBEAT: Duration = Duration::from_secs(5);
+
+    pub(crate) fn start(reporter: Reporter, meter: Meter) -> io::Result<Self> {
+        let over = Arc::new((Mutex::new(false), Condvar::new()));
+        let until = Arc::clone(&over);
+        let thread = thread::Builder::new()
+            .name("reports".to_owned())
+            .spawn(move || reporter.report(meter, &until))?;
+        Ok(Self { over, thread })
+    }
+
+    /// Ends the reports. By then Warren knows that the agent was started, if it can be reached.
+    pub(crate) fn finish(self) -> Option<Meter> {
+        *self.over.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.over.1.notify_all();
+        self.thread.join().ok()
+    }
+}
+
+impl Reporter {
+    fn report(self, mut meter: Meter, over: &(Mutex<bool>, Condvar)) -> Meter {
+        let started = self.patience.persist(|| self.endpoint.started(self.process));
+        if let Err(error) = started {
+            eprintln!("warren-runner: the start was not reported: {error}");
+        }
+        let mut kill_at: Option<Instant> = None;
+        let mut is_stopping = false;
+        loop {
+            let time = kill_at.map_or(Reports::HEARTBEAT, |at| {
+                at.saturating_duration_since(Instant::now()).min(Reports::HEARTBEAT)
+            });
+            let is_over = over.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = over.1.wait_timeout_while(is_over, time, |is_over| !*is_over);
+            if *waited.unwrap_or_else(PoisonError::into_inner).0 {
+                return meter;
+            }
+            if kill_at.is_some_and(|at| at <= Instant::now()) {
+                self.agent.signal(Signal::SIGKILL);
+                kill_at = None;
+            }
+            let usage = meter.sample(None);
+            if self.patience.is_over() {
+                continue;
+            }
+            match self.endpoint.heartbeat(&usage) {
+                Ok(true) if !is_stopping => {
+                    is_stopping = true;
+                    kill_at = Some(Instant::now() + self.grace);
+                    self.agent.signal(Signal::SIGTERM);
+                }
+                Err(CallError::Unauthorized) => self.patience.end_in(Duration::ZERO),
+                // The next one is soon.
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+}
