@@ -1,0 +1,39 @@
+use crate::entity::outbox;
+use domain::{OperationId, RunId, SessionId, TenantId};
+use sea_orm::{ActiveValue::NotSet, Set};
+use uuid::Uuid;
+
+/// Something changed: look at it. A wake-up, never data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// A tenant.
+    Tenant(TenantId),
+    /// An operation.
+    Operation(OperationId),
+    /// A session or its run.
+    Session {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        session: SessionId,
+    },
+    /// A run has new log lines.
+    Log(RunId),
+}
+
+impl Change {
+    pub(crate) fn row(self, at: i64) -> outbox::ActiveModel {
+        let (kind, target): (_, Uuid) = match self {
+            Self::Tenant(tenant) => ("tenant", tenant.uuid()),
+            Self::Operation(operation) => ("operation", operation.uuid()),
+            Self::Session { session, .. } => ("session", session.uuid()),
+            Self::Log(run) => ("log", run.uuid()),
+        };
+        outbox::ActiveModel {
+            sequence: NotSet,
+            kind: Set(kind.to_owned()),
+            target: Set(target),
+            at: Set(at),
+        }
+    }
+}

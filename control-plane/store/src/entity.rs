@@ -1,0 +1,166 @@
+//! The rows as they are stored; private to this crate. Times are milliseconds since the epoch.
+
+macro_rules! entity {
+    ($module:ident, $table:literal { $($(#[$meta:meta])* $field:ident: $type:ty,)* }) => {
+        pub(crate) mod $module {
+            use sea_orm::entity::prelude::*;
+
+            #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+            #[sea_orm(table_name = $table)]
+            pub(crate) struct Model {
+                $($(#[$meta])* pub(crate) $field: $type,)*
+            }
+
+            #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+            pub(crate) enum Relation {}
+
+            impl ActiveModelBehavior for ActiveModel {}
+        }
+    };
+}
+
+entity!(tenants, "tenants" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    name: String,
+    plan: String,
+    cluster: String,
+    generation: i64,
+    observed_generation: i64,
+    conditions: String,
+    usage: Option<String>,
+    was_ready: bool,
+    is_force_clean: bool,
+    keys: Option<Vec<u8>>,
+    keys_key: Option<String>,
+    created_at: i64,
+    deletion_requested_at: Option<i64>,
+    deleted_at: Option<i64>,
+});
+
+entity!(operations, "operations" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    kind: String,
+    tenant: Uuid,
+    state: String,
+    steps: String,
+    problem: Option<String>,
+    created_at: i64,
+    deadline: i64,
+    finished_at: Option<i64>,
+});
+
+entity!(tokens, "tokens" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    hash: Vec<u8>,
+    role: String,
+    tenant: Option<Uuid>,
+    name: String,
+    is_bootstrap: bool,
+    created_at: i64,
+});
+
+entity!(settings, "settings" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    name: String,
+    value: Vec<u8>,
+    value_key: String,
+    created_at: i64,
+});
+
+entity!(idempotency, "idempotency" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    actor: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    key: String,
+    request_digest: Vec<u8>,
+    kind: String,
+    target: Uuid,
+    created_at: i64,
+});
+
+entity!(audit, "audit" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    at: i64,
+    token: Option<Uuid>,
+    role: Option<String>,
+    tenant: Option<Uuid>,
+    action: String,
+    target: String,
+    request_id: String,
+});
+
+entity!(outbox, "outbox" {
+    #[sea_orm(primary_key)]
+    sequence: i64,
+    kind: String,
+    target: Uuid,
+    at: i64,
+});
+
+entity!(sessions, "sessions" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    tenant: Uuid,
+    project: String,
+    state: String,
+    cause: Option<String>,
+    spec: String,
+    revision: i64,
+    run: Option<Uuid>,
+    created_at: i64,
+    starting_at: Option<i64>,
+    running_at: Option<i64>,
+    stop_requested_at: Option<i64>,
+    finished_at: Option<i64>,
+});
+
+entity!(runs, "runs" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    session: Uuid,
+    tenant: Uuid,
+    attempt: i64,
+    token_hash: Vec<u8>,
+    created_at: i64,
+    job_created_at: Option<i64>,
+    started_at: Option<i64>,
+    heartbeat_at: Option<i64>,
+    exited_at: Option<i64>,
+    exit: Option<String>,
+    usage: Option<String>,
+    next_log_line: i64,
+});
+
+entity!(log_segments, "log_segments" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    run: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    first: i64,
+    lines: i64,
+    bytes: i64,
+    path: String,
+    digest: String,
+});
+
+entity!(artifacts, "artifacts" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    run: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    path: String,
+    size: i64,
+    digest: String,
+    blob: String,
+});
+
+entity!(blobs, "blobs" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    tenant: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    digest: String,
+    size: i64,
+    created_at: i64,
+});

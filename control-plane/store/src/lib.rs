@@ -1,0 +1,41 @@
+//! The durable record: tenants, operations, sessions, runs, the index of logs and files, audit.
+//!
+//! SQLite (one file, one process) or PostgreSQL, by URL, with the same code. One file of methods per
+//! noun; all of them are methods of [`Store`]. Every write is one transaction.
+#![warn(missing_docs)]
+
+mod artifact;
+mod audit;
+mod blob;
+mod change;
+mod column;
+mod entity;
+mod error;
+mod holder;
+mod idempotency;
+mod log;
+mod open;
+mod operation;
+mod run;
+mod secret;
+mod session;
+mod setting;
+mod store;
+mod tenant;
+mod token;
+mod txn;
+
+pub use artifact::Artifact;
+pub use audit::AuditEntry;
+pub use blob::Blob;
+pub use change::Change;
+pub use error::{DatabaseError, StoreError};
+pub use idempotency::{Created, IdempotencyKey};
+pub use log::{LogAppendError, LogSegment};
+pub use open::{OpenError, StoreOptions};
+pub use run::NewRun;
+pub use secret::{SecretKey, SecretKeyError};
+pub use session::{MoveError, SessionCreateError};
+pub use store::Store;
+pub use tenant::{TenantCreateError, TenantReport};
+pub use token::NewToken;

@@ -1,0 +1,264 @@
+use crate::{
+    Change, MoveError, Store, StoreError, column,
+    entity::{runs, sessions},
+    secret::sha256,
+    session::{expected_in_txn, stale_move, write_in_txn},
+    token,
+    txn::{Txn, in_txn},
+};
+use domain::{Exit, Run, RunId, RunUsage, Session, SessionId, SessionState, TenantId};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter, Set,
+};
+use secrecy::{ExposeSecret, SecretString};
+
+const PREFIX: &str = "wrr_";
+
+/// A run at the only moment when its token can be seen.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// The run.
+    pub run: Run,
+    /// Its session, which is starting now.
+    pub session: Session,
+    /// What the run shows to report: `wrr_…`. Only its SHA-256 is stored.
+    pub token: SecretString,
+}
+
+impl Store {
+    /// Begins an attempt at a queued session, which is starting from now on.
+    ///
+    /// # Errors
+    /// `Stale` if the session changed since `expected_revision`, `NotAllowed` if it is not queued;
+    /// nothing is written then.
+    pub async fn run_create(
+        &self,
+        session: SessionId,
+        expected_revision: i64,
+    ) -> Result<NewRun, MoveError> {
+        in_txn!(self, |txn| create_in_txn(&mut txn, session, expected_revision))
+    }
+
+    /// Gives a run another token, for a process that lost the first one before it reached the run;
+    /// the old one dies.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such run, `Ended` if its session is over.
+    pub async fn run_token_replace(&self, id: RunId) -> Result<SecretString, StoreError> {
+        in_txn!(self, |txn| replace_token_in_txn(&mut txn, id))
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn run_get(&self, id: RunId) -> Result<Option<Run>, StoreError> {
+        let row = runs::Entity::find_by_id(id.uuid()).one(&self.0.read).await?;
+        row.map(Run::try_from).transpose()
+    }
+
+    /// The run that shows this token, and its session; none if that is over.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn run_by_token(&self, token: &str) -> Result<Option<(Run, Session)>, StoreError> {
+        if !token.starts_with(PREFIX) {
+            return Ok(None);
+        }
+        let hash = sha256(token.as_bytes()).to_vec();
+        let select = runs::Entity::find().filter(runs::Column::TokenHash.eq(hash));
+        let Some(run) = select.one(&self.0.read).await? else { return Ok(None) };
+        let session = live_session(&self.0.read, &run).await?;
+        session.map(|session| Ok((run.try_into()?, session.try_into()?))).transpose()
+    }
+
+    /// Notes that the run's Job was accepted; the first time counts.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such run; or if the database fails.
+    pub async fn run_job_created(&self, id: RunId) -> Result<(), StoreError> {
+        in_txn!(self, |txn| async {
+            let at = Some(txn.at());
+            let change = runs::ActiveModel { job_created_at: Set(at), ..Default::default() };
+            let once = runs::Column::JobCreatedAt.is_null();
+            update_in_txn(&mut txn, id, change, once, Notice::Told).await
+        })
+    }
+
+    /// Notes that the agent's process started; the first time counts.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such run; or if the database fails.
+    pub async fn run_started(&self, id: RunId) -> Result<(), StoreError> {
+        in_txn!(self, |txn| async {
+            let at = Some(txn.at());
+            let change = runs::ActiveModel {
+                started_at: Set(at),
+                heartbeat_at: Set(at),
+                ..Default::default()
+            };
+            let once = runs::Column::StartedAt.is_null();
+            update_in_txn(&mut txn, id, change, once, Notice::Told).await
+        })
+    }
+
+    /// Notes that the run's runner is alive, and what it used so far. Tells nobody; after the exit
+    /// it changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such run; or if the database fails.
+    pub async fn run_heartbeat(&self, id: RunId, usage: RunUsage) -> Result<(), StoreError> {
+        in_txn!(self, |txn| async {
+            let change = runs::ActiveModel {
+                heartbeat_at: Set(Some(txn.at())),
+                usage: Set(Some(column::json(&usage))),
+                ..Default::default()
+            };
+            let open = runs::Column::ExitedAt.is_null();
+            update_in_txn(&mut txn, id, change, open, Notice::Silent).await
+        })
+    }
+
+    /// Notes how the agent's process ended and what it used; the first time counts.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such run; or if the database fails.
+    pub async fn run_exited(
+        &self,
+        id: RunId,
+        exit: Exit,
+        usage: RunUsage,
+    ) -> Result<(), StoreError> {
+        in_txn!(self, |txn| async {
+            let change = runs::ActiveModel {
+                exited_at: Set(Some(txn.at())),
+                exit: Set(Some(column::json(&exit))),
+                usage: Set(Some(column::json(&usage))),
+                ..Default::default()
+            };
+            let once = runs::Column::ExitedAt.is_null();
+            update_in_txn(&mut txn, id, change, once, Notice::Told).await
+        })
+    }
+}
+
+async fn create_in_txn(
+    txn: &mut Txn,
+    session: SessionId,
+    expected_revision: i64,
+) -> Result<NewRun, MoveError> {
+    let session = expected_in_txn(txn, session, expected_revision, SessionState::Starting).await?;
+    let earlier = runs::Entity::find()
+        .filter(runs::Column::Session.eq(session.id.uuid()))
+        .count(&txn.db)
+        .await?;
+    let token = SecretString::from(token::random(PREFIX, txn.store.ids.secret()));
+    let row = runs::Model {
+        id: txn.store.ids.uuid(),
+        session: session.id.uuid(),
+        tenant: session.tenant.uuid(),
+        attempt: column::count(earlier + 1),
+        token_hash: sha256(token.expose_secret().as_bytes()).to_vec(),
+        created_at: txn.at(),
+        job_created_at: None,
+        started_at: None,
+        heartbeat_at: None,
+        exited_at: None,
+        exit: None,
+        usage: None,
+        next_log_line: 1,
+    };
+    let run = Some(RunId::new(row.id));
+    let session = write_in_txn(txn, session, SessionState::Starting, None, run).await;
+    let session = session.map_err(stale_move)?;
+    runs::Entity::insert(row.clone().into_active_model()).exec_without_returning(&txn.db).await?;
+    Ok(NewRun { run: row.try_into()?, session, token })
+}
+
+async fn replace_token_in_txn(txn: &mut Txn, id: RunId) -> Result<SecretString, StoreError> {
+    let run = row(&txn.db, id).await?;
+    live_session(&txn.db, &run).await?.ok_or(StoreError::Ended)?;
+    let token = SecretString::from(token::random(PREFIX, txn.store.ids.secret()));
+    let hash = sha256(token.expose_secret().as_bytes()).to_vec();
+    let change = runs::ActiveModel { token_hash: Set(hash), ..Default::default() };
+    let still = runs::Column::TokenHash.eq(run.token_hash);
+    let updated = runs::Entity::update_many()
+        .set(change)
+        .filter(runs::Column::Id.eq(id.uuid()))
+        .filter(still)
+        .exec(&txn.db)
+        .await?;
+    if updated.rows_affected == 1 { Ok(token) } else { Err(StoreError::Stale) }
+}
+
+/// Whether others are woken.
+#[derive(Clone, Copy)]
+enum Notice {
+    Told,
+    Silent,
+}
+
+/// Applies a change to a run if `condition` holds of it, and nothing otherwise.
+async fn update_in_txn(
+    txn: &mut Txn,
+    id: RunId,
+    change: runs::ActiveModel,
+    condition: impl Into<Condition>,
+    notice: Notice,
+) -> Result<(), StoreError> {
+    let run = row(&txn.db, id).await?;
+    let updated = runs::Entity::update_many()
+        .set(change)
+        .filter(runs::Column::Id.eq(id.uuid()))
+        .filter(condition.into())
+        .exec(&txn.db)
+        .await?;
+    if updated.rows_affected == 1 && matches!(notice, Notice::Told) {
+        txn.changed(session_change(&run));
+    }
+    Ok(())
+}
+
+/// What to tell when something about a run changes.
+pub(crate) fn session_change(run: &runs::Model) -> Change {
+    Change::Session { tenant: TenantId::new(run.tenant), session: SessionId::new(run.session) }
+}
+
+pub(crate) async fn row(db: &impl ConnectionTrait, id: RunId) -> Result<runs::Model, StoreError> {
+    runs::Entity::find_by_id(id.uuid()).one(db).await?.ok_or(StoreError::NotFound)
+}
+
+/// The session of a run, if it is not over and this is its run.
+async fn live_session(
+    db: &impl ConnectionTrait,
+    run: &runs::Model,
+) -> Result<Option<sessions::Model>, StoreError> {
+    let select = sessions::Entity::find_by_id(run.session)
+        .filter(sessions::Column::Run.eq(run.id))
+        .filter(sessions::Column::FinishedAt.is_null());
+    Ok(select.one(db).await?)
+}
+
+impl TryFrom<runs::Model> for Run {
+    type Error = StoreError;
+
+    fn try_from(row: runs::Model) -> Result<Self, StoreError> {
+        let time = column::to_optional_time;
+        let attempt = u32::try_from(row.attempt);
+        Ok(Self {
+            id: RunId::new(row.id),
+            session: SessionId::new(row.session),
+            tenant: TenantId::new(row.tenant),
+            attempt: attempt.map_err(|error| StoreError::corrupt("runs.attempt", error))?,
+            created_at: column::to_time("runs.created_at", row.created_at)?,
+            job_created_at: time("runs.job_created_at", row.job_created_at)?,
+            started_at: time("runs.started_at", row.started_at)?,
+            heartbeat_at: time("runs.heartbeat_at", row.heartbeat_at)?,
+            exited_at: time("runs.exited_at", row.exited_at)?,
+            exit: column::to_optional_json("runs.exit", row.exit.as_deref())?,
+            usage: column::to_optional_json("runs.usage", row.usage.as_deref())?,
+            next_log_line: column::to_count("runs.next_log_line", row.next_log_line)?,
+        })
+    }
+}

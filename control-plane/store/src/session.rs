@@ -1,0 +1,384 @@
+use crate::{
+    Change, Created, IdempotencyKey, Store, StoreError, column,
+    entity::sessions,
+    error::write_error,
+    idempotency::Known,
+    tenant,
+    txn::{Txn, in_txn},
+};
+use domain::{
+    Authorized, Cause, CreateSession, FailureClass, RunId, Session, SessionId, SessionSpec,
+    SessionState, StopSession, TenantId,
+};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Set,
+};
+
+/// Why a session was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionCreateError {
+    /// Its tenant is on its way out.
+    #[error("the tenant is being deleted")]
+    TenantDeleting,
+    /// The idempotency key stands for another request.
+    #[error("the idempotency key was used for another request")]
+    IdempotencyMismatch,
+    /// The record failed; `NotFound` if there is no such tenant.
+    #[error("write the session")]
+    Store(#[from] StoreError),
+}
+
+/// Why a session did not change its state.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// It changed since it was read.
+    #[error("the session changed meanwhile")]
+    Stale,
+    /// The states do not follow one another.
+    #[error("a session that is {from} cannot become {to}")]
+    NotAllowed {
+        /// The state it is in.
+        from: SessionState,
+        /// The state it was to go to.
+        to: SessionState,
+    },
+    /// The record failed; `NotFound` if there is no such session.
+    #[error("write the session")]
+    Store(#[from] StoreError),
+}
+
+write_error!(SessionCreateError, MoveError);
+
+impl Store {
+    /// Accepts a session: it is queued, and will reach a final state. The specification was
+    /// validated before.
+    ///
+    /// # Errors
+    /// If the tenant is on its way out, the key stands for another request, there is no such
+    /// tenant, the proof is for another one, or the database fails.
+    pub async fn session_create(
+        &self,
+        proof: &Authorized<CreateSession>,
+        tenant: TenantId,
+        spec: SessionSpec,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Created<Session>, SessionCreateError> {
+        if proof.tenant() != Some(tenant) {
+            return Err(StoreError::NotFound.into());
+        }
+        in_txn!(self, |txn| create_in_txn(&mut txn, proof, tenant, &spec, key))
+    }
+
+    /// One session.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn session_get(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        let row = sessions::Entity::find_by_id(id.uuid()).one(&self.0.read).await?;
+        row.map(Session::try_from).transpose()
+    }
+
+    /// At most `limit` sessions of a tenant, newest first, starting after `after`; those in one
+    /// state, or all.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn session_list(
+        &self,
+        tenant: TenantId,
+        after: Option<SessionId>,
+        limit: u64,
+        state: Option<SessionState>,
+    ) -> Result<Vec<Session>, StoreError> {
+        let mut select =
+            sessions::Entity::find().filter(sessions::Column::Tenant.eq(tenant.uuid()));
+        if let Some(after) = after {
+            select = select.filter(sessions::Column::Id.lt(after.uuid()));
+        }
+        if let Some(state) = state {
+            select = select.filter(sessions::Column::State.eq(state.as_str()));
+        }
+        let select = select.order_by_desc(sessions::Column::Id).limit(limit);
+        select.all(&self.0.read).await?.into_iter().map(Session::try_from).collect()
+    }
+
+    /// The sessions of a tenant that are not over, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn session_active(&self, tenant: TenantId) -> Result<Vec<Session>, StoreError> {
+        let rows = active_rows(&self.0.read, tenant).await?;
+        rows.into_iter().map(Session::try_from).collect()
+    }
+
+    /// The tenants that have sessions which are not over.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn sessions_active_tenants(&self) -> Result<Vec<TenantId>, StoreError> {
+        let select = sessions::Entity::find()
+            .select_only()
+            .column(sessions::Column::Tenant)
+            .distinct()
+            .filter(sessions::Column::FinishedAt.is_null())
+            .order_by_asc(sessions::Column::Tenant);
+        let ids = select.into_tuple().all(&self.0.read).await?;
+        Ok(ids.into_iter().map(TenantId::new).collect())
+    }
+
+    /// Asks a session to stop: one that is queued is stopped at once, one that is starting or
+    /// running is stopping from now on, all others stay as they are.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such session or the proof is for another tenant; or if the
+    /// database fails.
+    pub async fn session_stop(
+        &self,
+        proof: &Authorized<StopSession>,
+        id: SessionId,
+    ) -> Result<Session, StoreError> {
+        in_txn!(self, |txn| stop_in_txn(&mut txn, proof, id))
+    }
+
+    /// Moves a session that was read at `expected_revision` to its next state. The cause belongs to
+    /// the state: none clears it. A final state is never left, and with it the run's token dies.
+    ///
+    /// # Errors
+    /// `Stale` if the session changed meanwhile, `NotAllowed` if the states do not follow one
+    /// another; nothing is written then.
+    pub async fn session_move(
+        &self,
+        id: SessionId,
+        expected_revision: i64,
+        next: SessionState,
+        cause: Option<Cause>,
+    ) -> Result<Session, MoveError> {
+        in_txn!(self, |txn| move_in_txn(&mut txn, id, expected_revision, next, cause.as_ref()))
+    }
+}
+
+async fn create_in_txn(
+    txn: &mut Txn,
+    proof: &Authorized<CreateSession>,
+    tenant: TenantId,
+    spec: &SessionSpec,
+    key: Option<&IdempotencyKey>,
+) -> Result<Created<Session>, SessionCreateError> {
+    const KIND: &str = "session.create";
+    // Held until the commit: a tenant cannot be removed while it gets a session.
+    let owner = tenant::existing_by_id(tenant).lock_shared().one(&txn.db).await?;
+    let owner = owner.ok_or(StoreError::NotFound)?;
+    if let Some(key) = key {
+        match key.look_up_in_txn(txn, KIND).await? {
+            Known::Nothing => {}
+            Known::Same(id) => {
+                let row = row(&txn.db, SessionId::new(id)).await?;
+                if row.tenant != tenant.uuid() {
+                    return Err(SessionCreateError::IdempotencyMismatch);
+                }
+                return Ok(Created::replay(row.try_into()?));
+            }
+            Known::Other => return Err(SessionCreateError::IdempotencyMismatch),
+        }
+    }
+    if owner.deletion_requested_at.is_some() {
+        return Err(SessionCreateError::TenantDeleting);
+    }
+    let id = SessionId::new(txn.store.ids.uuid());
+    let row = sessions::Model {
+        id: id.uuid(),
+        tenant: tenant.uuid(),
+        project: spec.project.as_str().to_owned(),
+        state: SessionState::Queued.as_str().to_owned(),
+        cause: None,
+        spec: column::json(spec),
+        revision: 1,
+        run: None,
+        created_at: txn.at(),
+        starting_at: None,
+        running_at: None,
+        stop_requested_at: None,
+        finished_at: None,
+    };
+    sessions::Entity::insert(row.clone().into_active_model())
+        .exec_without_returning(&txn.db)
+        .await?;
+    txn.changed(Change::Session { tenant, session: id });
+    if let Some(key) = key {
+        key.keep_in_txn(txn, KIND, id.uuid()).await?;
+    }
+    txn.audit(Some(proof.actor()), KIND, Some(tenant), id.to_string()).await?;
+    Ok(Created::new(row.try_into()?))
+}
+
+async fn stop_in_txn(
+    txn: &mut Txn,
+    proof: &Authorized<StopSession>,
+    id: SessionId,
+) -> Result<Session, StoreError> {
+    let select = sessions::Entity::find_by_id(id.uuid()).lock_exclusive();
+    let row = select.one(&txn.db).await?.ok_or(StoreError::NotFound)?;
+    let session = Session::try_from(row)?;
+    if proof.tenant() != Some(session.tenant) {
+        return Err(StoreError::NotFound);
+    }
+    let (next, cause) = match session.state {
+        SessionState::Queued => (
+            SessionState::Stopped,
+            Cause::plain("StoppedBeforeStart", "it was stopped before it started"),
+        ),
+        SessionState::Starting | SessionState::Running => (
+            SessionState::Stopping,
+            Cause::plain("StopRequested", "a stop was asked for; the agent is being ended"),
+        ),
+        SessionState::Stopping
+        | SessionState::Succeeded
+        | SessionState::Failed
+        | SessionState::TimedOut
+        | SessionState::Stopped => return Ok(session),
+    };
+    let tenant = session.tenant;
+    let session = write_in_txn(txn, session, next, Some(cause), None).await?;
+    txn.audit(Some(proof.actor()), "session.stop", Some(tenant), id.to_string()).await?;
+    Ok(session)
+}
+
+async fn move_in_txn(
+    txn: &mut Txn,
+    id: SessionId,
+    expected_revision: i64,
+    next: SessionState,
+    cause: Option<&Cause>,
+) -> Result<Session, MoveError> {
+    let session = expected_in_txn(txn, id, expected_revision, next).await?;
+    let session = write_in_txn(txn, session, next, cause.cloned(), None).await;
+    session.map_err(stale_move)
+}
+
+/// A session that may go to `next`, if it is still as the caller knows it.
+pub(crate) async fn expected_in_txn(
+    txn: &Txn,
+    id: SessionId,
+    expected_revision: i64,
+    next: SessionState,
+) -> Result<Session, MoveError> {
+    let session = Session::try_from(row(&txn.db, id).await?)?;
+    if session.revision != expected_revision {
+        return Err(MoveError::Stale);
+    }
+    if !session.state.may_become(next) {
+        return Err(MoveError::NotAllowed { from: session.state, to: next });
+    }
+    Ok(session)
+}
+
+pub(crate) fn stale_move(error: StoreError) -> MoveError {
+    if matches!(error, StoreError::Stale) { MoveError::Stale } else { MoveError::Store(error) }
+}
+
+/// Sets state, cause, run and the times that go with the state; compares the revision.
+pub(crate) async fn write_in_txn(
+    txn: &mut Txn,
+    mut session: Session,
+    next: SessionState,
+    cause: Option<Cause>,
+    run: Option<RunId>,
+) -> Result<Session, StoreError> {
+    let expected_revision = session.revision;
+    let now = Some(txn.now);
+    session.state = next;
+    session.cause = cause;
+    session.revision += 1;
+    session.run = run.or(session.run);
+    match next {
+        SessionState::Queued => {}
+        SessionState::Starting => session.starting_at = now,
+        SessionState::Running => session.running_at = now,
+        SessionState::Stopping => session.stop_requested_at = now,
+        SessionState::Stopped => {
+            session.stop_requested_at = session.stop_requested_at.or(now);
+            session.finished_at = now;
+        }
+        SessionState::Succeeded | SessionState::Failed | SessionState::TimedOut => {
+            session.finished_at = now;
+        }
+    }
+    let change = sessions::ActiveModel {
+        state: Set(session.state.as_str().to_owned()),
+        cause: Set(session.cause.as_ref().map(column::json)),
+        revision: Set(session.revision),
+        run: Set(session.run.map(RunId::uuid)),
+        starting_at: Set(session.starting_at.map(column::time)),
+        running_at: Set(session.running_at.map(column::time)),
+        stop_requested_at: Set(session.stop_requested_at.map(column::time)),
+        finished_at: Set(session.finished_at.map(column::time)),
+        ..Default::default()
+    };
+    let updated = sessions::Entity::update_many()
+        .set(change)
+        .filter(sessions::Column::Id.eq(session.id.uuid()))
+        .filter(sessions::Column::Revision.eq(expected_revision))
+        .filter(sessions::Column::FinishedAt.is_null())
+        .exec(&txn.db)
+        .await?;
+    if updated.rows_affected != 1 {
+        return Err(StoreError::Stale);
+    }
+    txn.changed(Change::Session { tenant: session.tenant, session: session.id });
+    Ok(session)
+}
+
+/// Ends what a removed tenant has left: nothing may wait for a cluster that is gone.
+pub(crate) async fn end_all_in_txn(txn: &mut Txn, tenant: TenantId) -> Result<(), StoreError> {
+    for row in active_rows(&txn.db, tenant).await? {
+        let session = Session::try_from(row)?;
+        let (next, class) = if session.state.may_become(SessionState::Stopped) {
+            (SessionState::Stopped, None)
+        } else {
+            (SessionState::Failed, Some(FailureClass::Infrastructure))
+        };
+        let message = "the tenant was deleted before the session was over".to_owned();
+        let cause = Cause { class, reason: "TenantRemoved".to_owned(), message };
+        write_in_txn(txn, session, next, Some(cause), None).await?;
+    }
+    Ok(())
+}
+
+async fn row(db: &impl ConnectionTrait, id: SessionId) -> Result<sessions::Model, StoreError> {
+    let row = sessions::Entity::find_by_id(id.uuid()).one(db).await?;
+    row.ok_or(StoreError::NotFound)
+}
+
+async fn active_rows(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+) -> Result<Vec<sessions::Model>, StoreError> {
+    let select = sessions::Entity::find()
+        .filter(sessions::Column::Tenant.eq(tenant.uuid()))
+        .filter(sessions::Column::FinishedAt.is_null())
+        .order_by_asc(sessions::Column::Id);
+    Ok(select.all(db).await?)
+}
+
+impl TryFrom<sessions::Model> for Session {
+    type Error = StoreError;
+
+    fn try_from(row: sessions::Model) -> Result<Self, StoreError> {
+        let time = column::to_optional_time;
+        Ok(Self {
+            id: SessionId::new(row.id),
+            tenant: TenantId::new(row.tenant),
+            spec: column::to_json("sessions.spec", &row.spec)?,
+            state: column::to_word("sessions.state", &row.state)?,
+            cause: column::to_optional_json("sessions.cause", row.cause.as_deref())?,
+            revision: row.revision,
+            run: row.run.map(RunId::new),
+            created_at: column::to_time("sessions.created_at", row.created_at)?,
+            starting_at: time("sessions.starting_at", row.starting_at)?,
+            running_at: time("sessions.running_at", row.running_at)?,
+            stop_requested_at: time("sessions.stop_requested_at", row.stop_requested_at)?,
+            finished_at: time("sessions.finished_at", row.finished_at)?,
+        })
+    }
+}

@@ -1,0 +1,129 @@
+use crate::{
+    Change, StoreError, column,
+    entity::{idempotency, outbox},
+    holder::Holder,
+    secret::Vault,
+};
+use domain::{Clock, IdGen};
+use jiff::{SignedDuration, Timestamp};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, QueryFilter};
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+use tokio::sync::broadcast;
+
+const OUTBOX_KEPT: SignedDuration = SignedDuration::from_hours(24);
+const IDEMPOTENCY_KEPT: SignedDuration = SignedDuration::from_hours(48);
+/// The least time between two clearances, in milliseconds.
+const CLEARANCE_INTERVAL_MS: i64 = 3_600_000;
+
+/// The durable record. Cheap to clone.
+///
+/// Every write is one transaction: the row, its operation, outbox entries and, where somebody
+/// asked for it, an audit entry. [`Change`]s are sent after the commit.
+#[derive(Clone)]
+pub struct Store(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    /// For reading; on SQLite several connections that cannot write.
+    pub(crate) read: DatabaseConnection,
+    /// For writing; on SQLite a single connection.
+    pub(crate) write: DatabaseConnection,
+    pub(crate) vault: Vault,
+    pub(crate) ids: Arc<dyn IdGen>,
+    pub(crate) changes: broadcast::Sender<Change>,
+    clock: Arc<dyn Clock>,
+    cleared_at: AtomicI64,
+    holder: Mutex<Option<Holder>>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let backend = self.0.write.get_database_backend();
+        f.debug_struct("Store").field("backend", &backend).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        Ok(self.0.read.ping().await?)
+    }
+
+    /// Tells of every change that this process commits from now on.
+    ///
+    /// Changes are wake-ups: a receiver that is told it lags (`RecvError::Lagged`) looks at
+    /// everything, and one that must not miss anything also looks on a timer.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.0.changes.subscribe()
+    }
+
+    /// Ends all connections, then lets go of the SQLite file. Every later call fails.
+    ///
+    /// # Errors
+    /// If a connection could not be ended.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let read = self.0.read.close_by_ref().await;
+        let write = self.0.write.close_by_ref().await;
+        self.0.holder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(read.and(write)?)
+    }
+
+    pub(crate) async fn housekeep(&self) -> Result<(), StoreError> {
+        self.0.clear_out(&self.0.write, self.0.now()).await
+    }
+}
+
+impl Inner {
+    pub(crate) fn new(
+        read: DatabaseConnection,
+        write: DatabaseConnection,
+        vault: Vault,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdGen>,
+        changes: broadcast::Sender<Change>,
+        holder: Option<Holder>,
+    ) -> Self {
+        let cleared_at = AtomicI64::new(i64::MIN);
+        Self { read, write, vault, ids, changes, clock, cleared_at, holder: Mutex::new(holder) }
+    }
+
+    /// Now, in whole milliseconds: what is returned is what will be read again.
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = self.clock.now();
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
+
+    /// Deletes outbox entries and idempotency keys that are past keeping, at most once an hour; so
+    /// a record in which nothing is written is not written to by this either.
+    pub(crate) async fn clear_out(
+        &self,
+        db: &impl ConnectionTrait,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let at = column::time(now);
+        let last = self.cleared_at.load(Ordering::Relaxed);
+        if at.saturating_sub(last) < CLEARANCE_INTERVAL_MS {
+            return Ok(());
+        }
+        let before = |kept: SignedDuration| column::time(now.saturating_sub(kept).unwrap_or(now));
+        outbox::Entity::delete_many()
+            .filter(outbox::Column::At.lt(before(OUTBOX_KEPT)))
+            .exec(db)
+            .await?;
+        idempotency::Entity::delete_many()
+            .filter(idempotency::Column::CreatedAt.lt(before(IDEMPOTENCY_KEPT)))
+            .exec(db)
+            .await?;
+        self.cleared_at.store(at, Ordering::Relaxed);
+        Ok(())
+    }
+}

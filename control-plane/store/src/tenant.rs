@@ -1,0 +1,290 @@
+use crate::{
+    Change, Created, IdempotencyKey, Store, StoreError, column,
+    entity::tenants,
+    error::write_error,
+    idempotency::Known,
+    operation,
+    txn::{Txn, in_txn},
+};
+use domain::{
+    Authorized, ClusterName, CreateTenant, DeleteTenant, Generation, Operation, OperationKind,
+    PlanName, Problem, Tenant, TenantId, TenantName,
+};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Select, Set,
+};
+
+mod keys;
+mod remove;
+mod report;
+
+pub use report::TenantReport;
+
+/// Why a tenant was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum TenantCreateError {
+    /// Another tenant has the name.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The idempotency key stands for another request.
+    #[error("the idempotency key was used for another request")]
+    IdempotencyMismatch,
+    /// The record failed.
+    #[error("write the tenant")]
+    Store(#[from] StoreError),
+}
+
+write_error!(TenantCreateError);
+
+impl Store {
+    /// Makes a tenant with its create operation.
+    ///
+    /// # Errors
+    /// If the name is taken, the key stands for another request, or the database fails.
+    pub async fn tenant_create(
+        &self,
+        proof: &Authorized<CreateTenant>,
+        name: TenantName,
+        plan: PlanName,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Created<(Tenant, Operation)>, TenantCreateError> {
+        in_txn!(self, |txn| create_in_txn(&mut txn, proof, &name, plan, key))
+    }
+
+    /// A tenant that is not deleted.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn tenant_get(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        let row = existing_by_id(id).one(&self.0.read).await?;
+        row.map(Tenant::try_from).transpose()
+    }
+
+    /// The tenant that has a name now.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn tenant_by_name(&self, name: &TenantName) -> Result<Option<Tenant>, StoreError> {
+        let row = named(&self.0.read, name).await?;
+        row.map(Tenant::try_from).transpose()
+    }
+
+    /// At most `limit` tenants that are not deleted, by identifier, starting after `after`.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn tenant_list(
+        &self,
+        after: Option<TenantId>,
+        limit: u64,
+    ) -> Result<Vec<Tenant>, StoreError> {
+        let mut select = existing();
+        if let Some(after) = after {
+            select = select.filter(tenants::Column::Id.gt(after.uuid()));
+        }
+        let select = select.order_by_asc(tenants::Column::Id).limit(limit);
+        select.all(&self.0.read).await?.into_iter().map(Tenant::try_from).collect()
+    }
+
+    /// Every tenant that exists: what the provisioner looks at when it starts.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn tenant_unsettled(&self) -> Result<Vec<TenantId>, StoreError> {
+        let select = existing().select_only().column(tenants::Column::Id);
+        let ids = select.order_by_asc(tenants::Column::Id).into_tuple().all(&self.0.read).await?;
+        Ok(ids.into_iter().map(TenantId::new).collect())
+    }
+
+    /// Asks for a tenant's deletion, once; a create operation on its way is superseded. Returns the
+    /// delete operation, also when it was asked for before. Force-clean may be added later, and is
+    /// never taken back.
+    ///
+    /// # Errors
+    /// If there is no such tenant, the proof is for another one, or the database fails.
+    pub async fn tenant_delete(
+        &self,
+        proof: &Authorized<DeleteTenant>,
+        id: TenantId,
+        is_force_clean: bool,
+    ) -> Result<Operation, StoreError> {
+        if proof.tenant() != Some(id) {
+            return Err(StoreError::NotFound);
+        }
+        in_txn!(self, |txn| delete_in_txn(&mut txn, proof, id, is_force_clean))
+    }
+}
+
+async fn create_in_txn(
+    txn: &mut Txn,
+    proof: &Authorized<CreateTenant>,
+    name: &TenantName,
+    plan: PlanName,
+    key: Option<&IdempotencyKey>,
+) -> Result<Created<(Tenant, Operation)>, TenantCreateError> {
+    const KIND: &str = "tenant.create";
+    if let Some(key) = key {
+        match key.look_up_in_txn(txn, KIND).await? {
+            Known::Nothing => {}
+            Known::Same(tenant) => return replay(txn, TenantId::new(tenant)).await,
+            Known::Other => return Err(TenantCreateError::IdempotencyMismatch),
+        }
+    }
+    if named(&txn.db, name).await?.is_some() {
+        return Err(TenantCreateError::NameTaken);
+    }
+    let id = TenantId::new(txn.store.ids.uuid());
+    let row = tenants::Model {
+        id: id.uuid(),
+        name: name.as_str().to_owned(),
+        plan: plan.as_str().to_owned(),
+        cluster: ClusterName::from_random(txn.store.ids.secret()).as_str().to_owned(),
+        generation: 1,
+        observed_generation: 0,
+        conditions: column::json(&domain::Conditions::default()),
+        usage: None,
+        was_ready: false,
+        is_force_clean: false,
+        keys: None,
+        keys_key: None,
+        created_at: txn.at(),
+        deletion_requested_at: None,
+        deleted_at: None,
+    };
+    tenants::Entity::insert(row.clone().into_active_model())
+        .exec_without_returning(&txn.db)
+        .await?;
+    txn.changed(Change::Tenant(id));
+    let operation = operation::begin_in_txn(txn, OperationKind::TenantCreate, id).await?;
+    if let Some(key) = key {
+        key.keep_in_txn(txn, KIND, id.uuid()).await?;
+    }
+    txn.audit(Some(proof.actor()), KIND, Some(id), id.to_string()).await?;
+    Ok(Created::new((Tenant::try_from(row)?, operation)))
+}
+
+/// What the first request made, as it is now; even if it is deleted by now.
+async fn replay(
+    txn: &Txn,
+    id: TenantId,
+) -> Result<Created<(Tenant, Operation)>, TenantCreateError> {
+    let row = tenants::Entity::find_by_id(id.uuid()).one(&txn.db).await?;
+    let tenant = Tenant::try_from(row.ok_or(StoreError::NotFound)?)?;
+    let operation = operation::newest(&txn.db, id, OperationKind::TenantCreate).await?;
+    Ok(Created::replay((tenant, operation.ok_or(StoreError::NotFound)?)))
+}
+
+async fn delete_in_txn(
+    txn: &mut Txn,
+    proof: &Authorized<DeleteTenant>,
+    id: TenantId,
+    is_force_clean: bool,
+) -> Result<Operation, StoreError> {
+    let row = existing_for_update(&txn.db, id).await?;
+    let open = operation::open_row(&txn.db, id).await?.map(Operation::try_from).transpose()?;
+    let operation = match (row.deletion_requested_at, open) {
+        (Some(_), Some(operation)) => {
+            if row.is_force_clean || !is_force_clean {
+                return Ok(operation);
+            }
+            operation
+        }
+        (Some(_), None) => {
+            let missing = "a tenant on its way out has no delete operation";
+            return Err(StoreError::corrupt("operations.tenant", missing));
+        }
+        (None, open) => {
+            if let Some(create) = open {
+                operation::end_in_txn(txn, create, None, Some(superseded())).await?;
+            }
+            operation::begin_in_txn(txn, OperationKind::TenantDelete, id).await?
+        }
+    };
+    let change = tenants::ActiveModel {
+        generation: Set(row.generation + 1),
+        deletion_requested_at: Set(row.deletion_requested_at.or(Some(txn.at()))),
+        is_force_clean: Set(row.is_force_clean || is_force_clean),
+        ..Default::default()
+    };
+    update_in_txn(txn, &row, change).await?;
+    let action = if is_force_clean { "tenant.delete.force" } else { "tenant.delete" };
+    txn.audit(Some(proof.actor()), action, Some(id), id.to_string()).await?;
+    Ok(operation)
+}
+
+fn superseded() -> Problem {
+    Problem {
+        code: "superseded".to_owned(),
+        detail: "the tenant's deletion was asked for before it was ready".to_owned(),
+        hint: "nothing is to be done; the delete operation goes on".to_owned(),
+    }
+}
+
+/// Tenants that are not deleted.
+fn existing() -> Select<tenants::Entity> {
+    tenants::Entity::find().filter(tenants::Column::DeletedAt.is_null())
+}
+
+pub(crate) fn existing_by_id(id: TenantId) -> Select<tenants::Entity> {
+    existing().filter(tenants::Column::Id.eq(id.uuid()))
+}
+
+async fn named(
+    db: &impl ConnectionTrait,
+    name: &TenantName,
+) -> Result<Option<tenants::Model>, StoreError> {
+    Ok(existing().filter(tenants::Column::Name.eq(name.as_str())).one(db).await?)
+}
+
+/// A tenant that is not deleted; nobody else changes it before the transaction ends.
+async fn existing_for_update(
+    db: &impl ConnectionTrait,
+    id: TenantId,
+) -> Result<tenants::Model, StoreError> {
+    let select = existing_by_id(id).lock_exclusive();
+    select.one(db).await?.ok_or(StoreError::NotFound)
+}
+
+/// Writes a change that was decided from `row`.
+async fn update_in_txn(
+    txn: &mut Txn,
+    row: &tenants::Model,
+    change: tenants::ActiveModel,
+) -> Result<(), StoreError> {
+    let updated = tenants::Entity::update_many()
+        .set(change)
+        .filter(tenants::Column::Id.eq(row.id))
+        .filter(tenants::Column::Generation.eq(row.generation))
+        .filter(tenants::Column::DeletedAt.is_null())
+        .exec(&txn.db)
+        .await?;
+    if updated.rows_affected != 1 {
+        return Err(StoreError::Stale);
+    }
+    txn.changed(Change::Tenant(TenantId::new(row.id)));
+    Ok(())
+}
+
+impl TryFrom<tenants::Model> for Tenant {
+    type Error = StoreError;
+
+    fn try_from(row: tenants::Model) -> Result<Self, StoreError> {
+        let name = TenantName::parse("/name", &row.name);
+        let deletion = row.deletion_requested_at;
+        Ok(Self {
+            id: TenantId::new(row.id),
+            name: name.map_err(|error| StoreError::corrupt("tenants.name", error))?,
+            plan: column::to_word("tenants.plan", &row.plan)?,
+            cluster: ClusterName::stored(row.cluster),
+            generation: Generation(row.generation),
+            observed_generation: Generation(row.observed_generation),
+            conditions: column::to_json("tenants.conditions", &row.conditions)?,
+            usage: column::to_optional_json("tenants.usage", row.usage.as_deref())?,
+            was_ready: row.was_ready,
+            created_at: column::to_time("tenants.created_at", row.created_at)?,
+            deletion_requested_at: column::to_optional_time("tenants.deletion", deletion)?,
+            is_force_clean: row.is_force_clean,
+        })
+    }
+}

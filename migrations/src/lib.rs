@@ -1,0 +1,32 @@
+//! Numbered changes of the record's schema, the same for SQLite and PostgreSQL.
+//!
+//! A migration expands; backfills and contractions come in later releases. What is applied is never
+//! edited. All pending migrations run in the transaction that the caller gives.
+
+mod dialect;
+mod m0001_tenants;
+mod m0002_sessions;
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::{
+    DbErr, MigrationTrait, async_trait::async_trait, sea_orm::DatabaseTransaction,
+};
+
+/// Every migration, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_tenants::Migration), Box::new(m0002_sessions::Migration)]
+    }
+}
+
+/// Brings the schema to the newest version, inside `txn`: all of it or nothing.
+///
+/// # Errors
+/// If a statement is refused, or the database was written by a newer release.
+pub async fn migrate(txn: &DatabaseTransaction) -> Result<(), DbErr> {
+    Migrator::up(txn, None).await
+}
