@@ -1,0 +1,12 @@
+//! What every piece of the lab's work needs.
+
+use crate::cancel::Cancel;
+use crate::layout::Layout;
+use crate::progress::Progress;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) layout: Layout,
+    pub(crate) progress: Progress,
+    pub(crate) cancel: Cancel,
+}

@@ -1,0 +1,106 @@
+//! The host's control plane: what a K3s server holds in one process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::layout::Layout;
+use crate::network::{CONTROL, CONTROL_ADDRESS, FIRST, SERVICES};
+use crate::node::kube_proxy;
+use crate::part::{Check, Part};
+
+/// The record of the host cluster: etcd's interface on an SQLite file.
+pub(crate) fn kine(layout: &Layout) -> Part {
+    let folder = layout.state.join("kine");
+    let socket = folder.join("kine.sock");
+    let options = "_journal=WAL&cache=shared&_busy_timeout=30000&_txlock=immediate";
+    let database = format!("sqlite://{}?{options}", folder.join("state.db").display());
+    part(layout, "kine")
+        .flag("--listen-address", format!("unix://{}", socket.display()))
+        .flag("--endpoint", database)
+        .flag("--metrics-bind-address", "127.0.0.1:2381")
+        .check(Check::Unix(socket))
+}
+
+pub(crate) fn kube_apiserver(layout: &Layout) -> Part {
+    let pki = |file: &str| layout.pki(file);
+    let socket = layout.state.join("kine/kine.sock");
+    let part = part(layout, "kube-apiserver")
+        .flag("--etcd-servers", format!("unix://{}", socket.display()))
+        .flag("--advertise-address", FIRST.address.to_string())
+        .flag("--bind-address", "0.0.0.0")
+        .flag("--secure-port", "6443")
+        .flag("--service-cluster-ip-range", SERVICES)
+        .flag("--authorization-mode", "Node,RBAC")
+        .flag("--enable-admission-plugins", "NodeRestriction")
+        .switch("--allow-privileged=true")
+        .switch("--profiling=false")
+        .path("--client-ca-file", pki("ca.crt"))
+        .path("--tls-cert-file", pki("kube-apiserver.crt"))
+        .path("--tls-private-key-file", pki("kube-apiserver.key"))
+        .path("--kubelet-client-certificate", pki("kube-apiserver-to-kubelets.crt"))
+        .path("--kubelet-client-key", pki("kube-apiserver-to-kubelets.key"))
+        .flag("--kubelet-preferred-address-types", "InternalIP")
+        .flag("--service-account-issuer", "https://kubernetes.default.svc.cluster.local")
+        .path("--service-account-key-file", pki("service-accounts.pub"))
+        .path("--service-account-signing-key-file", pki("service-accounts.key"))
+        .path("--requestheader-client-ca-file", pki("front-proxy-ca.crt"))
+        .flag("--requestheader-allowed-names", "front-proxy-client")
+        .flag("--requestheader-extra-headers-prefix", "X-Remote-Extra-")
+        .flag("--requestheader-group-headers", "X-Remote-Group")
+        .flag("--requestheader-username-headers", "X-Remote-User")
+        .path("--proxy-client-cert-file", pki("front-proxy-client.crt"))
+        .path("--proxy-client-key-file", pki("front-proxy-client.key"))
+        .check(Check::Tcp(SocketAddr::new(FIRST.address.into(), 6443)));
+    Part { stop_limit: Duration::from_secs(3), ..part }
+}
+
+pub(crate) fn kube_controller_manager(layout: &Layout) -> Part {
+    authenticated(layout, "kube-controller-manager")
+        .switch("--use-service-account-credentials=true")
+        .path("--root-ca-file", layout.pki("ca.crt"))
+        .path("--service-account-private-key-file", layout.pki("service-accounts.key"))
+        .path("--cluster-signing-cert-file", layout.pki("ca.crt"))
+        .path("--cluster-signing-key-file", layout.pki("ca.key"))
+        .switch("--allocate-node-cidrs=false")
+        .flag("--controllers", "*,bootstrapsigner,tokencleaner")
+        // The usual 20 requests a second delay every controller at the start.
+        .flag("--kube-api-qps", "200")
+        .flag("--kube-api-burst", "400")
+        .check(Check::Tcp(local(10257)))
+}
+
+pub(crate) fn kube_scheduler(layout: &Layout) -> Part {
+    authenticated(layout, "kube-scheduler").check(Check::Tcp(local(10259)))
+}
+
+/// Makes volumes for the storage class `local-path`.
+pub(crate) fn local_storage(layout: &Layout) -> Part {
+    part(layout, "local-storage")
+        .path("--kubeconfig", layout.kubeconfig("admin"))
+        .path("--root", layout.state.join("storage"))
+        .check(Check::Http(local(10361), "/healthz"))
+}
+
+/// Makes the services' addresses work where Warren runs.
+pub(crate) fn control_proxy(layout: &Layout) -> Part {
+    kube_proxy(layout, "control", CONTROL, CONTROL_ADDRESS)
+}
+
+fn authenticated(layout: &Layout, name: &'static str) -> Part {
+    let kubeconfig = layout.kubeconfig(name);
+    part(layout, name)
+        .path("--kubeconfig", &kubeconfig)
+        .path("--authentication-kubeconfig", &kubeconfig)
+        .path("--authorization-kubeconfig", &kubeconfig)
+        .flag("--bind-address", "127.0.0.1")
+        .switch("--leader-elect=false")
+        .switch("--profiling=false")
+}
+
+fn part(layout: &Layout, name: &'static str) -> Part {
+    Part::new(name, FIRST.namespace, layout.program(name))
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)
+}

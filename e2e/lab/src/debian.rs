@@ -1,0 +1,179 @@
+//! Debian packages: some are unpacked into the cache, none of those is installed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::command::{capture, logged};
+use crate::context::Context;
+use crate::digest::Digest;
+
+/// Programs that the lab runs beside the ones it builds: CNI plugins, nft and busybox.
+pub(crate) const TOOLS: Packages = Packages {
+    name: "tools",
+    list: &[
+        "busybox-static",
+        "containernetworking-plugins",
+        "nftables",
+        "libbsd0",
+        "libedit2",
+        "libgmp10",
+        "libjansson4",
+        "libmd0",
+        "libmnl0",
+        "libnftables1",
+        "libnftnl11",
+        "libxtables12",
+    ],
+};
+
+/// Python, for the agents' image, with everything that its standard library and
+/// the linter of the example load.
+pub(crate) const PYTHON: Packages = Packages {
+    name: "python",
+    list: &[
+        "libbz2-1.0",
+        "libc6",
+        "libcrypt1",
+        "libdb5.3",
+        "libexpat1",
+        "libffi8",
+        "libgcc-s1",
+        "liblzma5",
+        "libnsl2",
+        "libpython3.11-minimal",
+        "libpython3.11-stdlib",
+        "libsqlite3-0",
+        "libssl3",
+        "libuuid1",
+        "media-types",
+        "python3-pyflakes",
+        "python3.11-minimal",
+        "zlib1g",
+    ],
+};
+
+/// What must be installed to build: a program or pkg-config module that shows that
+/// it is, and the package that brings it.
+const BUILD_NEEDS: [(Probe, &str); 6] = [
+    (Probe::Program("gcc"), "gcc"),
+    (Probe::Program("pkg-config"), "pkg-config"),
+    (Probe::File("/usr/include/stdlib.h"), "libc6-dev"),
+    (Probe::File("/usr/include/seccomp.h"), "libseccomp-dev"),
+    (Probe::Program("ip"), "iproute2"),
+    (Probe::Program("nsenter"), "util-linux"),
+];
+
+/// A set of packages that is fetched and unpacked as one.
+#[derive(Debug)]
+pub(crate) struct Packages {
+    name: &'static str,
+    list: &'static [&'static str],
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Probe {
+    Program(&'static str),
+    File(&'static str),
+}
+
+/// Unpacked packages.
+#[derive(Debug, Clone)]
+pub(crate) struct Unpacked {
+    pub(crate) root: PathBuf,
+    pub(crate) key: String,
+}
+
+impl Packages {
+    /// Fetches and unpacks the packages unless the cache holds them.
+    pub(crate) fn fetch(&self, cx: &Context) -> Result<Unpacked> {
+        let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let mut digest = Digest::default();
+        digest.add(release).add(std::env::consts::ARCH).add(self.list.join(" "));
+        let key = digest.key();
+        let root = cx.layout.cache.join("debian").join(format!("{}-{key}", self.name));
+        if root.exists() {
+            return Ok(Unpacked { root, key });
+        }
+        let _task = cx.progress.task(format!("fetch Debian packages ({})", self.name));
+        let archives = root.with_extension("archives");
+        let unfinished = root.with_extension("unfinished");
+        for folder in [&archives, &unfinished] {
+            remove(folder)?;
+            std::fs::create_dir_all(folder)?;
+        }
+        self.download(cx, &archives)?;
+        for archive in archives.read_dir()? {
+            let archive = archive?.path();
+            capture(Command::new("dpkg").arg("-x").arg(archive).arg(&unfinished))?;
+        }
+        std::fs::rename(unfinished, &root)?;
+        remove(&archives)?;
+        Ok(Unpacked { root, key })
+    }
+
+    fn download(&self, cx: &Context, folder: &Path) -> Result<()> {
+        let download = || {
+            let mut apt = Command::new("apt-get");
+            apt.args(["download", "-qq"]).args(self.list).current_dir(folder);
+            logged(&cx.cancel, &mut apt, &cx.layout.build_log("debian"))
+        };
+        if download().is_ok() {
+            return Ok(());
+        }
+        cx.cancel.check()?;
+        update(cx)?;
+        download()
+    }
+}
+
+/// Installs what is missing for building.
+pub(crate) fn install_build_needs(cx: &Context) -> Result<()> {
+    let missing: Vec<_> = BUILD_NEEDS
+        .iter()
+        .filter(|(probe, _)| !probe.holds())
+        .map(|(_, package)| package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let _task = cx.progress.task(format!("install {missing:?}"));
+    let install = || {
+        let mut apt = Command::new("apt-get");
+        apt.args(["install", "-y", "-qq", "--no-install-recommends"]).args(&missing);
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        logged(&cx.cancel, &mut apt, &cx.layout.build_log("debian"))
+    };
+    if install().is_err() {
+        cx.cancel.check()?;
+        update(cx)?;
+        install().context("install what building needs")?;
+    }
+    Ok(())
+}
+
+impl Probe {
+    fn holds(self) -> bool {
+        match self {
+            Self::File(path) => Path::new(path).exists(),
+            Self::Program(name) => {
+                let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
+                folders.iter().any(|folder| Path::new(folder).join(name).exists())
+            }
+        }
+    }
+}
+
+fn update(cx: &Context) -> Result<()> {
+    let mut apt = Command::new("apt-get");
+    logged(&cx.cancel, apt.args(["update", "-qq"]), &cx.layout.build_log("debian"))
+        .context("refresh the list of Debian packages")
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! What `up` prepared and the supervisor starts.
+
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::{Ingredients, Written};
+use crate::command::logged;
+use crate::context::Context;
+use crate::debian::{PYTHON, TOOLS, install_build_needs};
+use crate::golang::{Built, Program, Tools};
+use crate::imported;
+
+/// The names that hyperkube goes by.
+const HYPERKUBE: [&str; 7] = [
+    "kine",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "kubectl",
+    "kubelet",
+];
+
+/// Paths of programs and images.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    programs: BTreeMap<String, PathBuf>,
+    /// Unpacked Debian packages with CNI plugins and nft.
+    pub(crate) tools: PathBuf,
+    pub(crate) images: Vec<Written>,
+    /// containerd's store with those images.
+    pub(crate) store: PathBuf,
+    /// Warren's binary, once it exists.
+    pub(crate) warren: Option<PathBuf>,
+    /// Source archives for agents to work on.
+    pub(crate) packages: Vec<PathBuf>,
+}
+
+impl Plan {
+    /// Builds and fetches what the cache lacks.
+    pub(crate) fn prepare(cx: &Context, with_warren: bool) -> Result<Self> {
+        install_build_needs(cx)?;
+        let build = |package, program, form| {
+            if with_warren { cargo(cx, package, program, form) } else { Ok(None) }
+        };
+        let warren = build("warren", "warren", Form::Debug)?;
+        let runner = build("runner", "warren-runner", Form::Static)?;
+        let tools = TOOLS.fetch(cx)?;
+        let python = PYTHON.fetch(cx)?;
+        let built = build_programs(cx)?;
+        let built_one = |name: &str| built.get(name).with_context(|| format!("{name} is built"));
+        let images = Ingredients {
+            tools: &tools,
+            python: &python,
+            vcluster: built_one("vcluster")?,
+            vkube: built_one("vkube")?,
+            coredns: built_one("coredns")?,
+            runner: runner.as_deref(),
+        }
+        .write(cx)?;
+        let store = imported::prepare(cx, built_one("containerd")?, built_one("ctr")?, &images)?;
+        let programs = built.into_iter().map(|(name, built)| (name, built.path)).collect();
+        Ok(Self { programs, tools: tools.root, store, images, warren, packages: Vec::new() })
+    }
+
+    /// Links all programs under the names they run by.
+    pub(crate) fn link(&self, cx: &Context) -> Result<()> {
+        let link = |target: &Path, name: &str| {
+            let path = cx.layout.program(name);
+            symlink(target, &path).with_context(|| format!("link {}", path.display()))
+        };
+        for (name, program) in &self.programs {
+            link(program, name)?;
+        }
+        if let Some(hyperkube) = self.programs.get("hyperkube") {
+            HYPERKUBE.iter().try_for_each(|name| link(hyperkube, name))?;
+        }
+        self.write_nft(&cx.layout.program("nft"))?;
+        if let Some(warren) = &self.warren {
+            // A copy: cargo replaces its own while tests are built.
+            std::fs::copy(warren, cx.layout.program("warren")).context("copy warren")?;
+        }
+        Ok(())
+    }
+
+    /// Debian's nft with the libraries that were unpacked beside it.
+    fn write_nft(&self, path: &Path) -> Result<()> {
+        let library = format!("{}-linux-gnu", std::env::consts::ARCH);
+        let root = self.tools.display();
+        let script = format!(
+            "#!/bin/sh\nexport LD_LIBRARY_PATH='{root}/usr/lib/{library}:{root}/lib/{library}'\n\
+             exec '{root}/usr/sbin/nft' \"$@\"\n"
+        );
+        std::fs::write(path, script)?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o755))?;
+        Ok(())
+    }
+
+    pub(crate) fn has(&self, program: &str) -> bool {
+        self.programs.contains_key(program)
+    }
+
+    pub(crate) fn image(&self, name: &str) -> Result<&Written> {
+        let image = self.images.iter().find(|image| image.name == name);
+        image.with_context(|| format!("the lab made no image {name}"))
+    }
+}
+
+/// How a program of this workspace is built.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Debug,
+    /// Small, and without shared libraries: it runs in images that have none.
+    Static,
+}
+
+/// Builds the Go programs, two at a time.
+fn build_programs(cx: &Context) -> Result<BTreeMap<String, Built>> {
+    let tools = Tools::find()?;
+    let built = Mutex::new(BTreeMap::new());
+    let build_list = |list: Vec<Program>| {
+        for program in list {
+            if !program.exists(cx) {
+                cx.progress.say(format!("{} has no sources yet: left out", program.name));
+                continue;
+            }
+            let result = program.build(cx, &tools)?;
+            let mut built = built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            built.insert(program.name.into(), result);
+        }
+        anyhow::Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads = Program::lists().map(|list| scope.spawn(|| build_list(list)));
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a build panicked")))
+        })
+    })?;
+    Ok(built.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+/// Builds a program of this workspace, unless its package does not exist yet.
+fn cargo(cx: &Context, package: &str, program: &str, form: Form) -> Result<Option<PathBuf>> {
+    let folders = ["control-plane", "provisioner"].map(|area| cx.layout.checkout.join(area));
+    if !folders.iter().any(|area| area.join(package).join("Cargo.toml").exists()) {
+        cx.progress.say(format!("package {package} does not exist yet: left out"));
+        return Ok(None);
+    }
+    let _task = cx.progress.task(format!("build {package}"));
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(&cx.layout.checkout).args(["build", "--package", package]);
+    let mut folder = cx.layout.checkout.join("target");
+    match form {
+        Form::Debug => folder.push("debug"),
+        Form::Static => {
+            // Named, the target keeps its flags from what the workspace shares.
+            let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+            cargo.args(["--profile", "runner", "--target", &target]);
+            cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+            folder.extend([&target, "runner"]);
+        }
+    }
+    logged(&cx.cancel, &mut cargo, &cx.layout.build_log(package))
+        .with_context(|| format!("build {package}"))?;
+    Ok(Some(folder.join(program)))
+}
