@@ -92,7 +92,9 @@ fn kill(layouts: &[Layout]) -> Result<()> {
     Cancel::default().until(VANISH, "all processes of the lab end", || match leftovers(layouts) {
         Ok(left) if left.is_empty() => Attempt::Done(()),
         Ok(left) => {
-            left.iter().for_each(|process| process.signal(Signal::KILL));
+            for process in &left {
+                process.signal(Signal::KILL);
+            }
             Attempt::Again(format!("{left:?}"))
         }
         Err(error) => Attempt::Failed(error),

@@ -62,10 +62,13 @@ pub(crate) fn probe_http(name: Option<&str>, address: SocketAddr, page: &str) ->
         write!(connection, "GET {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
         // A server may close without saying so; what was read decides.
-        let read = connection.take(4096).read_to_end(&mut answer);
+        let end = connection.take(4096).read_to_end(&mut answer).err();
         let answer = String::from_utf8_lossy(&answer);
-        let status = answer.lines().next().unwrap_or_default();
-        ensure!(status.contains(" 200 "), "{page} answers {status:?} ({read:?})");
+        match (answer.lines().next(), end) {
+            (Some(status), _) => ensure!(status.contains(" 200 "), "{page} answers {status:?}"),
+            (None, Some(error)) => bail!("{page} does not answer: {error}"),
+            (None, None) => bail!("{page} answers nothing"),
+        }
         Ok(())
     };
     match name {

@@ -47,11 +47,11 @@ impl Plan {
     /// Builds and fetches what the cache lacks.
     pub(crate) fn prepare(cx: &Context, with_warren: bool) -> Result<Self> {
         install_build_needs(cx)?;
-        let build = |package, program, form| {
+        let product = |package, program, form| {
             if with_warren { cargo(cx, package, program, form) } else { Ok(None) }
         };
-        let warren = build("warren", "warren", Form::Debug)?;
-        let runner = build("runner", "warren-runner", Form::Static)?;
+        let warren = product("warren", "warren", Form::Debug)?;
+        let runner = product("runner", "warren-runner", Form::Static)?;
         let tools = TOOLS.fetch(cx)?;
         let python = PYTHON.fetch(cx)?;
         let built = build_programs(cx)?;

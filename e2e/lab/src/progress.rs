@@ -1,6 +1,7 @@
 //! What the user sees of long work: one line per step, with the time since the start.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,9 @@ impl Drop for Task {
 
 impl Shared {
     fn say(&self, text: &str) {
-        eprintln!("{:7.1} s  {text}", self.start.elapsed().as_secs_f64());
+        // Nobody may be reading any more; the work goes on.
+        let seconds = self.start.elapsed().as_secs_f64();
+        let _ = writeln!(std::io::stderr(), "{seconds:7.1} s  {text}");
     }
 
     fn tasks(&self) -> MutexGuard<'_, BTreeMap<u64, Running>> {

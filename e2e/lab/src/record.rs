@@ -20,6 +20,8 @@ pub(crate) enum Phase {
     Starting,
     Ready,
     Stopping,
+    /// The supervisor is gone without having stopped the parts.
+    Abandoned,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -41,10 +41,10 @@ fn read(layout: &Layout) -> Option<Record> {
     let mut record: Record = read_json(&layout.record()).ok()?;
     let alive = record.processes();
     if !alive.contains(&record.supervisor) {
-        record.phase = Phase::Stopping;
+        record.phase = Phase::Abandoned;
         for part in record.parts.iter_mut().filter(|part| !alive.contains(&part.process)) {
             if !matches!(part.health, Health::Died | Health::Stopped) {
-                part.turn(Health::Died, "ended unseen: the supervisor is gone, too");
+                part.turn(Health::Died, "ended unseen");
             }
         }
     }
