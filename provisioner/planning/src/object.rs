@@ -351,9 +351,13 @@ pub fn rendered_hash(object: &Value) -> Option<&str> {
 /// SHA-256 of the canonical text: compact JSON with the keys of maps in order, however
 /// `serde_json` happens to keep them.
 pub(crate) fn hash(value: &Value) -> String {
+    hex::encode(Sha256::digest(canonical_text(value)))
+}
+
+pub(crate) fn canonical_text(value: &Value) -> String {
     let mut text = String::new();
     canonical(value, &mut text);
-    hex::encode(Sha256::digest(text))
+    text
 }
 
 fn canonical(value: &Value, text: &mut String) {

@@ -1,0 +1,87 @@
+//! What Warren puts into a tenant's own API server.
+
+use crate::{
+    admission::{Refusal, Target, WRITES},
+    cluster::ClusterSpec,
+    namespace,
+    object::{Key, Kind, Rendered},
+    quota, rules,
+};
+use domain::ProjectName;
+use serde_json::{Value, json};
+
+/// The account that agents run as; it may read its own namespace's configuration maps and nothing else.
+pub const AGENT: &str = "agent";
+/// The name of what Warren puts into project namespaces.
+const NAME: &str = "warren";
+
+/// Renders the standard project and the policies that say in the tenant's own words what the host refuses. The tenant may
+/// change them; they come back, and the host's own stay.
+#[must_use]
+pub fn render_baseline(_spec: &ClusterSpec) -> Vec<Rendered> {
+    let mut objects = render_project(&ProjectName::standard());
+    objects.extend(policies());
+    objects
+}
+
+/// Renders a project: the namespace that runs are in, in the order in which it has to be applied.
+#[must_use]
+pub fn render_project(project: &ProjectName) -> Vec<Rendered> {
+    let namespace = project.as_str();
+    let object = |kind, name: &str, body: Value| {
+        Rendered::new(Key::namespaced(kind, namespace, name), None, body)
+    };
+    let role_ref = json!({
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "Role",
+        "name": AGENT,
+    });
+    vec![
+        Rendered::new(
+            Key::global(Kind::Namespace, namespace),
+            None,
+            json!({ "metadata": { "labels": namespace::restricted() } }),
+        ),
+        object(Kind::LimitRange, NAME, json!({ "spec": quota::limits() })),
+        object(Kind::ServiceAccount, AGENT, json!({ "automountServiceAccountToken": false })),
+        object(
+            Kind::Role,
+            AGENT,
+            json!({ "rules": [
+                { "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"] },
+            ] }),
+        ),
+        object(
+            Kind::RoleBinding,
+            AGENT,
+            json!({
+                "roleRef": role_ref,
+                "subjects": [{ "kind": "ServiceAccount", "name": AGENT, "namespace": namespace }],
+            }),
+        ),
+    ]
+}
+
+fn policies() -> Vec<Rendered> {
+    let everywhere = json!({});
+    let refusal = |name, target, variables, rules| {
+        let conditions = &[rules::STAYS];
+        Refusal { name, target, conditions, variables, rules, namespaces: &everywhere }.render()
+    };
+    let claims = Target { group: "", resources: &["persistentvolumeclaims"], operations: WRITES };
+    let mut objects = Vec::new();
+    objects.extend(refusal(
+        "warren-pods",
+        Target::PODS,
+        rules::pod_variables(),
+        rules::pod_rules(),
+    ));
+    objects.extend(refusal(
+        "warren-services",
+        Target::SERVICES,
+        Vec::new(),
+        rules::service_rules(),
+    ));
+    objects.extend(refusal("warren-volumes", claims, Vec::new(), rules::claim_rules()));
+    objects
+}
