@@ -1,0 +1,92 @@
+//! Measures Warren against doing the same by hand, both sides in one run. `cargo lab bench` calls it
+//! while the lab is up; raw values go to a file beside the lab's state.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(clippy::print_stderr, reason = "and its progress")]
+
+mod by_hand;
+mod figure;
+mod memory;
+mod probe;
+mod quiet;
+mod session_cold;
+mod tenant_cold;
+
+use anyhow::{Context, Result, bail};
+use black_box::Lab;
+use clap::{Parser, Subcommand};
+use figure::{Figure, HEADER};
+use std::path::PathBuf;
+
+#[derive(Debug, Parser)]
+#[command(about = "Measures Warren in the lab that runs")]
+struct Arguments {
+    #[command(subcommand)]
+    probe: Option<Probe>,
+    /// tenant-cold, session-cold, memory or quiet; all of them if none is named.
+    name: Option<String>,
+    /// One JSON line a figure instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Runs of each side.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+}
+
+/// Used by the benchmark itself, inside the lab's network.
+#[derive(Debug, Subcommand)]
+enum Probe {
+    #[command(hide = true)]
+    WaitWrite { kubeconfig: PathBuf, seconds: u64 },
+    #[command(hide = true)]
+    Submit { kubeconfig: PathBuf, file: PathBuf },
+}
+
+type Measure = fn(&Lab, usize) -> Result<Vec<Figure>>;
+
+const BENCHMARKS: [(&str, Measure); 4] = [
+    ("memory", memory::measure),
+    ("tenant-cold", tenant_cold::measure),
+    ("session-cold", session_cold::measure),
+    ("quiet", quiet::measure),
+];
+
+fn main() -> Result<()> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let arguments = Arguments::parse();
+    match arguments.probe {
+        Some(Probe::WaitWrite { kubeconfig, seconds }) => {
+            println!("{}", probe::wait_write(&kubeconfig, seconds)?);
+            return Ok(());
+        }
+        Some(Probe::Submit { kubeconfig, file }) => {
+            println!("{}", probe::submit(&kubeconfig, &file)?);
+            return Ok(());
+        }
+        None => {}
+    }
+    let lab = Lab::running()
+        .context("WARREN_LAB names no lab; `cargo lab up`, then `cargo lab bench`")?;
+    let chosen: Vec<_> = BENCHMARKS
+        .into_iter()
+        .filter(|(name, _)| arguments.name.as_deref().is_none_or(|n| n == *name))
+        .collect();
+    if chosen.is_empty() {
+        bail!("no such benchmark; there are: {}", BENCHMARKS.map(|(name, _)| name).join(", "));
+    }
+    if !arguments.json {
+        println!("{HEADER}");
+    }
+    let mut all = Vec::new();
+    for (name, measure) in chosen {
+        eprintln!("measuring {name} …");
+        let figures = measure(&lab, arguments.runs).with_context(|| format!("measure {name}"))?;
+        for figure in &figures {
+            println!("{}", if arguments.json { figure.json() } else { figure.row() });
+        }
+        all.extend(figures);
+    }
+    let raw = lab.state.join("bench.json");
+    std::fs::write(&raw, serde_json::to_string_pretty(&all)?).context("write the raw values")?;
+    eprintln!("raw values: {}", raw.display());
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! What `warren serve` holds in memory.
+
+use crate::figure::{Figure, Goal};
+use anyhow::{Context, Result};
+use black_box::{Lab, TestTenant};
+use std::fs;
+
+const REAL_TENANTS: usize = 10;
+const REGISTERED_TENANTS: usize = 200;
+
+pub(crate) fn measure(lab: &Lab, _runs: usize) -> Result<Vec<Figure>> {
+    lab.restart("warren", "TERM")?;
+    let empty = resident_mib(lab)?;
+    let real: Vec<TestTenant> = (0..REAL_TENANTS)
+        .map(|n| TestTenant::created(lab, &format!("memory-{n}")))
+        .collect::<Result<_>>()?;
+    for tenant in &real {
+        tenant.wait_ready()?;
+    }
+    let with_real = resident_mib(lab)?;
+    let registered: Vec<TestTenant> = (0..REGISTERED_TENANTS)
+        .map(|n| TestTenant::created(lab, &format!("row-{n}")))
+        .collect::<Result<_>>()?;
+    #[expect(clippy::cast_precision_loss, reason = "a small count")]
+    let each = (resident_mib(lab)? - with_real) / REGISTERED_TENANTS as f64;
+    let tenants: Vec<&TestTenant> = registered.iter().chain(&real).collect();
+    let operations: Vec<_> =
+        tenants.iter().map(|tenant| tenant.delete("")).collect::<Result<_>>()?;
+    for (tenant, operation) in tenants.iter().zip(&operations) {
+        tenant.operation_end(operation, 600)?;
+    }
+    let figure = |name: &str, value, most| Figure {
+        name: format!("memory {name}"),
+        unit: "MiB",
+        ours: vec![value],
+        theirs: Vec::new(),
+        goal: Goal::AtMost(most),
+    };
+    Ok(vec![
+        figure("empty", empty, 48.0),
+        figure("with 10 tenants", with_real, 64.0),
+        figure("per registered tenant", each, 0.1),
+    ])
+}
+
+fn resident_mib(lab: &Lab) -> Result<f64> {
+    let pid = fs::read_to_string(lab.state.join("pid/warren")).context("read the pid of warren")?;
+    let status =
+        fs::read_to_string(format!("/proc/{}/status", pid.trim())).context("read its status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("a number of KiB")?;
+    Ok(kib / 1024.0)
+}

@@ -1,0 +1,121 @@
+//! From the request for a session to its running process, against Jobs of the same shape that are
+//! created directly in the same tenant.
+
+use crate::{
+    figure::{Figure, Goal},
+    probe,
+};
+use anyhow::{Context, Result, ensure};
+use black_box::{Lab, TestTenant, run, until};
+use serde_json::{Value, json};
+use std::process::Command;
+
+/// Prints the time of day with more than seconds: the agent image has a real Python.
+const SAY_WHEN: &str = "import time; print('started', time.time())";
+
+pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
+    let tenant = TestTenant::created_with_plan(lab, "bench-sessions", "enterprise")?;
+    tenant.wait_ready()?;
+    // Both sides warm: image on the node, connections open.
+    sessions(&tenant, 1)?;
+    jobs(&tenant, 1, true)?;
+    let mut figures = Vec::new();
+    for at_once in [1, 10] {
+        let (mut ours, mut theirs, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..runs {
+            theirs.extend(jobs(&tenant, at_once, true)?);
+            ours.extend(sessions(&tenant, at_once)?);
+            bare.extend(jobs(&tenant, at_once, false)?);
+        }
+        let figure = |suffix: &str, ours: &[f64], theirs: &[f64], goal| Figure {
+            name: format!("session-cold {at_once} at once{suffix}"),
+            unit: "ms",
+            ours: ours.to_vec(),
+            theirs: theirs.to_vec(),
+            goal,
+        };
+        figures.push(figure(" p50", &ours, &theirs, Goal::Difference(60.0)));
+        figures.push(figure(" p95", &ours, &theirs, Goal::DifferenceP95(150.0)));
+        figures.push(figure(" / bare Job", &ours, &bare, Goal::None));
+    }
+    Ok(figures)
+}
+
+fn sessions(tenant: &TestTenant, count: usize) -> Result<Vec<f64>> {
+    let body = json!({"image": tenant.lab.image("agent"), "command": ["python3", "-c", SAY_WHEN]});
+    let started: Vec<(String, f64)> = (0..count)
+        .map(|_| {
+            let start = probe::now();
+            Ok((tenant.session(&body)?, start))
+        })
+        .collect::<Result<_>>()?;
+    started
+        .iter()
+        .map(|(id, start)| {
+            let session = tenant.session_end(id, 120)?;
+            ensure!(session["state"] == "succeeded", "{session}");
+            Ok((spoken(&tenant.session_log(id)?)? - start) * 1000.0)
+        })
+        .collect()
+}
+
+/// Jobs shaped like those of sessions, with the runner's init container or without.
+fn jobs(tenant: &TestTenant, count: usize, has_runner: bool) -> Result<Vec<f64>> {
+    let folder = tempfile::tempdir()?;
+    let names: Vec<String> = (0..count)
+        .map(|number| format!("bare-{}-{number}", format!("{:.6}", probe::now()).replace('.', "")))
+        .collect();
+    let mut starts = Vec::new();
+    for name in &names {
+        let file = folder.path().join(name);
+        let objects = json!([{"path": "/apis/batch/v1/namespaces/agents/jobs", "body": job(tenant, name, has_runner)}]);
+        std::fs::write(&file, objects.to_string())?;
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", tenant.lab.control_namespace)).arg("--");
+        command.arg(std::env::current_exe()?).arg("submit").arg(tenant.kubeconfig()?).arg(&file);
+        starts.push(run(&mut command, "")?.success()?.trim().parse::<f64>()?);
+    }
+    let mut times = Vec::new();
+    for (name, start) in names.iter().zip(starts) {
+        let log = until(&format!("{name} has spoken"), 120, || {
+            let log = tenant.kubectl(&["-n", "agents", "logs", &format!("job/{name}")])?;
+            Ok(if log.stdout.contains("started") { Ok(log.stdout) } else { Err(log.text()) })
+        })?;
+        times.push((spoken(&log)? - start) * 1000.0);
+        tenant.kubectl(&["-n", "agents", "delete", "job", name])?.success()?;
+    }
+    Ok(times)
+}
+
+fn job(tenant: &TestTenant, name: &str, has_runner: bool) -> Value {
+    let tight = json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}});
+    let resources = json!({"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"cpu": "250m", "memory": "256Mi"}});
+    let mut spec = json!({
+        "restartPolicy": "Never", "automountServiceAccountToken": false, "enableServiceLinks": false,
+        "serviceAccountName": "agent", "terminationGracePeriodSeconds": 1,
+        "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"}},
+        "volumes": [{"name": "bin", "emptyDir": {}}, {"name": "in", "emptyDir": {}}, {"name": "out", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {}}],
+        "containers": [{"name": "agent", "image": tenant.lab.image("agent"), "command": ["python3", "-c", SAY_WHEN],
+            "securityContext": tight, "resources": resources,
+            "volumeMounts": [{"name": "bin", "mountPath": "/warren/bin", "readOnly": true},
+                {"name": "in", "mountPath": "/warren/inputs"}, {"name": "out", "mountPath": "/warren/outputs"},
+                {"name": "tmp", "mountPath": "/tmp"}]}],
+    });
+    if has_runner {
+        spec["initContainers"] = json!([{"name": "runner", "image": tenant.lab.image("runner"),
+            "command": ["/warren-runner", "install", "/warren/bin"], "securityContext": tight, "resources": resources,
+            "volumeMounts": [{"name": "bin", "mountPath": "/warren/bin"}]}]);
+    }
+    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": "agents"},
+        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": 600, "template": {"spec": spec}}})
+}
+
+fn spoken(log: &str) -> Result<f64> {
+    let line = log
+        .lines()
+        .find_map(|line| line.strip_prefix("started "))
+        .context("the agent says when it started")?;
+    line.trim().parse().context("a time")
+}

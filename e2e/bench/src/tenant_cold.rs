@@ -1,0 +1,50 @@
+//! From nothing to the first write that a new tenant's API server accepts.
+
+use crate::{
+    by_hand::Template,
+    figure::{Figure, Goal},
+    probe,
+};
+use anyhow::{Context, Result};
+use black_box::{Lab, TestTenant, run, until};
+use std::{path::Path, process::Command};
+
+const PATIENCE_S: &str = "120";
+
+pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
+    let folder = tempfile::tempdir()?;
+    let first = TestTenant::ready(lab, "bench-template")?;
+    let template = Template::of(&first)?;
+    let end = first.delete("")?;
+    first.operation_end(&end, 120)?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for number in 0..runs {
+        let (made, start, kubeconfig) = template.apply(lab, number, folder.path())?;
+        theirs.push(write_at(lab, &kubeconfig)? - start);
+        drop(made);
+
+        let start = probe::now();
+        let tenant = TestTenant::created(lab, &format!("bench-{number}"))?;
+        until("a kubeconfig with an address", 120, || {
+            Ok(tenant.kubeconfig().map_err(|error| format!("{error:#}")))
+        })?;
+        ours.push(write_at(lab, &tenant.kubeconfig()?)? - start);
+        let end = tenant.delete("")?;
+        tenant.operation_end(&end, 120)?;
+    }
+    Ok(vec![Figure {
+        name: "tenant-cold".to_owned(),
+        unit: "s",
+        ours,
+        theirs,
+        goal: Goal::Ratio(1.10),
+    }])
+}
+
+/// The time of day of the first accepted write, seen from inside the lab's network.
+fn write_at(lab: &Lab, kubeconfig: &Path) -> Result<f64> {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/run/netns/{}", lab.control_namespace)).arg("--");
+    command.arg(std::env::current_exe()?).arg("wait-write").arg(kubeconfig).arg(PATIENCE_S);
+    run(&mut command, "")?.success()?.trim().parse().context("the probe prints a time")
+}

@@ -1,0 +1,251 @@
+use crate::{Output, kubectl_in, run};
+use anyhow::{Context, Result, bail};
+use reqwest::blocking::{Client, RequestBuilder};
+use serde::Deserialize;
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    process::Command,
+    rc::Rc,
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::{Duration, Instant},
+};
+
+/// Tests share the lab; those that kill a part of it have it alone.
+static SHARING: RwLock<()> = RwLock::new(());
+
+/// How a test has the lab.
+#[derive(Debug, Clone, Default)]
+#[expect(dead_code, reason = "held, never looked at")]
+enum Hold {
+    #[default]
+    Free,
+    Shared(Rc<RwLockReadGuard<'static, ()>>),
+    Alone(Rc<RwLockWriteGuard<'static, ()>>),
+}
+
+/// The lab that runs on this machine, as it describes itself in `lab.json`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lab {
+    /// Where Warren's API answers on loopback.
+    pub api_url: String,
+    /// The file with the first operator's token.
+    pub token_file: PathBuf,
+    /// The `warren` program.
+    pub warren: PathBuf,
+    /// The `kubectl` program.
+    pub kubectl: PathBuf,
+    /// The host cluster's administrator.
+    pub kubeconfig: PathBuf,
+    /// The network namespace that Warren runs in.
+    pub control_namespace: String,
+    /// The nodes of the host cluster.
+    pub nodes: Vec<Node>,
+    /// `address:port` that runs report to.
+    pub run_endpoint: String,
+    /// Image references by name.
+    pub images: BTreeMap<String, String>,
+    /// Source archives of Python packages: the demo's real input.
+    pub packages: Vec<PathBuf>,
+    /// Where the lab keeps its running state.
+    pub state: PathBuf,
+    #[serde(skip)]
+    hold: Hold,
+}
+
+/// A node of the host cluster.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Node {
+    /// Its name in Kubernetes.
+    pub name: String,
+    /// Its network namespace.
+    pub namespace: String,
+    /// Its address.
+    pub address: String,
+}
+
+impl Lab {
+    /// The lab that the environment names, shared with other tests. Says so when a test is skipped.
+    ///
+    /// # Panics
+    /// If `WARREN_LAB` names a file that cannot be read: then a test must not pass in silence.
+    #[must_use]
+    pub fn running() -> Option<Self> {
+        let mut lab = Self::named()?;
+        lab.hold = Hold::Shared(Rc::new(SHARING.read().unwrap_or_else(PoisonError::into_inner)));
+        Some(lab)
+    }
+
+    /// The same, alone: for a test that kills a part of it.
+    ///
+    /// # Panics
+    /// As [`Lab::running`].
+    #[must_use]
+    pub fn alone() -> Option<Self> {
+        let mut lab = Self::named()?;
+        lab.hold = Hold::Alone(Rc::new(SHARING.write().unwrap_or_else(PoisonError::into_inner)));
+        Some(lab)
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests are told by the environment where the lab is"
+    )]
+    #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
+    #[expect(clippy::panic, reason = "a lab that was promised and is not there fails the test")]
+    fn named() -> Option<Self> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let Ok(path) = std::env::var("WARREN_LAB") else {
+            eprintln!("skipped: needs the lab; run `cargo lab test`");
+            return None;
+        };
+        let lab = std::fs::read_to_string(&path)
+            .context("read it")
+            .and_then(|text| serde_json::from_str(&text).context("parse it"));
+        match lab {
+            Ok(lab) => Some(lab),
+            Err(error) => panic!("WARREN_LAB={path}: {error:#}"),
+        }
+    }
+
+    /// The first operator's token.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    pub fn operator_token(&self) -> Result<String> {
+        let text = std::fs::read_to_string(&self.token_file).context("read the bootstrap token")?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// A request to Warren's API as the first operator.
+    ///
+    /// # Errors
+    /// If there is no token.
+    pub fn request(&self, method: reqwest::Method, path: &str) -> Result<RequestBuilder> {
+        self.request_as(&self.operator_token()?, method, path)
+    }
+
+    /// A request to Warren's API with some token.
+    ///
+    /// # Errors
+    /// If no client can be made.
+    pub fn request_as(
+        &self,
+        token: &str,
+        method: reqwest::Method,
+        path: &str,
+    ) -> Result<RequestBuilder> {
+        let client =
+            Client::builder().timeout(Duration::from_mins(1)).build().context("make a client")?;
+        Ok(client.request(method, format!("{}{path}", self.api_url)).bearer_auth(token))
+    }
+
+    /// `GET` as the first operator; the body as JSON.
+    ///
+    /// # Errors
+    /// If the answer is not a success.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        let answer = self.request(reqwest::Method::GET, path)?.send()?;
+        let (status, text) = (answer.status(), answer.text()?);
+        if !status.is_success() {
+            bail!("GET {path}: {status} {text}");
+        }
+        serde_json::from_str(&text).with_context(|| format!("GET {path}: {text}"))
+    }
+
+    /// `POST` as the first operator; status and body.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub fn post(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
+        let answer = self.request(reqwest::Method::POST, path)?.json(body).send()?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.json().unwrap_or(Value::Null)))
+    }
+
+    /// Warren's command line as the first operator.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn warren(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(&self.warren);
+        command
+            .args(arguments)
+            .env("WARREN_URL", &self.api_url)
+            .env("WARREN_TOKEN_FILE", &self.token_file);
+        run(&mut command, "")
+    }
+
+    /// `kubectl` on the host cluster as its administrator.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
+        self.kubectl_with_input(arguments, "")
+    }
+
+    /// The same with something on standard input, e.g. for `apply -f -`.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Result<Output> {
+        run(
+            kubectl_in(&self.control_namespace, &self.kubectl, &self.kubeconfig).args(arguments),
+            input,
+        )
+    }
+
+    /// An image of the lab.
+    ///
+    /// # Panics
+    /// If the lab has no image of that name.
+    #[must_use]
+    pub fn image(&self, name: &str) -> &str {
+        self.images.get(name).unwrap_or_else(|| unreachable!("the lab has an image called {name}"))
+    }
+
+    /// Ends a part with a signal and starts it again; returns when it is healthy.
+    ///
+    /// # Errors
+    /// If the lab's supervisor does not answer or the part does not come back.
+    pub fn restart(&self, part: &str, signal: &str) -> Result<()> {
+        let mut socket = UnixStream::connect(self.state.join("supervisor.sock"))
+            .context("reach the supervisor")?;
+        socket.set_read_timeout(Some(Duration::from_mins(1)))?;
+        writeln!(socket, "{}", serde_json::json!({ "restart": part, "signal": signal }))?;
+        let mut line = String::new();
+        BufReader::new(socket).read_line(&mut line).context("wait for the supervisor")?;
+        let answer: Value =
+            serde_json::from_str(&line).with_context(|| format!("parse {line:?}"))?;
+        if answer["ok"] == Value::Bool(true) { Ok(()) } else { bail!("restart {part}: {answer}") }
+    }
+}
+
+/// Asks again every 50 ms until `question` has an answer; says what was seen last when time is up.
+///
+/// # Errors
+/// If the deadline passes, or `question` fails.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a black box can only be asked again; bounded by the deadline"
+)]
+pub fn until<T>(
+    what: &str,
+    seconds: u64,
+    mut question: impl FnMut() -> Result<std::result::Result<T, String>>,
+) -> Result<T> {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        match question()? {
+            Ok(answer) => return Ok(answer),
+            Err(seen) if Instant::now() > deadline => {
+                bail!("{what}: not within {seconds} s; last seen: {seen}")
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}

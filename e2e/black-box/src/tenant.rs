@@ -1,0 +1,227 @@
+use crate::{Lab, Output, kubectl_in, run, until};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::process::Command;
+
+/// A tenant that a test made; it is deleted when the test lets go of it.
+#[derive(Debug)]
+pub struct TestTenant {
+    /// The lab that it is in.
+    pub lab: Lab,
+    /// Its name.
+    pub name: String,
+    /// Its identifier.
+    pub id: String,
+    folder: tempfile::TempDir,
+}
+
+impl TestTenant {
+    /// Makes a tenant and waits until it is ready.
+    ///
+    /// # Errors
+    /// If it does not become ready within two minutes.
+    pub fn ready(lab: &Lab, name: &str) -> Result<Self> {
+        let tenant = Self::created(lab, name)?;
+        tenant.wait_ready()?;
+        Ok(tenant)
+    }
+
+    /// Makes a tenant.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn created(lab: &Lab, name: &str) -> Result<Self> {
+        Self::created_with_plan(lab, name, "starter")
+    }
+
+    /// Makes a tenant on a plan.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn created_with_plan(lab: &Lab, name: &str, plan: &str) -> Result<Self> {
+        let name = format!("{name}-{}", std::process::id());
+        let (status, body) = lab.post("/api/v1/tenants", &json!({ "name": name, "plan": plan }))?;
+        ensure!(status == 201, "create {name}: {status} {body}");
+        let id = body["id"].as_str().context("a tenant has an id")?.to_owned();
+        Ok(Self { lab: lab.clone(), name, id, folder: tempfile::tempdir()? })
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// If it takes more than two minutes.
+    pub fn wait_ready(&self) -> Result<()> {
+        until(&format!("{} ready", self.name), 120, || {
+            let tenant = self.describe()?;
+            Ok(if tenant["phase"] == "ready" { Ok(()) } else { Err(tenant.to_string()) })
+        })
+    }
+
+    /// The tenant as the API shows it.
+    ///
+    /// # Errors
+    /// If the API does not show it.
+    pub fn describe(&self) -> Result<Value> {
+        self.lab.get(&self.path(""))
+    }
+
+    /// The path of something of this tenant in the API.
+    #[must_use]
+    pub fn path(&self, rest: &str) -> String {
+        format!("/api/v1/tenants/{}{rest}", self.id)
+    }
+
+    /// The name of its virtual cluster on the host.
+    ///
+    /// # Errors
+    /// If the API does not show it.
+    pub fn cluster(&self) -> Result<String> {
+        Ok(self.describe()?["cluster"]
+            .as_str()
+            .context("an operator sees the cluster's name")?
+            .to_owned())
+    }
+
+    /// Its namespace on the host.
+    ///
+    /// # Errors
+    /// If the API does not show it.
+    pub fn host_namespace(&self) -> Result<String> {
+        Ok(format!("warren-{}", self.cluster()?))
+    }
+
+    /// `kubectl` with the kubeconfig that Warren hands out for this tenant.
+    ///
+    /// # Errors
+    /// If there is no kubeconfig or `kubectl` cannot be started.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
+        self.kubectl_with_input(arguments, "")
+    }
+
+    /// The same with something on standard input.
+    ///
+    /// # Errors
+    /// As for [`TestTenant::kubectl`].
+    pub fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Result<Output> {
+        run(self.kubectl_command()?.args(arguments), input)
+    }
+
+    /// The command itself, for what goes on while the test does something else.
+    ///
+    /// # Errors
+    /// As for [`TestTenant::kubectl`].
+    pub fn kubectl_command(&self) -> Result<Command> {
+        let kubeconfig = self.kubeconfig()?;
+        Ok(kubectl_in(&self.lab.control_namespace, &self.lab.kubectl, &kubeconfig))
+    }
+
+    /// A file with the tenant's kubeconfig.
+    ///
+    /// # Errors
+    /// If Warren hands out none.
+    pub fn kubeconfig(&self) -> Result<std::path::PathBuf> {
+        let path = self.folder.path().join("kubeconfig");
+        if !path.exists() {
+            let answer =
+                self.lab.request(reqwest::Method::GET, &self.path("/kubeconfig"))?.send()?;
+            ensure!(
+                answer.status().is_success(),
+                "kubeconfig: {} {}",
+                answer.status(),
+                answer.text()?
+            );
+            std::fs::write(&path, answer.text()?)?;
+        }
+        Ok(path)
+    }
+
+    /// Starts a session and returns its identifier.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn session(&self, body: &Value) -> Result<String> {
+        let (status, session) = self.lab.post(&self.path("/sessions"), body)?;
+        ensure!(status == 201, "session: {status} {session}");
+        Ok(session["id"].as_str().context("a session has an id")?.to_owned())
+    }
+
+    /// Starts a session that runs a shell line in the small image.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn shell_session(&self, line: &str) -> Result<String> {
+        self.session(
+            &json!({ "image": self.lab.image("busybox"), "command": ["/bin/sh", "-c", line] }),
+        )
+    }
+
+    /// A session as the API shows it.
+    ///
+    /// # Errors
+    /// If the API does not show it.
+    pub fn session_get(&self, id: &str) -> Result<Value> {
+        self.lab.get(&self.path(&format!("/sessions/{id}")))
+    }
+
+    /// Waits until a session is in one of some states.
+    ///
+    /// # Errors
+    /// If that takes more than `seconds`.
+    pub fn session_wait(&self, id: &str, states: &[&str], seconds: u64) -> Result<Value> {
+        until(&format!("session {id} {states:?}"), seconds, || {
+            let session = self.session_get(id)?;
+            let state = session["state"].as_str().unwrap_or_default();
+            Ok(if states.contains(&state) { Ok(session) } else { Err(session.to_string()) })
+        })
+    }
+
+    /// Waits until a session is over.
+    ///
+    /// # Errors
+    /// If that takes more than `seconds`.
+    pub fn session_end(&self, id: &str, seconds: u64) -> Result<Value> {
+        self.session_wait(id, &["succeeded", "failed", "timed-out", "stopped"], seconds)
+    }
+
+    /// The log of a session as text.
+    ///
+    /// # Errors
+    /// If the API does not show it.
+    pub fn session_log(&self, id: &str) -> Result<String> {
+        let path = self.path(&format!("/sessions/{id}/logs"));
+        let answer =
+            self.lab.request(reqwest::Method::GET, &path)?.header("Accept", "text/plain").send()?;
+        ensure!(answer.status().is_success(), "log: {}", answer.status());
+        Ok(answer.text()?)
+    }
+
+    /// Asks for the deletion and returns the operation.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn delete(&self, query: &str) -> Result<Value> {
+        let answer = self.lab.request(reqwest::Method::DELETE, &self.path(query))?.send()?;
+        ensure!(answer.status().as_u16() == 202, "delete: {} {}", answer.status(), answer.text()?);
+        Ok(answer.json()?)
+    }
+
+    /// Waits until an operation has ended.
+    ///
+    /// # Errors
+    /// If that takes more than `seconds`.
+    pub fn operation_end(&self, operation: &Value, seconds: u64) -> Result<Value> {
+        let id = operation["id"].as_str().context("an operation has an id")?;
+        until(&format!("operation {id}"), seconds, || {
+            let operation = self.lab.get(&format!("/api/v1/operations/{id}"))?;
+            let is_over = operation["state"] == "succeeded" || operation["state"] == "failed";
+            Ok(if is_over { Ok(operation) } else { Err(operation.to_string()) })
+        })
+    }
+}
+
+impl Drop for TestTenant {
+    fn drop(&mut self) {
+        // Best effort: a test that failed must not leave a control plane running for the others.
+        let _ = self.delete("");
+    }
+}
