@@ -1,0 +1,44 @@
+//! `PUT /api/v1/tenants/{tenant}/blobs/{digest}`
+
+use super::BlobBody;
+use crate::{
+    caller::Caller,
+    extract::DigestPath,
+    problem::{Problem, too_large},
+};
+use application::blob;
+use axum::{
+    Json,
+    body::Body,
+    http::{HeaderMap, StatusCode, header},
+};
+
+/// Uploads an input of at most 100 MiB. It is kept only if the bytes have the digest in the path.
+#[utoipa::path(
+    put, path = "/api/v1/tenants/{tenant}/blobs/{digest}", tag = "sessions", operation_id = "uploadBlob",
+    params(
+        ("tenant" = String, Path, description = "Id or name"),
+        ("digest" = String, Path, description = "`sha256:` and 64 hexadecimal digits"),
+    ),
+    request_body(content_type = "application/octet-stream", description = "Its bytes"),
+    responses(
+        (status = CREATED, description = "Kept", body = BlobBody),
+        (status = OK, description = "It was there before", body = BlobBody),
+    ),
+)]
+#[tracing::instrument(name = "http.blob.put", skip_all)]
+pub(crate) async fn put(
+    Caller { app, actor, .. }: Caller,
+    DigestPath { tenant, digest }: DigestPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<BlobBody>), Problem> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if length.and_then(|text| text.parse().ok()).is_some_and(|size: u64| size > blob::MAX_BYTES) {
+        return Err(too_large(blob::MAX_BYTES));
+    }
+    let bytes = body.into_data_stream();
+    let uploaded = blob::upload(&app, &actor, &tenant, &digest, bytes).await?;
+    let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(uploaded.blob.into())))
+}

@@ -1,0 +1,43 @@
+//! Who asks.
+
+use crate::{
+    observe::RequestId,
+    problem::{Code, Problem},
+    state::Api,
+};
+use application::{App, token};
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
+use domain::Actor;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// The holder of a valid API token, and what serves it. A handler without it is public.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) app: App,
+    pub(crate) actor: Actor,
+    /// Ends streams.
+    pub(crate) shutdown: Arc<CancellationToken>,
+}
+
+impl FromRequestParts<Api> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let unknown = || Problem::new(Code::Unauthenticated);
+        let value = parts.headers.get(header::AUTHORIZATION).ok_or_else(unknown)?;
+        let (scheme, secret) =
+            value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(unknown)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(unknown());
+        }
+        let request_id = parts.extensions.get::<RequestId>().map(RequestId::as_str);
+        let request_id = request_id.unwrap_or_default().to_owned();
+        let actor = token::actor(&api.app, secret.trim(), request_id).await?;
+        let actor = actor.ok_or_else(unknown)?;
+        Ok(Self { app: api.app.clone(), actor, shutdown: Arc::clone(&api.shutdown) })
+    }
+}

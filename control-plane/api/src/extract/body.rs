@@ -1,0 +1,100 @@
+//! JSON bodies.
+
+use super::{Field as _, Record, RetryKey};
+use crate::{
+    caller::Caller,
+    problem::{Code, Problem, too_large},
+};
+use application::{Draft, IdempotencyKey};
+use axum::{
+    body::to_bytes,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use bytes::Bytes;
+use domain::Invalid;
+use serde_json::{Value, error::Category};
+use sha2::{Digest as _, Sha256};
+use std::{error::Error, time::Duration};
+
+/// A JSON body of known fields.
+#[derive(Debug)]
+pub(crate) struct Body<T> {
+    pub(crate) draft: Draft<T>,
+    /// Of the method, the path and the JSON value: spaces and the order of fields do not matter.
+    digest: [u8; 32],
+}
+
+impl<T> Body<T> {
+    /// The largest body, in bytes.
+    const MAX_BYTES: usize = 1 << 20;
+    /// How long a body may take.
+    const TIME: Duration = Duration::from_secs(30);
+
+    /// What a repetition of this request is known by.
+    pub(crate) fn key(&self, caller: &Caller, key: RetryKey) -> Option<IdempotencyKey> {
+        let actor = caller.actor.token;
+        key.0.map(|key| IdempotencyKey { actor, key, request_digest: self.digest })
+    }
+
+    /// What was sent, in the use case's words.
+    pub(crate) fn into_draft<U: From<T>>(self) -> Draft<U> {
+        let Draft { value, invalid } = self.draft;
+        Draft { value: value.into(), invalid }
+    }
+}
+
+impl<S: Send + Sync, T: Record> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        if !is_json(&parts.headers) {
+            return Err(Problem::new(Code::UnsupportedMediaType));
+        }
+        let bytes = tokio::time::timeout(Self::TIME, to_bytes(body, Self::MAX_BYTES)).await;
+        let bytes = bytes.map_err(|_| Problem::new(Code::RequestTimeout))?;
+        let bytes = bytes.map_err(|error| unread(&error, Self::MAX_BYTES))?;
+        let value: Value = serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
+        let digest = digest(&parts, &value);
+        let mut invalid = Invalid::default();
+        let value = T::read(value, "", &mut invalid);
+        Ok(Self { draft: Draft { value, invalid }, digest })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+fn unread(error: &axum::Error, limit: usize) -> Problem {
+    let is_limit = error.source().is_some_and(|source| source.to_string().contains("limit"));
+    if is_limit { too_large(limit as u64) } else { Problem::new(Code::BodyInterrupted) }
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    let (line, column) = (error.line(), error.column());
+    let detail = match error.classify() {
+        Category::Eof => format!("The body ends too early, at line {line}, column {column}."),
+        Category::Syntax | Category::Data | Category::Io => {
+            let text = error.to_string();
+            let what = text.split(" at line ").next().unwrap_or_default();
+            format!("The body is not JSON at line {line}, column {column}: {what}.")
+        }
+    };
+    Problem::with_detail(Code::MalformedJson, detail)
+}
+
+fn digest(parts: &Parts, value: &Value) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in [parts.method.as_str(), parts.uri.path()] {
+        hash.update(part);
+        hash.update([0]);
+    }
+    // The fields of an object are written in the order of their names.
+    hash.update(Bytes::from(value.to_string()));
+    hash.finalize().into()
+}

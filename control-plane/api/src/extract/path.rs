@@ -1,0 +1,110 @@
+//! Identifiers in paths.
+
+use crate::problem::{Code, Problem};
+use application::tenant::TenantRef;
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::request::Parts,
+};
+use domain::{Digest, Invalid, OperationId, SessionId};
+use std::{fmt, str::FromStr};
+
+/// `{tenant}`: an identifier or a name.
+#[derive(Debug)]
+pub(crate) struct TenantPath(pub(crate) TenantRef);
+
+/// `{operation}`.
+#[derive(Debug)]
+pub(crate) struct OperationPath(pub(crate) OperationId);
+
+/// `{tenant}` and `{session}`.
+#[derive(Debug)]
+pub(crate) struct SessionPath {
+    pub(crate) tenant: TenantRef,
+    pub(crate) session: SessionId,
+}
+
+/// `{*path}`: the path of an artifact.
+#[derive(Debug)]
+pub(crate) struct ArtifactPath(pub(crate) String);
+
+/// `{tenant}` and `{digest}`.
+#[derive(Debug)]
+pub(crate) struct DigestPath {
+    pub(crate) tenant: TenantRef,
+    pub(crate) digest: Digest,
+}
+
+/// One part of the path as it was sent, decoded.
+async fn segment(parts: &mut Parts, name: &str) -> Result<String, Problem> {
+    let params = RawPathParams::from_request_parts(parts, &()).await;
+    let params = params.map_err(|_| refuse(Invalid::field("{path}", "", "UTF-8")))?;
+    let value = params.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
+    Ok(value.expect("the route of this handler has this part"))
+}
+
+impl TenantPath {
+    async fn of(parts: &mut Parts) -> Result<TenantRef, Problem> {
+        segment(parts, "tenant").await?.parse().map_err(refuse)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TenantPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        TenantPath::of(parts).await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OperationPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parse(parts, "operation").await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let tenant = TenantPath::of(parts).await?;
+        let session = parse(parts, "session").await?;
+        Ok(Self { tenant, session })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ArtifactPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        segment(parts, "path").await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for DigestPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let tenant = TenantPath::of(parts).await?;
+        let digest = parse(parts, "digest").await?;
+        Ok(Self { tenant, digest })
+    }
+}
+
+/// One part of the path, whose type says in its error what it takes.
+async fn parse<T>(parts: &mut Parts, name: &str) -> Result<T, Problem>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    let text = segment(parts, name).await?;
+    text.parse().map_err(|error: T::Err| {
+        refuse(Invalid::field(&format!("{{{name}}}"), &text, error.to_string()))
+    })
+}
+
+fn refuse(invalid: Invalid) -> Problem {
+    Problem::with_fields(Code::InvalidId, invalid)
+}

@@ -1,0 +1,74 @@
+//! The REST API: `/api/v1`, with its OpenAPI document made from the code.
+//!
+//! One endpoint, one file. A handler extracts, calls one use case, and maps; every error is a
+//! problem (RFC 9457).
+
+mod blob;
+mod caller;
+mod doctor;
+mod extract;
+mod metrics;
+mod observe;
+mod openapi;
+mod operation;
+mod page;
+mod plan;
+mod probe;
+mod problem;
+mod session;
+mod state;
+mod tenant;
+mod token;
+
+pub use crate::{
+    metrics::{Metrics, metrics_router},
+    problem::{Code, FieldProblem, Problem},
+    state::About,
+};
+
+use crate::{observe::observe, problem::of_panic, state::Api};
+use application::App;
+use axum::{Router, http::Uri, middleware};
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The router of the REST API and its probes.
+///
+/// `shutdown` ends streams that would otherwise go on for ever; cancel it when the server begins
+/// to shut down, so that it can finish.
+pub fn router(app: App, metrics: &Metrics, shutdown: CancellationToken) -> Router {
+    let (router, document) = routes().split_for_parts();
+    let api = Api::new(app, metrics.clone(), openapi::finish(document), shutdown);
+    router
+        .fallback(async |uri: Uri| Problem::no_such_route(uri.path()))
+        .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
+        .layer(CatchPanicLayer::custom(of_panic))
+        .layer(middleware::from_fn_with_state(api.clone(), observe))
+        .with_state(api)
+}
+
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(tenant::create::create, tenant::list::list))
+        .routes(routes!(tenant::get::get, tenant::delete::delete))
+        .routes(routes!(tenant::kubeconfig::kubeconfig))
+        .routes(routes!(tenant::explanation::explanation))
+        .routes(routes!(tenant::operations::operations))
+        .routes(routes!(token::create::create))
+        .routes(routes!(blob::put::put, blob::head::head))
+        .routes(routes!(session::create::create, session::list::list))
+        .routes(routes!(session::get::get))
+        .routes(routes!(session::stop::stop))
+        .routes(routes!(session::logs::logs))
+        .routes(routes!(session::result::result))
+        .routes(routes!(session::artifacts::artifacts))
+        .routes(routes!(session::artifact::artifact))
+        .routes(routes!(operation::get::get))
+        .routes(routes!(plan::list::list))
+        .routes(routes!(doctor::doctor))
+        .routes(routes!(probe::livez::livez))
+        .routes(routes!(probe::readyz::readyz))
+        .routes(routes!(probe::version::version))
+        .routes(routes!(openapi::openapi))
+}

@@ -1,0 +1,95 @@
+//! The OpenAPI document, made from the handlers.
+
+use crate::{problem::Problem, state::Api};
+use axum::{extract::State, http::header, response::IntoResponse};
+use bytes::Bytes;
+use utoipa::{
+    OpenApi,
+    openapi::{
+        Content, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement,
+        path::Operation,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+
+pub(crate) mod words;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Warren",
+        version = "1",
+        description = "Every tenant gets a Kubernetes API server of its own, and runs AI-agent \
+                       sessions in it. Errors are problems (RFC 9457) with stable codes. What \
+                       you may not know answers 404, as what does not exist.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(Problem)),
+    tags(
+        (name = "tenants", description = "A boundary with a virtual cluster of its own"),
+        (name = "sessions", description = "Agent tasks of a tenant"),
+        (name = "operations", description = "What Warren is doing, step by step"),
+        (name = "platform", description = "Plans, health and this document"),
+    ),
+)]
+struct Base;
+
+const SCHEME: &str = "token";
+const PROBLEM: &str = "Problem";
+
+/// The document without its paths.
+pub(crate) fn base() -> Document {
+    Base::openapi()
+}
+
+/// Adds what holds for every operation, and writes the document.
+pub(crate) fn finish(mut document: Document) -> Bytes {
+    let components = document.components.get_or_insert_default();
+    let token = Http::builder()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("wrn_…")
+        .description(Some("An API token."))
+        .build();
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(token));
+    components.responses.insert(PROBLEM.to_owned(), RefOr::T(problem()));
+
+    // axum writes a part that may hold slashes as {*path}, OpenAPI as {path}.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths =
+        paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    for (path, item) in &mut document.paths.paths {
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.head];
+        for operation in operations.into_iter().flatten() {
+            complete(operation, path.starts_with("/api/"));
+        }
+    }
+    document.to_json().expect("the document can be written as JSON").into()
+}
+
+fn complete(operation: &mut Operation, is_protected: bool) {
+    if is_protected {
+        let scopes: [&str; 0] = [];
+        operation.security = Some(vec![SecurityRequirement::new(SCHEME, scopes)]);
+    }
+    let reference = Ref::from_response_name(PROBLEM);
+    operation.responses.responses.insert("default".to_owned(), RefOr::Ref(reference));
+}
+
+fn problem() -> Response {
+    let schema = Ref::from_schema_name(PROBLEM);
+    ResponseBuilder::new()
+        .description("A problem")
+        .content("application/problem+json", Content::new(Some(schema)))
+        .build()
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "platform",
+    responses((status = OK, description = "An OpenAPI 3.1 document", content_type = "application/json", body = Object)),
+)]
+// public: describes what is public.
+pub(crate) async fn openapi(State(api): State<Api>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], api.document)
+}

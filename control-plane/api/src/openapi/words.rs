@@ -1,0 +1,60 @@
+//! Texts that are one of some words, for the OpenAPI document.
+
+use domain::{ConditionKind, PlanName, Role, SessionState};
+use utoipa::openapi::{Object, ObjectBuilder, Type};
+
+fn one_of(words: impl IntoIterator<Item = &'static str>) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+}
+
+pub(crate) fn plan() -> Object {
+    one_of(PlanName::ALL.map(PlanName::as_str))
+}
+
+pub(crate) fn phase() -> Object {
+    one_of(["pending", "provisioning", "ready", "degraded", "deleting"])
+}
+
+pub(crate) fn condition() -> Object {
+    one_of(ConditionKind::ALL.map(ConditionKind::as_str))
+}
+
+pub(crate) fn condition_status() -> Object {
+    one_of(["True", "False", "Unknown"])
+}
+
+pub(crate) fn operation_kind() -> Object {
+    one_of(["tenant-create", "tenant-delete"])
+}
+
+pub(crate) fn operation_state() -> Object {
+    one_of(["waiting", "running", "succeeded", "failed"])
+}
+
+pub(crate) fn step_state() -> Object {
+    one_of(["waiting", "running", "done", "blocked"])
+}
+
+pub(crate) fn session_state() -> Object {
+    one_of(SessionState::ALL.map(SessionState::as_str))
+}
+
+pub(crate) fn failure_class() -> Object {
+    one_of(["transient", "resource", "user-config", "policy-denied", "agent", "infrastructure"])
+}
+
+pub(crate) fn tenant_role() -> Object {
+    one_of(Role::ALL.into_iter().filter(|role| *role != Role::Operator).map(Role::as_str))
+}
+
+pub(crate) fn change_action() -> Object {
+    one_of(["create", "update", "delete"])
+}
+
+pub(crate) fn log_stream() -> Object {
+    one_of(["out", "err"])
+}
+
+pub(crate) fn isolation() -> Object {
+    one_of(["shared"])
+}

@@ -1,0 +1,3 @@
+//! Plans.
+
+pub(crate) mod list;

@@ -1,0 +1,87 @@
+//! `GET /api/v1/plans`
+
+use crate::{caller::Caller, openapi::words, page::List, problem::Problem};
+use application::plan;
+use axum::Json;
+use domain::{Isolation, Plan, Quota};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What a tenant gets.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Plan)]
+pub(crate) struct PlanBody {
+    #[schema(schema_with = words::plan)]
+    name: &'static str,
+    /// Counts changes of the plan's content.
+    version: u32,
+    /// Where workloads run.
+    #[schema(schema_with = words::isolation)]
+    isolation: Isolation,
+    /// What workloads may use.
+    quota: QuotaBody,
+    /// What the tenant's control plane may use beyond that.
+    overhead: QuotaBody,
+    /// Sessions that may run at the same time; more are queued.
+    sessions_at_once: u32,
+    /// The most one session may ask for.
+    session: SessionLimits,
+}
+
+/// Kubernetes quantities.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Quota)]
+struct QuotaBody {
+    #[schema(examples("2"))]
+    cpu: String,
+    #[schema(examples("4Gi"))]
+    memory: String,
+    storage: String,
+    pods: u64,
+}
+
+/// The most one session may ask for.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct SessionLimits {
+    cpu: String,
+    memory: String,
+    timeout_seconds: u32,
+}
+
+/// The plans that a tenant can have, smallest first.
+#[utoipa::path(
+    get, path = "/api/v1/plans", tag = "platform", operation_id = "listPlans",
+    responses((status = OK, description = "All plans", body = List<PlanBody>)),
+)]
+#[tracing::instrument(name = "http.plan.list", skip_all)]
+pub(crate) async fn list(Caller { actor, .. }: Caller) -> Result<Json<List<PlanBody>>, Problem> {
+    let items = plan::list(&actor)?.into_iter().map(PlanBody::from).collect();
+    Ok(Json(List { items, next_cursor: None }))
+}
+
+impl From<Plan> for PlanBody {
+    fn from(plan: Plan) -> Self {
+        Self {
+            name: plan.name.as_str(),
+            version: plan.version,
+            isolation: plan.isolation,
+            quota: plan.quota.into(),
+            overhead: plan.overhead.into(),
+            sessions_at_once: plan.sessions_at_once,
+            session: SessionLimits {
+                cpu: plan.session_cpu.to_string(),
+                memory: plan.session_memory.to_string(),
+                timeout_seconds: plan.session_timeout_seconds,
+            },
+        }
+    }
+}
+
+impl From<Quota> for QuotaBody {
+    fn from(Quota { cpu, memory, storage, pods }: Quota) -> Self {
+        let (cpu, memory, storage) = (cpu.to_string(), memory.to_string(), storage.to_string());
+        Self { cpu, memory, storage, pods }
+    }
+}

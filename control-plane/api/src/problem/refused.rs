@@ -1,0 +1,139 @@
+//! How the refusals of use cases become problems.
+
+use super::{Code, Problem};
+use application::{
+    access::AccessError,
+    blob::UploadError,
+    blobs::WriteError,
+    error::{FindError, Noun},
+    session, tenant, token,
+};
+use std::error::Error;
+
+impl From<FindError> for Problem {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::Missing(noun) => missing(noun),
+            FindError::Forbidden { role } => {
+                let detail = format!("The role {role} may not do this.");
+                Self::with_detail(Code::Forbidden, detail)
+            }
+            FindError::Store(error) => internal(&error),
+        }
+    }
+}
+
+impl From<tenant::CreateError> for Problem {
+    fn from(error: tenant::CreateError) -> Self {
+        use tenant::CreateError as E;
+        match error {
+            E::Find(error) => error.into(),
+            E::Invalid(invalid) => Self::with_fields(Code::InvalidInput, invalid),
+            E::NameTaken(name) => {
+                Self::with_detail(Code::NameTaken, format!("A tenant has the name {name}."))
+            }
+            E::IdempotencyMismatch => Self::new(Code::IdempotencyMismatch),
+        }
+    }
+}
+
+impl From<tenant::ReachError> for Problem {
+    fn from(error: tenant::ReachError) -> Self {
+        use tenant::ReachError as E;
+        match error {
+            E::Find(error) => error.into(),
+            E::Deleting => Self::new(Code::TenantDeleting),
+            E::Access(AccessError::NotReady { reason }) => {
+                Self::with_detail(Code::TenantNotReady, reason)
+            }
+            E::Access(error @ AccessError::Unreachable(_)) => {
+                tracing::warn!(error = &error as &dyn Error, "a cluster cannot be reached");
+                Self::new(Code::ClusterUnreachable)
+            }
+            E::Access(error @ AccessError::Internal(_)) => internal(&error),
+        }
+    }
+}
+
+impl From<token::CreateError> for Problem {
+    fn from(error: token::CreateError) -> Self {
+        match error {
+            token::CreateError::Find(error) => error.into(),
+            token::CreateError::Invalid(invalid) => Self::with_fields(Code::InvalidInput, invalid),
+        }
+    }
+}
+
+impl From<session::CreateError> for Problem {
+    fn from(error: session::CreateError) -> Self {
+        use session::CreateError as E;
+        match error {
+            E::Find(error) => error.into(),
+            E::Invalid(invalid) => Self::with_fields(Code::InvalidInput, invalid),
+            E::TenantDeleting => Self::new(Code::TenantDeleting),
+            E::IdempotencyMismatch => Self::new(Code::IdempotencyMismatch),
+        }
+    }
+}
+
+impl From<session::OutputError> for Problem {
+    fn from(error: session::OutputError) -> Self {
+        match error {
+            session::OutputError::Find(error) => error.into(),
+            session::OutputError::Blob(error) => internal(&error),
+        }
+    }
+}
+
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Find(error) => error.into(),
+            UploadError::Write(WriteError::DigestMismatch { actual }) => {
+                let detail = format!("The bytes have the digest {actual}.");
+                Self::with_detail(Code::DigestMismatch, detail)
+            }
+            UploadError::Write(WriteError::TooLarge { limit }) => too_large(limit),
+            UploadError::Write(WriteError::Interrupted(_)) => Self::new(Code::BodyInterrupted),
+            UploadError::Write(WriteError::Stalled { seconds }) => {
+                let detail = format!("No bytes came for {seconds} s.");
+                Self::with_detail(Code::RequestTimeout, detail)
+            }
+            UploadError::Write(WriteError::Blob(error)) => internal(&error),
+        }
+    }
+}
+
+pub(crate) fn too_large(limit: u64) -> Problem {
+    let detail = format!("The body may have at most {limit} bytes.");
+    Problem::with_detail(Code::BodyTooLarge, detail)
+}
+
+/// Logs what broke, and tells only that something did.
+fn internal(error: &(dyn Error + 'static)) -> Problem {
+    tracing::error!(error, "a request failed");
+    Problem::new(Code::Internal)
+}
+
+fn missing(noun: Noun) -> Problem {
+    let (detail, hint) = match noun {
+        Noun::Tenant => ("There is no such tenant, or you may not see it.", None),
+        Noun::Session => ("There is no such session in this tenant.", None),
+        Noun::Operation => ("There is no such operation, or you may not see it.", None),
+        Noun::Blob => ("There is no such input.", Some("Upload it with PUT.")),
+        Noun::Result => (
+            "The session has left no result (yet).",
+            Some("An agent leaves it as result.json in the folder WARREN_OUTPUT_DIR."),
+        ),
+        Noun::Artifact => (
+            "The session has left no file of that path (yet).",
+            Some("The list of artifacts has all paths."),
+        ),
+        Noun::Page => return Problem::new(Code::NotFound),
+    };
+    let problem = Problem::with_detail(Code::NotFound, detail);
+    match hint {
+        Some(hint) => problem.hint(hint),
+        None => problem,
+    }
+}

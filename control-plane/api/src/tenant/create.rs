@@ -1,0 +1,75 @@
+//! `POST /api/v1/tenants`
+
+use super::TenantBody;
+use crate::{
+    caller::Caller,
+    extract::{Body, Fields, Preference, Record, RetryKey},
+    openapi::words,
+    problem::Problem,
+};
+use application::tenant::{self, NewTenant};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{AppendHeaders, IntoResponse},
+};
+use utoipa::ToSchema;
+
+/// What a tenant is made from.
+#[derive(Debug, Default, ToSchema)]
+pub(crate) struct CreateTenant {
+    /// 3 to 40 characters: a-z, 0-9 and '-', starting with a letter, not ending with '-'.
+    #[schema(
+        min_length = 3,
+        max_length = 40,
+        pattern = "^[a-z][a-z0-9-]*[a-z0-9]$",
+        examples("acme")
+    )]
+    name: String,
+    #[schema(schema_with = words::plan)]
+    plan: String,
+}
+
+/// Makes a tenant. The answer comes at once; `operation` names what makes it usable.
+#[utoipa::path(
+    post, path = "/api/v1/tenants", tag = "tenants", operation_id = "createTenant",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "A repetition with the same key gets the first answer"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: answer when the tenant is usable, at most after N seconds"),
+    ),
+    request_body = CreateTenant,
+    responses((status = CREATED, description = "Accepted", body = TenantBody,
+        headers(("location" = String, description = "The tenant's address")))),
+)]
+#[tracing::instrument(name = "http.tenant.create", skip_all)]
+pub(crate) async fn create(
+    caller: Caller,
+    key: RetryKey,
+    wait: Preference,
+    body: Body<CreateTenant>,
+) -> Result<impl IntoResponse, Problem> {
+    let Caller { app, actor, .. } = &caller;
+    let key = body.key(&caller, key);
+    let created = tenant::create(app, actor, body.into_draft(), key.as_ref()).await?;
+    let mut view = created.value;
+    if let Preference(Some(time)) = wait {
+        view = tenant::wait(app, actor, view.tenant.id, time).await?;
+    }
+    let location = format!("/api/v1/tenants/{}", view.tenant.id);
+    let replayed = created.is_replay.then_some(("idempotent-replayed", "true".to_owned()));
+    let headers = [Some(("location", location)), replayed].into_iter().flatten();
+    let headers = AppendHeaders(headers);
+    Ok((StatusCode::CREATED, headers, wait, Json(TenantBody::of_view(view, actor))))
+}
+
+impl Record for CreateTenant {
+    fn take(fields: &mut Fields<'_>) -> Self {
+        Self { name: fields.required("name"), plan: fields.required("plan") }
+    }
+}
+
+impl From<CreateTenant> for NewTenant {
+    fn from(CreateTenant { name, plan }: CreateTenant) -> Self {
+        Self { name, plan }
+    }
+}

@@ -1,0 +1,244 @@
+//! Sessions: started, looked at, stopped; what they left.
+
+use crate::{
+    App, Draft, Page,
+    blobs::{BlobError, BlobPath, Reading},
+    error::{FindError, Noun},
+    tenant::{self, TenantRef},
+    wait::Waiter,
+};
+use bytes::Bytes;
+use domain::{
+    Action, Actor, Authorized, CreateSession, Input, InputSource, Invalid, Plan, ReadSession, Run,
+    Session, SessionId, SessionSpec, SessionState, StopSession, Tenant,
+};
+use std::time::Duration;
+use store::{Artifact, Change, Created, IdempotencyKey, SessionCreateError};
+
+mod request;
+
+pub use request::{NewInput, NewResources, NewSession};
+
+/// A session with its run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionView {
+    /// The session.
+    pub session: Session,
+    /// Its run, once there is one.
+    pub run: Option<Run>,
+}
+
+/// Why a session was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// Not found or not allowed.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// Fields break rules.
+    #[error("{0}")]
+    Invalid(Invalid),
+    /// The tenant is on its way out.
+    #[error("the tenant is being deleted")]
+    TenantDeleting,
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    IdempotencyMismatch,
+}
+
+/// Why something that a session left was not handed out.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// Not found or not allowed.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// The object store failed.
+    #[error("read the object")]
+    Blob(#[from] BlobError),
+}
+
+/// Starts a session: it is queued, and will reach a final state.
+///
+/// # Errors
+/// If the caller may not, a field breaks a rule, or the tenant is being deleted.
+pub async fn create(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    new: Draft<NewSession>,
+    key: Option<&IdempotencyKey>,
+) -> Result<Created<SessionView>, CreateError> {
+    let (tenant, proof) = tenant::find::<CreateSession>(app, actor, tenant).await?;
+    let spec = new.check(|new| new.check(&Plan::current(tenant.plan)));
+    let spec = spec.map_err(CreateError::Invalid)?;
+    check_blobs(app, &tenant, &spec).await?;
+    match app.store.session_create(&proof, tenant.id, spec, key).await {
+        Ok(Created { value, is_replay }) => {
+            let value = with_run(app, value).await?;
+            Ok(Created { value, is_replay })
+        }
+        Err(SessionCreateError::TenantDeleting) => Err(CreateError::TenantDeleting),
+        Err(SessionCreateError::IdempotencyMismatch) => Err(CreateError::IdempotencyMismatch),
+        Err(SessionCreateError::Store(error)) => {
+            Err(FindError::of_write(error, Noun::Tenant).into())
+        }
+    }
+}
+
+/// The sessions of a tenant, newest first.
+///
+/// # Errors
+/// If the caller may not see them.
+pub async fn list(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    state: Option<SessionState>,
+    after: Option<SessionId>,
+    limit: u64,
+) -> Result<Page<SessionView, SessionId>, FindError> {
+    let (tenant, _) = tenant::find::<ReadSession>(app, actor, tenant).await?;
+    let sessions = app.store.session_list(tenant.id, after, limit + 1, state).await?;
+    let page = Page::cut(sessions, limit, |session| session.id);
+    let views = page.items.into_iter().map(|session| with_run(app, session));
+    let items = futures::future::try_join_all(views).await?;
+    Ok(Page { items, next: page.next })
+}
+
+/// One session.
+///
+/// # Errors
+/// If the caller may not see it.
+pub async fn get(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    session: SessionId,
+) -> Result<SessionView, FindError> {
+    let (session, _) = find::<ReadSession>(app, actor, tenant, session).await?;
+    with_run(app, session).await
+}
+
+/// Waits until a session is over, at most for `time`.
+///
+/// # Errors
+/// If the caller may not see it.
+pub async fn wait(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    session: SessionId,
+    time: Duration,
+) -> Result<SessionView, FindError> {
+    let mut waiter = Waiter::new(app, time);
+    let is_ours = |change| matches!(change, Change::Session { session: of, .. } if of == session);
+    loop {
+        let view = get(app, actor, tenant, session).await?;
+        if view.session.state.is_final() || !waiter.is_worth_a_look(is_ours).await {
+            return Ok(view);
+        }
+    }
+}
+
+/// Asks a session to stop. One that is over stays as it is.
+///
+/// # Errors
+/// If the caller may not.
+pub async fn stop(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    session: SessionId,
+) -> Result<SessionView, FindError> {
+    let (session, proof) = find::<StopSession>(app, actor, tenant, session).await?;
+    let stopped = app.store.session_stop(&proof, session.id).await;
+    let session = stopped.map_err(|error| FindError::of_write(error, Noun::Session))?;
+    with_run(app, session).await
+}
+
+/// The result of a session: a JSON text.
+///
+/// # Errors
+/// If the caller may not see it, or there is none (yet).
+pub async fn result(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    session: SessionId,
+) -> Result<Bytes, OutputError> {
+    let (session, _) = find::<ReadSession>(app, actor, tenant, session).await?;
+    let missing = || FindError::Missing(Noun::Result);
+    let run = session.run.ok_or_else(missing)?;
+    let bytes = app.blobs.get(&BlobPath::result(run)).await?;
+    Ok(bytes.ok_or_else(missing)?)
+}
+
+/// The files that a session left.
+///
+/// # Errors
+/// If the caller may not see them.
+pub async fn artifacts(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    session: SessionId,
+) -> Result<Vec<Artifact>, FindError> {
+    let (session, _) = find::<ReadSession>(app, actor, tenant, session).await?;
+    match session.run {
+        Some(run) => Ok(app.store.artifact_list(run).await?),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// One file that a session left, with its bytes.
+///
+/// # Errors
+/// If the caller may not see it, or there is none of that path.
+pub async fn artifact(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    session: SessionId,
+    path: &str,
+) -> Result<(Artifact, Reading), OutputError> {
+    let artifacts = artifacts(app, actor, tenant, session).await?;
+    let missing = || FindError::Missing(Noun::Artifact);
+    let artifact = artifacts.into_iter().find(|artifact| artifact.path == path);
+    let artifact = artifact.ok_or_else(missing)?;
+    let reading = app.blobs.read(&BlobPath::stored(&artifact.blob)).await?;
+    Ok((artifact, reading.ok_or_else(missing)?))
+}
+
+/// Finds a session of a tenant and asks the policy table.
+pub(crate) async fn find<A: Action>(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    session: SessionId,
+) -> Result<(Session, Authorized<A>), FindError> {
+    let (tenant, proof) = tenant::find(app, actor, tenant).await?;
+    let session = app.store.session_get(session).await?;
+    let session = session.filter(|session| session.tenant == tenant.id);
+    Ok((session.ok_or(FindError::Missing(Noun::Session))?, proof))
+}
+
+async fn with_run(app: &App, session: Session) -> Result<SessionView, FindError> {
+    let run = match session.run {
+        Some(run) => app.store.run_get(run).await?,
+        None => None,
+    };
+    Ok(SessionView { session, run })
+}
+
+/// Every uploaded input that a session names must be there.
+async fn check_blobs(app: &App, tenant: &Tenant, spec: &SessionSpec) -> Result<(), CreateError> {
+    let mut invalid = Invalid::default();
+    for (index, Input { source, .. }) in spec.inputs.iter().enumerate() {
+        let InputSource::Blob(digest) = source else { continue };
+        let blob = app.store.blob_get(tenant.id, digest).await.map_err(FindError::from)?;
+        if blob.is_none() {
+            let rule = "the digest of an uploaded input; upload it first";
+            invalid.add(&format!("/inputs/{index}/digest"), digest, rule);
+        }
+    }
+    invalid.into_result().map_err(CreateError::Invalid)
+}

@@ -1,0 +1,205 @@
+//! What a caller sends to start a session, and how it becomes a [`SessionSpec`].
+
+use crate::draft;
+use domain::{
+    Bytes, Input, InputSource, Invalid, Millicores, Plan, ProjectName, Resources, SessionSpec,
+};
+use std::collections::BTreeMap;
+
+/// What a caller sends to start a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewSession {
+    /// The project; `agents` if there is none.
+    pub project: Option<String>,
+    /// The agent's image.
+    pub image: String,
+    /// The program to start.
+    pub command: Vec<String>,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its environment.
+    pub env: BTreeMap<String, String>,
+    /// Its inputs.
+    pub inputs: Vec<NewInput>,
+    /// What it may use.
+    pub resources: NewResources,
+    /// How long it may run, in seconds.
+    pub timeout_seconds: Option<u32>,
+    /// How long it has to end after SIGTERM, in seconds.
+    pub grace_period_seconds: Option<u32>,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An input: a name, and one of the other two.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewInput {
+    /// Its file name.
+    pub name: String,
+    /// Its text.
+    pub content: Option<String>,
+    /// The digest of an uploaded blob.
+    pub digest: Option<String>,
+}
+
+/// Kubernetes quantities.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewResources {
+    /// CPU, e.g. `250m`.
+    pub cpu: Option<String>,
+    /// Memory, e.g. `256Mi`.
+    pub memory: Option<String>,
+}
+
+impl NewSession {
+    /// How long a session may run when it does not say.
+    pub const TIMEOUT_SECONDS: u32 = 3600;
+    /// How long a session has to end when it does not say.
+    pub const GRACE_PERIOD_SECONDS: u32 = 30;
+
+    /// Checks every field; the plan sets the limits.
+    ///
+    /// # Errors
+    /// Every field that breaks a rule.
+    pub(crate) fn check(self, plan: &Plan) -> Result<SessionSpec, Invalid> {
+        let mut invalid = Invalid::default();
+        let project = match self.project.as_deref() {
+            None => ProjectName::standard(),
+            Some(text) => ProjectName::parse("/project", text).unwrap_or_else(|error| {
+                invalid.fields.extend(error.fields);
+                ProjectName::standard()
+            }),
+        };
+        let spec = SessionSpec {
+            project,
+            image: self.image,
+            command: self.command,
+            args: self.args,
+            env: self.env,
+            inputs: inputs(self.inputs, &mut invalid),
+            resources: self.resources.check(&mut invalid),
+            timeout_seconds: self.timeout_seconds.unwrap_or(Self::TIMEOUT_SECONDS),
+            grace_period_seconds: self.grace_period_seconds.unwrap_or(Self::GRACE_PERIOD_SECONDS),
+            labels: self.labels,
+        };
+        if let Err(error) = spec.validate(plan) {
+            draft::add(&mut invalid, error);
+        }
+        invalid.into_result()?;
+        Ok(spec)
+    }
+}
+
+impl NewResources {
+    fn check(&self, invalid: &mut Invalid) -> Resources {
+        let mut resources = Resources::default();
+        if let Some(text) = &self.cpu {
+            match Millicores::parse(text) {
+                Some(cpu) => resources.cpu = cpu,
+                None => invalid.add("/resources/cpu", text, "a quantity of CPU, e.g. 250m or 1.5"),
+            }
+        }
+        if let Some(text) = &self.memory {
+            match Bytes::parse(text) {
+                Some(memory) => resources.memory = memory,
+                None => {
+                    invalid.add(
+                        "/resources/memory",
+                        text,
+                        "a quantity of bytes, e.g. 256Mi or 2Gi",
+                    );
+                }
+            }
+        }
+        resources
+    }
+}
+
+fn inputs(new: Vec<NewInput>, invalid: &mut Invalid) -> Vec<Input> {
+    let mut inputs = Vec::new();
+    for (index, NewInput { name, content, digest }) in new.into_iter().enumerate() {
+        let source = match (content, digest) {
+            (Some(text), None) => InputSource::Inline(text),
+            (None, Some(text)) => text.parse().map_or_else(
+                |error: domain::ParseDigestError| {
+                    let field = format!("/inputs/{index}/digest");
+                    invalid.add(&field, &text, error.to_string());
+                    InputSource::Inline(String::new())
+                },
+                InputSource::Blob,
+            ),
+            (content, _) => {
+                let value = if content.is_some() { "content and digest" } else { "neither" };
+                let rule = "exactly one of content and digest";
+                invalid.add(&format!("/inputs/{index}"), value, rule);
+                InputSource::Inline(String::new())
+            }
+        };
+        inputs.push(Input { name, source });
+    }
+    inputs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::PlanName;
+
+    fn fields(new: NewSession) -> Vec<String> {
+        match new.check(&Plan::current(PlanName::Starter)) {
+            Ok(_) => Vec::new(),
+            Err(invalid) => invalid.fields.into_iter().map(|field| field.field).collect(),
+        }
+    }
+
+    fn new() -> NewSession {
+        NewSession {
+            image: "agent:1".to_owned(),
+            command: vec!["/agent".to_owned()],
+            ..NewSession::default()
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_gets_its_default() {
+        let spec = new().check(&Plan::current(PlanName::Starter)).expect("all is well");
+        assert_eq!(spec.project, ProjectName::standard());
+        assert_eq!((spec.timeout_seconds, spec.grace_period_seconds), (3600, 30));
+        assert_eq!(spec.resources, Resources::default());
+    }
+
+    #[test]
+    fn all_broken_fields_are_named_at_once() {
+        let input = |name: &str, content: Option<&str>, digest: Option<&str>| NewInput {
+            name: name.to_owned(),
+            content: content.map(str::to_owned),
+            digest: digest.map(str::to_owned),
+        };
+        let bad = NewSession {
+            project: Some("kube-system".to_owned()),
+            command: Vec::new(),
+            inputs: vec![
+                input("a", None, None),
+                input("b", Some(""), Some("sha256:00")),
+                input("c", None, Some("sha256:00")),
+                input("../d", Some(""), None),
+            ],
+            resources: NewResources {
+                cpu: Some("much".to_owned()),
+                memory: Some("900Gi".to_owned()),
+            },
+            ..new()
+        };
+        let expected = [
+            "/project",
+            "/inputs/0",
+            "/inputs/1",
+            "/inputs/2/digest",
+            "/resources/cpu",
+            "/command",
+            "/inputs/3/name",
+            "/resources/memory",
+        ];
+        assert_eq!(fields(bad), expected);
+    }
+}

@@ -1,0 +1,245 @@
+//! Tenants: made, looked at, reached, deleted.
+
+use crate::{
+    App, Draft, Page,
+    access::{AccessError, Explanation},
+    error::{FindError, Noun, permit},
+    wait::Waiter,
+};
+use domain::{
+    Action, Actor, Authorized, CreateTenant, DeleteTenant, ExplainTenant, Invalid, ListTenants,
+    Operation, PlanName, ReadKubeconfig, ReadTenant, Role, Scope, Tenant, TenantId, TenantName,
+};
+use secrecy::SecretString;
+use std::{fmt, str::FromStr, time::Duration};
+use store::{Change, Created, IdempotencyKey, TenantCreateError};
+
+/// How people point at a tenant: by its identifier or its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TenantRef {
+    /// By what never changes.
+    Id(TenantId),
+    /// By what people call it.
+    Name(TenantName),
+}
+
+/// A tenant with the operation that is changing it.
+#[derive(Debug, Clone)]
+pub struct TenantView {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// The operation that is not over yet.
+    pub operation: Option<Operation>,
+}
+
+/// What a caller sends to make a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTenant {
+    /// Its name.
+    pub name: String,
+    /// The name of its plan.
+    pub plan: String,
+}
+
+/// Why a tenant was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// Not found or not allowed.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// Fields break rules.
+    #[error("{0}")]
+    Invalid(Invalid),
+    /// A tenant has that name.
+    #[error("the name {0} is taken")]
+    NameTaken(TenantName),
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    IdempotencyMismatch,
+}
+
+/// Why a tenant's cluster was not reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ReachError {
+    /// Not found or not allowed.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// The tenant is on its way out.
+    #[error("the tenant is being deleted")]
+    Deleting,
+    /// The world did not answer.
+    #[error("reach the tenant's cluster")]
+    Access(#[from] AccessError),
+}
+
+impl FromStr for TenantRef {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Id(id));
+        }
+        TenantName::parse("{tenant}", text).map(Self::Name).map_err(|_| {
+            let rule = "a tenant's name, or its id: tn_ and 32 hexadecimal digits";
+            Invalid::field("{tenant}", text, rule)
+        })
+    }
+}
+
+impl fmt::Display for TenantRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// Makes a tenant and the operation that will make it usable.
+///
+/// # Errors
+/// If the caller may not, a field breaks a rule, or the name is taken.
+pub async fn create(
+    app: &App,
+    actor: &Actor,
+    new: Draft<NewTenant>,
+    key: Option<&IdempotencyKey>,
+) -> Result<Created<TenantView>, CreateError> {
+    let proof = permit::<CreateTenant>(actor, Scope::Platform, Noun::Page)?;
+    let (name, plan) = new.check(NewTenant::check).map_err(CreateError::Invalid)?;
+    match app.store.tenant_create(&proof, name.clone(), plan, key).await {
+        Ok(Created { value: (tenant, operation), is_replay }) => {
+            let operation = (!operation.state.is_final()).then_some(operation);
+            Ok(Created { value: TenantView { tenant, operation }, is_replay })
+        }
+        Err(TenantCreateError::NameTaken) => Err(CreateError::NameTaken(name)),
+        Err(TenantCreateError::IdempotencyMismatch) => Err(CreateError::IdempotencyMismatch),
+        Err(TenantCreateError::Store(error)) => Err(FindError::from(error).into()),
+    }
+}
+
+/// The tenants that the caller may see, by identifier.
+///
+/// # Errors
+/// If the record does not answer.
+pub async fn list(
+    app: &App,
+    actor: &Actor,
+    after: Option<TenantId>,
+    limit: u64,
+) -> Result<Page<Tenant, TenantId>, FindError> {
+    permit::<ListTenants>(actor, Scope::Platform, Noun::Page)?;
+    let tenants = if actor.role == Role::Operator {
+        app.store.tenant_list(after, limit + 1).await?
+    } else if let Some(own) = actor.tenant.filter(|own| after.is_none_or(|after| after < *own)) {
+        permit::<ReadTenant>(actor, Scope::Tenant(own), Noun::Tenant)?;
+        app.store.tenant_get(own).await?.into_iter().collect()
+    } else {
+        Vec::new()
+    };
+    Ok(Page::cut(tenants, limit, |tenant| tenant.id))
+}
+
+/// One tenant.
+///
+/// # Errors
+/// If the caller may not see it.
+pub async fn get(app: &App, actor: &Actor, tenant: &TenantRef) -> Result<TenantView, FindError> {
+    let (tenant, _) = find::<ReadTenant>(app, actor, tenant).await?;
+    let operation = app.store.operation_open(tenant.id).await?;
+    Ok(TenantView { tenant, operation })
+}
+
+/// Waits until a tenant's open operation is over, at most for `time`.
+///
+/// # Errors
+/// If the caller may not see the tenant, or it is gone.
+pub async fn wait(
+    app: &App,
+    actor: &Actor,
+    tenant: TenantId,
+    time: Duration,
+) -> Result<TenantView, FindError> {
+    let mut waiter = Waiter::new(app, time);
+    let is_ours = |change| change == Change::Tenant(tenant);
+    loop {
+        let view = get(app, actor, &TenantRef::Id(tenant)).await?;
+        if view.operation.is_none() || !waiter.is_worth_a_look(is_ours).await {
+            return Ok(view);
+        }
+    }
+}
+
+/// Asks for a tenant's deletion. Asked again, it is the same operation.
+///
+/// # Errors
+/// If the caller may not.
+pub async fn delete(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    is_force_clean: bool,
+) -> Result<Operation, FindError> {
+    let (tenant, proof) = find::<DeleteTenant>(app, actor, tenant).await?;
+    let deleted = app.store.tenant_delete(&proof, tenant.id, is_force_clean).await;
+    deleted.map_err(|error| FindError::of_write(error, Noun::Tenant))
+}
+
+/// What a reconcile would change on the host.
+///
+/// # Errors
+/// If the caller may not, or the host does not answer.
+pub async fn explain(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+) -> Result<Explanation, ReachError> {
+    let (tenant, _) = find::<ExplainTenant>(app, actor, tenant).await?;
+    Ok(app.access.explain(tenant.id).await?)
+}
+
+/// A kubeconfig for the tenant's API server.
+///
+/// # Errors
+/// If the caller may not, or the tenant has none (any more).
+pub async fn kubeconfig(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+) -> Result<SecretString, ReachError> {
+    let (tenant, _) = find::<ReadKubeconfig>(app, actor, tenant).await?;
+    if tenant.deletion_requested_at.is_some() {
+        return Err(ReachError::Deleting);
+    }
+    Ok(app.access.kubeconfig(tenant.id, actor).await?)
+}
+
+/// Finds a tenant and asks the policy table. What is not there and what may not be known are the
+/// same answer.
+pub(crate) async fn find<A: Action>(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+) -> Result<(Tenant, Authorized<A>), FindError> {
+    let found = match tenant {
+        TenantRef::Id(id) => app.store.tenant_get(*id).await?,
+        TenantRef::Name(name) => app.store.tenant_by_name(name).await?,
+    };
+    let tenant = found.ok_or(FindError::Missing(Noun::Tenant))?;
+    let proof = permit(actor, Scope::Tenant(tenant.id), Noun::Tenant)?;
+    Ok((tenant, proof))
+}
+
+impl NewTenant {
+    fn check(self) -> Result<(TenantName, PlanName), Invalid> {
+        let name = TenantName::parse("/name", &self.name);
+        let plan = PlanName::parse("/plan", &self.plan);
+        match (name, plan) {
+            (Ok(name), Ok(plan)) => Ok((name, plan)),
+            (name, plan) => {
+                let fields = [name.err(), plan.err()].into_iter().flatten();
+                Err(Invalid { fields: fields.flat_map(|invalid| invalid.fields).collect() })
+            }
+        }
+    }
+}
