@@ -78,6 +78,8 @@ pub(crate) struct Exited {
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
     pub(crate) was_terminated: bool,
+    /// The kernel ended processes of the agent for want of memory.
+    pub(crate) out_of_memory: bool,
     pub(crate) last_line: u64,
     #[serde(flatten)]
     pub(crate) usage: Usage,

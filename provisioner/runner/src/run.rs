@@ -11,7 +11,7 @@ use crate::{
     reports::{Reporter, Reports},
     settings::{Settings, SettingsError},
     signals,
-    usage::{Meter, Usage},
+    usage::{self, Meter, Usage},
 };
 use std::{
     ffi::{OsStr, OsString},
@@ -85,6 +85,8 @@ struct Run {
     agent: Arc<Agent>,
     log: Arc<Log>,
     sender: JoinHandle<u64>,
+    /// Before the agent's start.
+    out_of_memory_kills: u64,
 }
 
 impl Run {
@@ -104,7 +106,8 @@ impl Run {
         let sender = thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || sending.0.send_all(&sending.1, &sending.2))?;
-        Ok(Self { settings, manifest, endpoint, patience, agent, log, sender })
+        let out_of_memory_kills = usage::out_of_memory_kills();
+        Ok(Self { settings, manifest, endpoint, patience, agent, log, sender, out_of_memory_kills })
     }
 
     fn go(self, program: &OsStr, arguments: &[OsString]) -> Result<u8, StartError> {
@@ -171,6 +174,10 @@ impl Run {
 
     /// The rest of the log, and how the agent ended.
     fn conclude(self, end: End, usage: Usage) -> u8 {
+        let out_of_memory = usage::out_of_memory_kills() > self.out_of_memory_kills;
+        if out_of_memory {
+            self.log.note("the memory limit was reached: the kernel ended processes of the agent");
+        }
         self.log.close();
         let last_line = self.sender.join().unwrap_or(0);
         let (code, signal) = match end.how {
@@ -178,7 +185,7 @@ impl Run {
             How::Signal(signal) => (None, Some(signal)),
         };
         let was_terminated = end.was_terminated;
-        let exited = Exited { code, signal, was_terminated, last_line, usage };
+        let exited = Exited { code, signal, was_terminated, out_of_memory, last_line, usage };
         if let Err(error) = self.patience.persist(|| self.endpoint.exited(&exited)) {
             eprintln!("warren-runner: the end was not reported: {error}");
         }

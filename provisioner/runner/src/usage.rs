@@ -77,6 +77,21 @@ pub(crate) fn left_behind() -> Vec<i32> {
     descendants(own_id()).into_iter().map(|process| process.id).collect()
 }
 
+/// How often the kernel has ended a process of this container because its memory was used up.
+///
+/// Source: Linux, admin-guide/cgroup-v2 (`memory.events`) and cgroup-v1/memory (`oom_control`).
+pub(crate) fn out_of_memory_kills() -> u64 {
+    let version_2 = fs::read_to_string("/sys/fs/cgroup/memory.events");
+    let text =
+        version_2.or_else(|_| fs::read_to_string("/sys/fs/cgroup/memory/memory.oom_control"));
+    kills(&text.unwrap_or_default())
+}
+
+fn kills(text: &str) -> u64 {
+    let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
+
 fn own_id() -> i32 {
     nix::unistd::getpid().as_raw()
 }
@@ -154,6 +169,13 @@ mod tests {
         let all = vec![process(5, 4), process(4, 2), process(3, 1), process(9, 8)];
         let ids: Vec<i32> = below(2, all).iter().map(|process| process.id).collect();
         assert_eq!(ids, [4, 5]);
+    }
+
+    #[test]
+    fn kills_for_want_of_memory_are_counted() {
+        assert_eq!(kills("low 0\noom 4\noom_kill 3\noom_group_kill 0\n"), 3);
+        assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"), 2);
+        assert_eq!(kills(""), 0);
     }
 
     #[test]

@@ -1,0 +1,45 @@
+//! The paths of the run endpoint. None of them names a run: the token does.
+
+mod inputs;
+mod outputs;
+mod reports;
+
+use crate::problem::Problem;
+use application::App;
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    routing::{get, post, put},
+};
+use std::time::Duration;
+use tower_http::timeout::TimeoutLayer;
+
+/// The largest body that is taken into memory, in bytes: a batch of log lines, or a result with a
+/// little room, so that one that is too large is told so.
+const MAX_BODY_BYTES: usize = (1 << 20) + (64 << 10);
+/// What a request with a small body may take.
+const TIME: Duration = Duration::from_secs(30);
+
+/// All of the run endpoint.
+pub(crate) fn router(app: App) -> Router {
+    let small = Router::new()
+        .route("/run/v1/manifest", get(inputs::manifest))
+        .route("/run/v1/started", post(reports::started))
+        .route("/run/v1/heartbeat", post(reports::heartbeat))
+        .route("/run/v1/logs", post(reports::logs))
+        .route("/run/v1/exited", post(reports::exited))
+        .route("/run/v1/result", put(outputs::result))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIME));
+    // As long as bytes move: `Blobs` and the connection's life bound these.
+    let large = Router::new()
+        .route("/run/v1/inputs/{name}", get(inputs::input))
+        .route("/run/v1/artifacts/{*path}", put(outputs::artifact));
+    small.merge(large).fallback(async || Problem::unauthorized()).with_state(app)
+}
+
+/// Reads a JSON body. Unknown fields are for a later Warren.
+fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::invalid(error.to_string()))
+}
