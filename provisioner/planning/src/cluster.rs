@@ -1,8 +1,5 @@
 //! Everything that one tenant consists of on the host.
 
-#[cfg(test)]
-mod tests;
-
 use crate::{
     accounts, certs, config, control_plane, namespace, network,
     object::{Key, Kind, Rendered},
@@ -123,9 +120,10 @@ impl ClusterSpec {
     }
 
     pub(crate) fn object(&self, kind: Kind, name: &str, body: Value) -> Rendered {
-        let key = match kind {
-            Kind::Namespace => Key::global(kind, name),
-            _ => Key::namespaced(kind, &self.namespace(), name),
+        let key = if kind.is_namespaced() {
+            Key::namespaced(kind, &self.namespace(), name)
+        } else {
+            Key::global(kind, name)
         };
         Rendered::new(key, Some(self.cluster.as_str()), body)
     }

@@ -1,8 +1,6 @@
 //! What has to change so that the observed objects become the rendered ones, and why.
 
 mod compare;
-#[cfg(test)]
-mod tests;
 
 use crate::object::{
     Absence, Key, Kind, MANAGED_BY, MANAGED_BY_VALUE, RENDERED, Rendered, rendered_hash,
@@ -131,8 +129,18 @@ pub fn diff_one(rendered: &Rendered, observed: &Observed) -> Option<Change> {
 }
 
 fn diff_known(rendered: &Rendered, object: &Value) -> Option<Change> {
+    let comparison = rendered.comparison;
+    let is_one_of = |difference: &Difference, parts: &[&str]| {
+        parts.iter().any(|part| difference.is_within(part))
+    };
     let mut differences = compare::objects(rendered, object);
+    differences.retain(|difference| !is_one_of(difference, comparison.kept));
     let mut body = rendered.body.clone();
+    for part in comparison.kept {
+        if let (Some(place), Some(kept)) = (body.pointer_mut(part), object.pointer(part)) {
+            *place = kept.clone();
+        }
+    }
     if is_stopped_by_accident(rendered.key.kind, object) {
         body["spec"]["replicas"] = json!(1);
         differences.push(Difference::wrong("/spec/replicas", "0", "1"));
@@ -145,19 +153,18 @@ fn diff_known(rendered: &Rendered, object: &Value) -> Option<Change> {
     if differences.is_empty() {
         return None;
     }
-    let is_immutable = |difference: &Difference| {
-        rendered.comparison.immutable.iter().any(|part| difference.is_within(part))
-    };
-    let (action, body) = if differences.iter().any(is_immutable) {
-        match rendered.key.kind {
-            Kind::StatefulSet => (Action::Damage, Value::Null),
-            _ => (Action::Delete, delete_options(object)),
-        }
-    } else if differences.iter().any(Difference::survives_apply) {
-        (Action::Replace, replacement(rendered, object, body))
-    } else {
-        (Action::Apply, body)
-    };
+    let (action, body) =
+        if differences.iter().any(|difference| is_one_of(difference, comparison.immutable)) {
+            if rendered.key.kind == Kind::StatefulSet {
+                (Action::Damage, Value::Null)
+            } else {
+                (Action::Delete, delete_options(object))
+            }
+        } else if differences.iter().any(Difference::survives_apply) {
+            (Action::Replace, replacement(rendered, object, body))
+        } else {
+            (Action::Apply, body)
+        };
     let is_secret = rendered.key.kind == Kind::Secret;
     let mut why: Vec<String> =
         differences.iter().map(|difference| difference.line(is_secret)).collect();

@@ -210,13 +210,16 @@ impl fmt::Display for Key {
 pub struct Comparison {
     /// JSON Pointers to the parts that must be equal.
     pub exact: &'static [&'static str],
-    /// JSON Pointers to the parts that the API server never changes once the object exists.
+    /// JSON Pointers to the parts that the API server never changes once the object exists, and that make it another
+    /// object.
     pub immutable: &'static [&'static str],
+    /// JSON Pointers to the parts that stay as they were when the object was made.
+    pub kept: &'static [&'static str],
 }
 
 impl Comparison {
     /// Nothing is exact.
-    pub const SUBSET: Self = Self { exact: &[], immutable: &[] };
+    pub const SUBSET: Self = Self { exact: &[], immutable: &[], kept: &[] };
 
     /// What is right for a kind: what grants or limits something must be exact.
     #[must_use]
@@ -227,26 +230,27 @@ impl Comparison {
             | Kind::ValidatingAdmissionPolicy
             | Kind::ValidatingAdmissionPolicyBinding
             | Kind::MutatingAdmissionPolicy
-            | Kind::MutatingAdmissionPolicyBinding => Self { exact: &["/spec"], immutable: &[] },
+            | Kind::MutatingAdmissionPolicyBinding => Self { exact: &["/spec"], ..Self::SUBSET },
             Kind::ResourceQuota => {
-                Self { exact: &["/spec/hard", "/spec/scopes"], immutable: &["/spec/scopes"] }
+                let exact = &["/spec/hard", "/spec/scopes", "/spec/scopeSelector"];
+                Self { exact, ..Self::SUBSET }
             }
             Kind::Role | Kind::ClusterRole => {
-                Self { exact: &["/rules", "/aggregationRule"], immutable: &[] }
+                Self { exact: &["/rules", "/aggregationRule"], ..Self::SUBSET }
             }
             Kind::RoleBinding | Kind::ClusterRoleBinding => {
-                Self { exact: &["/roleRef", "/subjects"], immutable: &["/roleRef"] }
+                let exact = &["/roleRef", "/subjects"];
+                Self { exact, immutable: &["/roleRef"], ..Self::SUBSET }
             }
-            Kind::Secret => Self { exact: &["/data", "/type"], immutable: &["/type"] },
-            Kind::ConfigMap => Self { exact: &["/data", "/binaryData"], immutable: &[] },
+            Kind::Secret => {
+                Self { exact: &["/data", "/type"], immutable: &["/type"], ..Self::SUBSET }
+            }
+            Kind::ConfigMap => Self { exact: &["/data", "/binaryData"], ..Self::SUBSET },
             Kind::StatefulSet => Self {
-                exact: &[],
-                immutable: &[
-                    "/spec/selector",
-                    "/spec/serviceName",
-                    "/spec/podManagementPolicy",
-                    "/spec/volumeClaimTemplates",
-                ],
+                immutable: &["/spec/selector", "/spec/serviceName", "/spec/podManagementPolicy"],
+                // Another class or size is for volumes that are made from now on.
+                kept: &["/spec/volumeClaimTemplates"],
+                ..Self::SUBSET
             },
             Kind::Namespace
             | Kind::Node

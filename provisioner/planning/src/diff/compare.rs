@@ -241,7 +241,7 @@ fn thousandths(value: &Value) -> Option<u128> {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
-        _ => return None,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
     };
     if let Some(number) = text.strip_suffix('m') {
         return number.parse().ok();

@@ -1,0 +1,150 @@
+//! Prints what Warren would make, as a Kubernetes List for `kubectl apply --server-side -f -`. Nothing is sent.
+//!
+//! ```text
+//! render host-policies                 once per host cluster
+//! render tenant wexample23456          a tenant's host namespace (without authorities: the syncer makes its own)
+//! render baseline                      what goes into the tenant's own API server
+//! render run IMAGE COMMAND [ARGS…]     one run in the project `agents`, with a token that is worth nothing
+//! ```
+//!
+//! Settings are those of the lab; any of them is changed by `name=value` before the command: `syncer`, `kubernetes`,
+//! `coredns`, `runner`, `delivery=init-container`, `user-namespaces=unavailable`, `service-cidr`, `storage-class`,
+//! `api-server`, `client`, `denied`, `run-endpoint`, `run-gate`.
+
+use domain::{
+    ClusterName, Plan, PlanName, ProjectName, Resources, Run, RunId, Session, SessionId,
+    SessionSpec, SessionState, TenantId,
+};
+use planning::{
+    ClusterSpec, HostSettings, Images, KubernetesDelivery, Rendered, RunAccess, UserNamespaces,
+    object, render_baseline, render_cluster, render_host_policies, render_run_job,
+};
+use std::{collections::BTreeMap, error::Error, io::Write as _};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut host = lab()?;
+    let mut words = std::env::args().skip(1).peekable();
+    while let Some((name, value)) = words.peek().and_then(|word| word.split_once('=')) {
+        set(&mut host, name, value)?;
+        words.next();
+    }
+    let words: Vec<String> = words.collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let objects = match words.as_slice() {
+        ["host-policies"] => render_host_policies(&host),
+        ["tenant", name] => render_cluster(&spec(name), &host, &BTreeMap::new()).in_order(),
+        ["baseline"] => render_baseline(&spec("wexample23456")),
+        ["run", image, command @ ..] => run(image, command, &host),
+        _ => {
+            return Err(
+                "expected host-policies, tenant NAME, baseline or run IMAGE COMMAND…".into()
+            );
+        }
+    };
+    let text = serde_json::to_string_pretty(&object::list(&objects))?;
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(())
+}
+
+fn lab() -> Result<HostSettings, Box<dyn Error>> {
+    let images = Images {
+        syncer: "lab.local/loft-sh/vcluster-oss:0.36.1".to_owned(),
+        kubernetes: "lab.local/loft-sh/kubernetes:v1.36.2".to_owned(),
+        coredns: "lab.local/coredns/coredns:1.14.2".to_owned(),
+        runner: "lab.local/warren/runner:0.1.0".to_owned(),
+    };
+    Ok(HostSettings {
+        images,
+        kubernetes_delivery: KubernetesDelivery::ImageVolume,
+        user_namespaces: UserNamespaces::Forced,
+        service_cidr: "10.79.0.0/16".parse()?,
+        storage_class: None,
+        denied_cidrs: vec!["10.77.0.0/24".parse()?],
+        control_plane_clients: vec!["10.77.0.20/32".parse()?],
+        api_servers: vec!["10.77.0.11:6443".parse()?],
+        name_servers: Vec::new(),
+        run_endpoint: "10.77.0.20:7443".parse()?,
+        run_gate: "10.77.0.20:7444".parse()?,
+    })
+}
+
+fn set(host: &mut HostSettings, name: &str, value: &str) -> Result<(), Box<dyn Error>> {
+    match name {
+        "syncer" => value.clone_into(&mut host.images.syncer),
+        "kubernetes" => value.clone_into(&mut host.images.kubernetes),
+        "coredns" => value.clone_into(&mut host.images.coredns),
+        "runner" => value.clone_into(&mut host.images.runner),
+        "delivery" if value == "init-container" => {
+            host.kubernetes_delivery = KubernetesDelivery::InitContainer;
+        }
+        "user-namespaces" if value == "unavailable" => {
+            host.user_namespaces = UserNamespaces::Unavailable;
+        }
+        "service-cidr" => host.service_cidr = value.parse()?,
+        "storage-class" => host.storage_class = Some(value.to_owned()),
+        "api-server" => host.api_servers = vec![value.parse()?],
+        "client" => host.control_plane_clients.push(value.parse()?),
+        "denied" => host.denied_cidrs.push(value.parse()?),
+        "run-endpoint" => host.run_endpoint = value.parse()?,
+        "run-gate" => host.run_gate = value.parse()?,
+        _ => return Err(format!("no setting {name}={value}").into()),
+    }
+    Ok(())
+}
+
+fn spec(name: &str) -> ClusterSpec {
+    ClusterSpec {
+        cluster: ClusterName::stored(name.to_owned()),
+        plan: Plan::current(PlanName::Starter),
+        was_ready: false,
+    }
+}
+
+fn run(image: &str, command: &[&str], host: &HostSettings) -> Vec<Rendered> {
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let id = SessionId::new(uuid::Uuid::from_u128(1));
+    let tenant = TenantId::new(uuid::Uuid::from_u128(1));
+    let run = Run {
+        id: RunId::new(uuid::Uuid::from_u128(1)),
+        session: id,
+        tenant,
+        attempt: 1,
+        created_at: at,
+        job_created_at: None,
+        started_at: None,
+        heartbeat_at: None,
+        exited_at: None,
+        exit: None,
+        usage: None,
+        next_log_line: 1,
+    };
+    let spec = SessionSpec {
+        project: ProjectName::standard(),
+        image: image.to_owned(),
+        command: command.iter().map(|word| (*word).to_owned()).collect(),
+        args: Vec::new(),
+        env: BTreeMap::new(),
+        inputs: Vec::new(),
+        resources: Resources::default(),
+        timeout_seconds: 300,
+        grace_period_seconds: 5,
+        labels: BTreeMap::new(),
+    };
+    let session = Session {
+        id,
+        tenant,
+        spec,
+        state: SessionState::Starting,
+        cause: None,
+        revision: 1,
+        run: Some(run.id),
+        created_at: at,
+        starting_at: Some(at),
+        running_at: None,
+        stop_requested_at: None,
+        finished_at: None,
+    };
+    let access = RunAccess { token: "wrr_worth-nothing", authority: "" };
+    let objects = render_run_job(&session, &run, host, access);
+    vec![objects.secret, objects.job]
+}
