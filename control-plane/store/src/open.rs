@@ -7,7 +7,7 @@ use crate::{
 use domain::{Clock, IdGen};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use sqlx::{
     postgres::PgConnectOptions,
@@ -182,7 +182,10 @@ async fn connect(
 }
 
 async fn migrate(write: &DatabaseConnection) -> Result<(), DbErr> {
-    let txn = write.begin_with_options(write_options()).await?;
+    // Not REPEATABLE READ: whoever waited for the lock must see what the other one migrated.
+    let options =
+        TransactionOptions { isolation_level: None, ..write_options(write.get_database_backend()) };
+    let txn = write.begin_with_options(options).await?;
     if txn.get_database_backend() == DbBackend::Postgres {
         let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
         txn.execute_unprepared(&lock).await?;
@@ -191,10 +194,17 @@ async fn migrate(write: &DatabaseConnection) -> Result<(), DbErr> {
     txn.commit().await
 }
 
-/// `BEGIN IMMEDIATE` on SQLite: a transaction that will write takes the right to do so at once.
-pub(crate) fn write_options() -> TransactionOptions {
+/// How a transaction that writes begins.
+///
+/// SQLite: `BEGIN IMMEDIATE`, so that it takes the right to write at once. PostgreSQL: REPEATABLE
+/// READ, so that all of it sees one state of the record, and whoever would write over what it has
+/// not seen starts over; READ COMMITTED would let a repeated request miss its idempotency key and
+/// then find its own name taken.
+pub(crate) fn write_options(backend: DbBackend) -> TransactionOptions {
+    let is_sqlite = backend == DbBackend::Sqlite;
     TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
+        sqlite_transaction_mode: is_sqlite.then_some(SqliteTransactionMode::Immediate),
+        isolation_level: (!is_sqlite).then_some(IsolationLevel::RepeatableRead),
+        access_mode: None,
     }
 }

@@ -238,8 +238,8 @@ mod tests {
     fn a_key_file_is_made_once_for_its_owner_and_read_afterwards() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("secret.key");
-        let made = SecretKey::load_or_create(&path).expect("it can be made");
-        assert_eq!(SecretKey::load_or_create(&path).expect("it is there").id(), made.id());
+        let key = SecretKey::load_or_create(&path).expect("it can be made");
+        assert_eq!(SecretKey::load_or_create(&path).expect("it is there").id(), key.id());
         let mode = fs::metadata(&path).expect("it is there").mode() & 0o777;
         assert_eq!(mode, 0o600);
         let files = fs::read_dir(folder.path()).expect("the folder is there").count();

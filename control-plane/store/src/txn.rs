@@ -40,7 +40,10 @@ pub(crate) use in_txn;
 impl Txn {
     pub(crate) async fn begin(store: &Store) -> Result<Self, StoreError> {
         let store = Arc::clone(&store.0);
-        let db = store.write.begin_with_options(write_options()).await?;
+        let db = store
+            .write
+            .begin_with_options(write_options(store.write.get_database_backend()))
+            .await?;
         let now = store.now();
         Ok(Self { db, now, store, changes: Vec::new() })
     }
