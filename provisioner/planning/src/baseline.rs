@@ -19,9 +19,32 @@ const NAME: &str = "warren";
 /// change them; they come back, and the host's own stay.
 #[must_use]
 pub fn render_baseline(_spec: &ClusterSpec) -> Vec<Rendered> {
-    let mut objects = render_project(&ProjectName::standard());
+    let mut objects = people();
+    objects.extend(render_project(&ProjectName::standard()));
     objects.extend(policies());
     objects
+}
+
+/// What people may do with the credentials that Warren mints, by the group in their certificate; the
+/// cluster roles are Kubernetes' own.
+fn people() -> Vec<Rendered> {
+    const GROUPS: [(&str, &str); 3] =
+        [("admins", "cluster-admin"), ("developers", "edit"), ("viewers", "view")];
+    let binding = |(group, role): (&str, &str)| {
+        let name = format!("warren:{group}");
+        let body = json!({
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": role,
+            },
+            "subjects": [
+                { "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name },
+            ],
+        });
+        Rendered::new(Key::global(Kind::ClusterRoleBinding, &name), None, body)
+    };
+    GROUPS.into_iter().map(binding).collect()
 }
 
 /// Renders a project: the namespace that runs are in, in the order in which it has to be applied.

@@ -18,11 +18,12 @@ mod reports;
 mod run;
 mod settings;
 mod signals;
+mod try_out;
 mod usage;
 
-use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-const USAGE: &str = "usage: warren-runner install DIR\n       warren-runner -- COMMAND [ARGS…]";
+const USAGE: &str = "usage: warren-runner install DIR\n       warren-runner -- COMMAND [ARGS…]\n       warren-runner try-out ENDPOINT GATE";
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
 /// `EX_IOERR` of sysexits.h.
@@ -41,9 +42,19 @@ fn main() -> ExitCode {
             }
         },
         (Some("--"), [program, arguments @ ..]) => run::run(program, arguments),
-        _ => {
-            eprintln!("{USAGE}");
-            ExitCode::from(EXIT_USAGE)
-        }
+        (Some("try-out"), [endpoint, gate]) => match (address(endpoint), address(gate)) {
+            (Some(endpoint), Some(gate)) => try_out::try_out(endpoint, gate),
+            _ => usage(),
+        },
+        _ => usage(),
     }
+}
+
+fn address(word: &OsString) -> Option<SocketAddr> {
+    word.to_str()?.parse().ok()
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(EXIT_USAGE)
 }
