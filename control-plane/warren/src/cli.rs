@@ -1,0 +1,159 @@
+//! The command line: kubectl's grammar, data on stdout, everything else on stderr.
+//!
+//! It knows the server only through the REST API. Every command ends with an exit code of
+//! [`problem::Exit`], and every error is one block that says what happened and what to do.
+
+mod answer;
+mod client;
+mod doctor;
+mod explain;
+mod format;
+mod kubeconfig;
+mod operation;
+mod options;
+mod output;
+mod plans;
+mod problem;
+mod progress;
+mod session;
+mod tenant;
+mod upload;
+mod version;
+mod wait;
+
+use clap::{Args, Subcommand};
+use client::Client;
+use options::{Common, Connection, Format};
+use output::Printer;
+use problem::{Exit, Failure};
+use progress::Messages;
+use std::{process::ExitCode, sync::Mutex};
+
+/// What the command line can do beside `serve`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make, look at, wait for and delete tenants
+    Tenant(Box<Group<tenant::Command>>),
+    /// Run agents: start, follow, stop sessions and fetch what they left
+    Session(Box<Group<session::Command>>),
+    /// Get a kubeconfig for a tenant's own API server
+    Kubeconfig(Box<kubeconfig::Arguments>),
+    /// Show what a reconcile would change on the host, without changing it
+    Explain(Box<Group<explain::Command>>),
+    /// Look at an operation: its steps, times and, when it failed, the way out
+    Operation(Box<Group<operation::Command>>),
+    /// List the plans
+    Plans(Box<Single<plans::Arguments>>),
+    /// Check the server and its host cluster; exits 1 if something is wrong
+    Doctor(Box<Single<doctor::Arguments>>),
+    /// Show the versions of this program and of the server
+    Version(Box<Single<version::Arguments>>),
+}
+
+/// Subcommands and the options that all of them take.
+#[derive(Debug, Args)]
+pub(crate) struct Group<C: Subcommand> {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: C,
+}
+
+/// One command and the options that all commands take.
+#[derive(Debug, Args)]
+pub(crate) struct Single<A: Args> {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    arguments: A,
+}
+
+/// What a command works with.
+#[derive(Debug)]
+struct Context {
+    client: Client,
+    printer: Printer,
+    messages: Messages,
+    /// What to tell a person who interrupts now.
+    if_interrupted: Mutex<Option<String>>,
+}
+
+impl Context {
+    fn new(connection: &Connection, format: Format) -> Result<Self, Failure> {
+        Ok(Self {
+            client: Client::new(connection)?,
+            printer: Printer::new(format),
+            messages: Messages::new(format),
+            if_interrupted: Mutex::new(None),
+        })
+    }
+
+    fn when_interrupted(&self, text: impl Into<String>) {
+        *self.if_interrupted.lock().expect("no holder of this lock panics") = Some(text.into());
+    }
+}
+
+/// Runs a command to its exit code; everything that it has to say is said.
+pub(crate) async fn run(command: Command) -> ExitCode {
+    let (connection, format) = command.common();
+    let outcome = match Context::new(connection, format) {
+        Ok(cx) => tokio::select! {
+            outcome = Box::pin(dispatch(&cx, &command)) => outcome,
+            () = interrupt() => Err(interrupted(&cx)),
+        },
+        Err(failure) => Err(failure),
+    };
+    match outcome {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => {
+            failure.report(format);
+            failure.exit.into()
+        }
+    }
+}
+
+impl Command {
+    fn common(&self) -> (&Connection, Format) {
+        let common = match self {
+            Self::Kubeconfig(arguments) => return (&arguments.connection, Format::Table),
+            Self::Tenant(group) => &group.common,
+            Self::Session(group) => &group.common,
+            Self::Explain(group) => &group.common,
+            Self::Operation(group) => &group.common,
+            Self::Plans(single) => &single.common,
+            Self::Doctor(single) => &single.common,
+            Self::Version(single) => &single.common,
+        };
+        (&common.connection, common.output)
+    }
+}
+
+async fn dispatch(cx: &Context, command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Tenant(group) => tenant::run(cx, &group.command).await,
+        Command::Session(group) => session::run(cx, &group.command).await,
+        Command::Kubeconfig(arguments) => kubeconfig::run(cx, arguments).await,
+        Command::Explain(group) => explain::run(cx, &group.command).await,
+        Command::Operation(group) => operation::run(cx, &group.command).await,
+        Command::Plans(single) => plans::run(cx, &single.arguments).await,
+        Command::Doctor(single) => doctor::run(cx, &single.arguments).await,
+        Command::Version(single) => version::run(cx, &single.arguments).await,
+    }
+}
+
+/// Ends when the person at the keyboard has had enough.
+async fn interrupt() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Without a handler the signal ends the process by itself.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn interrupted(cx: &Context) -> Failure {
+    let hint = cx.if_interrupted.lock().expect("no holder of this lock panics").take();
+    let mut failure = Failure::new(Exit::Interrupted, "Interrupted");
+    if let Some(hint) = hint {
+        failure = failure.hint(hint);
+    }
+    failure
+}

@@ -1,0 +1,82 @@
+use crate::{
+    server::{Server, json_answer, operation, tenant},
+    warren,
+};
+use serde_json::{Value, json};
+
+async fn tenants() -> Server {
+    Server::start(|asked, _| match asked.uri.path() {
+        "/api/v1/tenants"
+            if asked.uri.query().is_some_and(|query| query.contains("cursor=next")) =>
+        {
+            let mut second = tenant("pending");
+            second["name"] = json!("second");
+            json_answer(200, &json!({"items": [second], "nextCursor": null}))
+        }
+        "/api/v1/tenants" => {
+            json_answer(200, &json!({"items": [tenant("ready")], "nextCursor": "next"}))
+        }
+        "/api/v1/operations/op_1" => json_answer(200, &operation("running", "running")),
+        _ => json_answer(200, &tenant("provisioning")),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_list_is_read_to_its_end_in_every_form() {
+    let server = tenants().await;
+    let table = warren(&server.url, &["tenant", "get"]).await;
+    let words: Vec<Vec<_>> =
+        table.stdout.lines().map(|line| line.split_whitespace().take(5).collect()).collect();
+    assert_eq!(words[0], ["NAME", "PLAN", "PHASE", "READY", "REASON"]);
+    assert_eq!(words[1], ["acme", "starter", "ready", "True", "AllGood"]);
+    assert_eq!(words[2], ["second", "starter", "pending", "False", "AllGood"]);
+    assert_eq!(table.stderr, "");
+
+    let names = warren(&server.url, &["tenant", "get", "-o", "name"]).await;
+    assert_eq!(names.stdout, "tenant/acme\ntenant/second\n");
+
+    let json = warren(&server.url, &["tenant", "-o", "json", "get"]).await;
+    let list: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(list["items"][0], tenant("ready"), "exactly as the API says it");
+    assert_eq!(list["items"][1]["name"], "second");
+
+    let yaml = warren(&server.url, &["tenant", "get", "-o", "yaml"]).await;
+    let same: Value = serde_saphyr::from_str(&yaml.stdout).unwrap();
+    assert_eq!(same, list);
+}
+
+#[tokio::test]
+async fn describe_shows_conditions_usage_and_the_operation_on_its_way() {
+    let server = tenants().await;
+    let ended = warren(&server.url, &["tenant", "describe", "acme"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let has = |words: &[&str]| {
+        ended.stdout.lines().any(|line| line.split_whitespace().collect::<Vec<_>>() == words)
+    };
+    assert!(has(&["Phase:", "provisioning"]), "{}", ended.stdout);
+    assert!(has(&["cpu", "500m", "2", "25", "%", "300m"]), "{}", ended.stdout);
+    assert!(has(&["memory", "1Gi", "4Gi", "25", "%", "600Mi"]), "{}", ended.stdout);
+    assert!(has(&["pods", "3", "20", "15", "%", "2"]), "{}", ended.stdout);
+    assert!(has(&["Operation:", "op_1", "tenant-create", "running"]), "{}", ended.stdout);
+    assert!(has(&["namespace", "running", "1.2", "s", "14", "objects"]), "{}", ended.stdout);
+    assert!(ended.stdout.contains("All is well."), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn doctor_shows_every_check_and_fails_if_one_does() {
+    let server = Server::start(|_, _| {
+        json_answer(
+            200,
+            &json!({"items": [
+                {"name": "record", "isOk": true, "detail": "answers", "wayOut": ""},
+                {"name": "host", "isOk": false, "detail": "no answer", "wayOut": "check the host"},
+            ]}),
+        )
+    })
+    .await;
+    let ended = warren(&server.url, &["doctor"]).await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.stdout.contains("record") && ended.stdout.contains("check the host"));
+    assert!(ended.stderr.starts_with("error: 1 of 2 checks failed\n  host\n"), "{}", ended.stderr);
+}
