@@ -1,0 +1,74 @@
+//! Checks that the host cluster can do what Warren needs, each by asking or trying.
+//!
+//! Sources: the K3s baseline and what a tenant's isolation rests on (Kubernetes 1.36:
+//! image volumes, user namespaces, mutating admission policies).
+
+mod baseline;
+mod enforcement;
+mod rights;
+
+use crate::Context;
+use std::time::Duration;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Stable name in kebab-case.
+    pub name: &'static str,
+    /// Whether it is as it should be.
+    pub is_ok: bool,
+    /// What was found.
+    pub detail: String,
+    /// What to do; empty when all is well.
+    pub way_out: String,
+}
+
+/// How long one check may take; the one that starts a pod has a limit of its own.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+const TRY_TIMEOUT: Duration = Duration::from_mins(1);
+
+impl Check {
+    fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, is_ok: true, detail: detail.into(), way_out: String::new() }
+    }
+
+    fn bad(name: &'static str, detail: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self { name, is_ok: false, detail: detail.into(), way_out: way_out.into() }
+    }
+}
+
+/// Looks at everything, in the order in which a problem should be mended.
+pub async fn examine(cx: &Context) -> Vec<Check> {
+    let mut checks = vec![
+        bounded("host-version", CHECK_TIMEOUT, baseline::version(cx)).await,
+        bounded("clock", CHECK_TIMEOUT, baseline::clock(cx)).await,
+        bounded("rights", CHECK_TIMEOUT, rights::check(cx)).await,
+        bounded("storage", CHECK_TIMEOUT, baseline::storage(cx)).await,
+        bounded("dns", CHECK_TIMEOUT, baseline::dns(cx)).await,
+        bounded("k3s-baseline", CHECK_TIMEOUT, baseline::k3s(cx)).await,
+        bounded("admission-policies", CHECK_TIMEOUT, baseline::policies(cx)).await,
+    ];
+    checks.extend(enforcement::check(cx).await);
+    checks
+}
+
+/// One check with a deadline: a check that hangs is a finding, not a hang.
+async fn bounded(
+    name: &'static str,
+    limit: Duration,
+    check: impl Future<Output = Result<Check, kube::Error>>,
+) -> Check {
+    match tokio::time::timeout(limit, check).await {
+        Ok(Ok(check)) => check,
+        Ok(Err(error)) => Check::bad(
+            name,
+            format!("the host's API server refused: {error}"),
+            "see that it answers and what it refuses",
+        ),
+        Err(_) => Check::bad(
+            name,
+            format!("no answer within {} s", limit.as_secs()),
+            "see that the host's API server answers in time",
+        ),
+    }
+}

@@ -1,0 +1,158 @@
+//! Whether network policies and user namespaces really hold here, by starting a pod and looking.
+
+use super::{Check, TRY_TIMEOUT};
+use crate::Context;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::{
+    Api, Client,
+    api::{DeleteParams, LogParams, PostParams},
+    runtime::wait::{Condition, await_condition},
+};
+use planning::Cidr;
+use serde_json::json;
+use std::time::Duration;
+
+const POLICY: &str = "policy-enforcement";
+const USERS: &str = "user-namespaces";
+
+/// Starts a pod that may reach the run endpoint only, lets it try Warren's gate, and reads its id map.
+pub(super) async fn check(cx: &Context) -> Vec<Check> {
+    let digits = cx.ids.uuid().as_simple().to_string();
+    let namespace = format!("warren-doctor-{}", &digits[20..]);
+    let client = cx.host.client();
+    let result = tokio::time::timeout(TRY_TIMEOUT, try_out(cx, &client, &namespace)).await;
+    let namespaces: Api<Namespace> = Api::all(client);
+    // What was made is removed whatever came out; a namespace that stays is named.
+    let removal = namespaces.delete(&namespace, &DeleteParams::default()).await;
+    let mut checks = match result {
+        Ok(Ok(checks)) => checks,
+        Ok(Err(error)) => vec![Check::bad(
+            POLICY,
+            format!("the try-out was refused: {error}"),
+            "see the check rights",
+        )],
+        Err(_) => vec![Check::bad(
+            POLICY,
+            format!("the pod of the try-out did not end within {} s", TRY_TIMEOUT.as_secs()),
+            "see that the host can start pods with the image images.runner",
+        )],
+    };
+    if let Err(error) = removal {
+        checks.push(Check::bad(
+            POLICY,
+            format!("namespace {namespace} stays: {error}"),
+            "delete it by hand",
+        ));
+    }
+    checks
+}
+
+async fn try_out(
+    cx: &Context,
+    client: &Client,
+    namespace: &str,
+) -> Result<Vec<Check>, kube::Error> {
+    let post = PostParams::default();
+    let endpoint = cx.settings.run_endpoint;
+    let object = serde_json::from_value(json!({"metadata": {"name": namespace, "labels": {
+        "app.kubernetes.io/managed-by": "warren-doctor",
+        "pod-security.kubernetes.io/enforce": "restricted"}}}))
+    .map_err(kube::Error::SerdeError)?;
+    Api::<Namespace>::all(client.clone()).create(&post, &object).await?;
+    let policy: NetworkPolicy = serde_json::from_value(json!({"metadata": {"name": "run-endpoint-only"},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "egress": [{
+            "to": [{"ipBlock": {"cidr": Cidr::single(endpoint.ip()).to_string()}}],
+            "ports": [{"protocol": "TCP", "port": endpoint.port()}]}]}}))
+    .map_err(kube::Error::SerdeError)?;
+    Api::<NetworkPolicy>::namespaced(client.clone(), namespace).create(&post, &policy).await?;
+    let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "try"}, "spec": {
+        "restartPolicy": "Never", "automountServiceAccountToken": false, "hostUsers": false,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{"name": "try", "image": cx.settings.images.runner,
+            "command": ["/warren-runner", "try-out", endpoint.to_string(), cx.settings.run_gate.to_string()],
+            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+            "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}))
+    .map_err(kube::Error::SerdeError)?;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    create_when_account_is_there(&pods, &pod).await?;
+    let ended = await_condition(pods.clone(), "try", HasEnded).await;
+    if let Err(error) = ended {
+        return Ok(vec![Check::bad(
+            POLICY,
+            format!("the try-out was not followed: {error}"),
+            "try again",
+        )]);
+    }
+    let log = pods.logs("try", &LogParams::default()).await?;
+    Ok(judge(&log))
+}
+
+/// A new namespace gets its service account a moment later; until then pods are refused with 403.
+async fn create_when_account_is_there(pods: &Api<Pod>, pod: &Pod) -> Result<(), kube::Error> {
+    loop {
+        match pods.create(&PostParams::default(), pod).await {
+            Err(kube::Error::Api(status))
+                if status.code == 403 && status.message.contains("serviceaccount") =>
+            {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            other => return other.map(|_| ()),
+        }
+    }
+}
+
+/// Reads the two lines that `warren-runner try-out` prints.
+fn judge(log: &str) -> Vec<Check> {
+    let gate = log.lines().find_map(|line| line.strip_prefix("gate=")).unwrap_or("the pod said nothing");
+    let policy = if gate == "refused" {
+        Check::ok(POLICY, "a pod reaches the run endpoint that it may reach, and not the gate that it may not")
+    } else if gate.starts_with("open") {
+        Check::bad(
+            POLICY,
+            "a pod reached Warren's gate, which its policy does not allow",
+            "the host enforces no NetworkPolicy; on K3s look for ipset in the agent's log",
+        )
+    } else {
+        let way_out = "see that run_endpoint.advertise can be reached from pods of the host cluster";
+        Check::bad(POLICY, format!("a pod did not reach the run endpoint: {gate}"), way_out)
+    };
+    let users = match log.lines().find_map(|line| line.strip_prefix("uid_map=")) {
+        Some(map) if map.split_whitespace().nth(1).is_some_and(|outside| outside != "0") => {
+            Check::ok(USERS, format!("ids inside a pod are others outside ({map})"))
+        }
+        _ => Check::bad(
+            USERS,
+            "a pod that asked for a user namespace runs with the node's own ids",
+            "needs runc 1.2 or newer, containerd 2 and a file system with idmapped mounts on every node",
+        ),
+    };
+    vec![policy, users]
+}
+
+#[derive(Debug, Clone, Copy)]
+struct HasEnded;
+
+impl Condition<Pod> for HasEnded {
+    fn matches_object(&self, pod: Option<&Pod>) -> bool {
+        let phase =
+            pod.and_then(|pod| pod.status.as_ref()).and_then(|status| status.phase.as_deref());
+        matches!(phase, Some("Succeeded" | "Failed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_gate_and_a_shared_id_space_are_findings() {
+        let good = judge("gate=refused\nuid_map=0 2618228736 65536\n");
+        assert!(good.iter().all(|check| check.is_ok), "{good:?}");
+        assert!(!judge("gate=unknown refused\nuid_map=0 1 1\n")[0].is_ok);
+        let bad = judge("gate=open still\nuid_map=0 0 4294967295\n");
+        assert!(bad.iter().all(|check| !check.is_ok), "{bad:?}");
+        assert!(judge("").iter().all(|check| !check.is_ok));
+    }
+}

@@ -1,0 +1,184 @@
+use super::*;
+use domain::{ProjectName, Resources, RunId, SessionId, SessionSpec, TenantId};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).expect("an instant in 2027")
+}
+
+/// 60 s of time, 10 s of grace; accepted at 0.
+fn session(state: SessionState) -> Session {
+    let begun = state != SessionState::Queued;
+    Session {
+        id: SessionId::new(Uuid::from_u128(1)),
+        tenant: TenantId::new(Uuid::from_u128(2)),
+        spec: SessionSpec {
+            project: ProjectName::standard(),
+            image: "agent".to_owned(),
+            command: vec!["/agent".to_owned()],
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            inputs: Vec::new(),
+            resources: Resources::default(),
+            timeout_seconds: 60,
+            grace_period_seconds: 10,
+            labels: BTreeMap::new(),
+        },
+        state,
+        cause: None,
+        revision: 2,
+        run: begun.then(|| RunId::new(Uuid::from_u128(3))),
+        created_at: at(0),
+        starting_at: begun.then(|| at(0)),
+        running_at: (state == SessionState::Running).then(|| at(1)),
+        stop_requested_at: (state == SessionState::Stopping).then(|| at(5)),
+        finished_at: None,
+    }
+}
+
+fn run(job_created_at: Option<Timestamp>) -> Run {
+    Run {
+        id: RunId::new(Uuid::from_u128(3)),
+        session: SessionId::new(Uuid::from_u128(1)),
+        tenant: TenantId::new(Uuid::from_u128(2)),
+        attempt: 1,
+        created_at: at(0),
+        job_created_at,
+        started_at: None,
+        heartbeat_at: None,
+        exited_at: None,
+        exit: None,
+        usage: None,
+        next_log_line: 1,
+    }
+}
+
+struct Case {
+    state: SessionState,
+    run: Run,
+    job: JobState,
+    second: i64,
+    is_ready: bool,
+    has_slot: bool,
+    last: Option<i64>,
+}
+
+impl Case {
+    fn new(state: SessionState, job: JobState, second: i64) -> Self {
+        let run = run(Some(at(0)));
+        Self { state, run, job, second, is_ready: true, has_slot: true, last: None }
+    }
+
+    fn decide(&self) -> Todo {
+        let known = Known {
+            run: Some(&self.run),
+            job: &self.job,
+            now: at(self.second),
+            is_ready: self.is_ready,
+            has_slot: self.has_slot,
+            last: self.last.map(at),
+        };
+        decide(&session(self.state), &known)
+    }
+}
+
+const THERE: JobState = JobState::Active { is_going: false };
+const GOING: JobState = JobState::Active { is_going: true };
+
+#[test]
+fn a_queued_session_waits_for_its_tenant_and_for_a_slot() {
+    let mut case = Case::new(SessionState::Queued, JobState::Unknown, 0);
+    assert_eq!(case.decide(), Todo::Submit);
+    case.has_slot = false;
+    assert_eq!(case.decide(), Todo::Wait(None));
+    case.has_slot = true;
+    case.is_ready = false;
+    assert_eq!(case.decide(), Todo::Wait(None));
+}
+
+#[test]
+fn a_run_whose_job_was_not_noted_is_taken_up_again() {
+    let mut case = Case::new(SessionState::Starting, JobState::Absent, 1);
+    case.run = run(None);
+    assert_eq!(case.decide(), Todo::Resume);
+    case.is_ready = false;
+    assert_eq!(case.decide(), Todo::Wait(Some(at(100))));
+}
+
+#[test]
+fn an_agent_that_does_not_start_is_looked_at_every_ten_seconds() {
+    let mut case = Case::new(SessionState::Starting, THERE, 9);
+    assert_eq!(case.decide(), Todo::Wait(Some(at(10))));
+    case.second = 10;
+    assert_eq!(case.decide(), Todo::Look);
+    case.last = Some(10);
+    assert_eq!(case.decide(), Todo::Wait(Some(at(20))));
+}
+
+#[test]
+fn a_running_session_is_left_alone_until_its_time_is_over() {
+    let mut case = Case::new(SessionState::Running, THERE, 50);
+    // Running since second 1, and 60 + 10 + 30 seconds.
+    assert_eq!(case.decide(), Todo::Wait(Some(at(101))));
+    case.second = 101;
+    for job in [THERE, JobState::Unknown, JobState::Absent] {
+        case.job = job;
+        assert_eq!(case.decide(), Todo::TimeOut, "whatever the cluster says");
+    }
+}
+
+#[test]
+fn a_finished_job_ends_its_session() {
+    let mut case = Case::new(SessionState::Running, JobState::Complete { seen: at(20) }, 24);
+    assert_eq!(case.decide(), Todo::Wait(Some(at(25))), "the runner's report may still come");
+    case.second = 25;
+    assert_eq!(case.decide(), Todo::SucceedUnreported);
+    let (reason, message) = ("BackoffLimitExceeded".to_owned(), "m".to_owned());
+    case.job = JobState::Failed { reason: reason.clone(), message: message.clone() };
+    assert_eq!(case.decide(), Todo::Judge { reason, message });
+    case.job = JobState::Absent;
+    assert_eq!(case.decide(), Todo::Gone);
+    case.job = JobState::Unknown;
+    assert_eq!(case.decide(), Todo::Wait(Some(at(101))), "not knowing is not absence");
+}
+
+#[test]
+fn a_stop_deletes_then_forces_then_gives_up() {
+    // Asked at second 5 with 10 s of grace.
+    let mut case = Case::new(SessionState::Stopping, THERE, 6);
+    assert_eq!(case.decide(), Todo::Stop);
+    case.last = Some(6);
+    case.job = GOING;
+    assert_eq!(case.decide(), Todo::Wait(Some(at(30))));
+    case.second = 30;
+    assert_eq!(case.decide(), Todo::ForceStop);
+    case.last = Some(30);
+    assert_eq!(case.decide(), Todo::Wait(Some(at(60))));
+    case.second = 60;
+    assert_eq!(case.decide(), Todo::StoppedUnconfirmed);
+}
+
+#[test]
+fn a_stop_is_over_when_the_job_is() {
+    let mut case = Case::new(SessionState::Stopping, JobState::Absent, 6);
+    assert_eq!(case.decide(), Todo::Gone);
+    case.job = JobState::Complete { seen: at(6) };
+    assert_eq!(case.decide(), Todo::Stopped);
+    case.job = JobState::Failed { reason: String::new(), message: String::new() };
+    assert_eq!(case.decide(), Todo::Stopped);
+}
+
+#[test]
+fn a_job_that_may_have_been_made_unnoticed_is_deleted_when_its_session_is_stopped() {
+    let mut case = Case::new(SessionState::Stopping, JobState::Unknown, 6);
+    case.run = run(None);
+    assert_eq!(case.decide(), Todo::Stop);
+}
+
+#[test]
+fn nothing_is_done_about_a_session_that_is_over() {
+    for state in SessionState::ALL.into_iter().filter(|state| state.is_final()) {
+        assert_eq!(Case::new(state, THERE, 10_000).decide(), Todo::Wait(None), "{state}");
+    }
+}

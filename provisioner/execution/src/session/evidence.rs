@@ -1,0 +1,175 @@
+//! Why a Job failed or does not begin, from its pod and from events. Pure.
+
+use domain::{Cause, FailureClass, Run, Session, SessionState};
+use jiff::SignedDuration;
+use serde_json::Value;
+
+/// The container that the agent runs in, and the one that puts the runner there.
+const AGENT: &str = "agent";
+const RUNNER: &str = "runner";
+/// The runner's exit code when the network was still open to what it must not reach.
+const NETWORK_OPEN: i64 = 78;
+/// How long an image may be pulled in vain.
+const PULL_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
+
+/// How a session whose Job failed has ended.
+pub(super) fn of_failure(
+    session: &Session,
+    run: &Run,
+    reason: &str,
+    message: &str,
+    pod: Option<&Value>,
+) -> (SessionState, Cause) {
+    let pod_reason = pod.and_then(|pod| text(pod, "/status/reason"));
+    if reason == "DeadlineExceeded" || pod_reason == Some("DeadlineExceeded") {
+        return timed_out(session);
+    }
+    let cause = pod.and_then(|pod| of_pod(session, run, pod)).unwrap_or_else(|| {
+        let told = if message.is_empty() { reason } else { message };
+        Cause::failure(
+            FailureClass::Infrastructure,
+            "PodGone",
+            format!("the Job failed and its pod is not there to say why: {told}"),
+        )
+    });
+    (SessionState::Failed, cause)
+}
+
+pub(super) fn timed_out(session: &Session) -> (SessionState, Cause) {
+    let seconds = session.spec.timeout_seconds;
+    let message = format!("it did not end within its {seconds} s; ask for more in timeoutSeconds");
+    (SessionState::TimedOut, Cause::plain("DeadlineExceeded", message))
+}
+
+fn of_pod(session: &Session, run: &Run, pod: &Value) -> Option<Cause> {
+    if text(pod, "/status/reason") == Some("Evicted") {
+        let message = text(pod, "/status/message").unwrap_or("the node was short of something");
+        return Some(Cause::failure(FailureClass::Resource, "Evicted", message));
+    }
+    if let Some(disruption) = condition(pod, "DisruptionTarget") {
+        let message = text(disruption, "/message").unwrap_or("its pod was taken away").to_owned();
+        let is_node_short = text(disruption, "/reason") == Some("TerminationByKubelet");
+        let class =
+            if is_node_short { FailureClass::Resource } else { FailureClass::Infrastructure };
+        return Some(Cause::failure(class, "Disrupted", message));
+    }
+    if let Some(ended) = terminated(pod, "/status/initContainerStatuses", RUNNER)
+        && ended.pointer("/exitCode").and_then(Value::as_i64) != Some(0)
+    {
+        let message = "the runner could not be put into the pod";
+        let told = text(ended, "/message").unwrap_or_default();
+        return Some(Cause::failure(
+            FailureClass::Infrastructure,
+            "RunnerNotInstalled",
+            format!("{message} {told}").trim_end(),
+        ));
+    }
+    let ended = terminated(pod, "/status/containerStatuses", AGENT)?;
+    Some(of_agent(session, run, ended))
+}
+
+fn of_agent(session: &Session, run: &Run, ended: &Value) -> Cause {
+    let code = ended.pointer("/exitCode").and_then(Value::as_i64).unwrap_or(-1);
+    let told = text(ended, "/message").unwrap_or_default();
+    match text(ended, "/reason") {
+        Some("OOMKilled") => {
+            let limit = session.spec.resources.memory;
+            let message = format!(
+                "it needed more than its {limit} of memory; ask for more in resources.memory"
+            );
+            Cause::failure(FailureClass::Resource, "OutOfMemory", message)
+        }
+        Some("StartError" | "ContainerCannotRun") => {
+            let message = format!("its program could not be started: {told}");
+            Cause::failure(FailureClass::UserConfig, "CannotStart", message)
+        }
+        _ if code == NETWORK_OPEN && run.started_at.is_none() => Cause::failure(
+            FailureClass::Infrastructure,
+            "NetworkOpen",
+            "the network policies did not take hold in time, so the agent was not started",
+        ),
+        // 128 and the signal, as shells count.
+        _ if (129..=192).contains(&code) => Cause::failure(
+            FailureClass::Agent,
+            "Signal",
+            format!("the agent was ended by signal {}", code - 128),
+        ),
+        _ => Cause::failure(
+            FailureClass::Agent,
+            "ExitCode",
+            format!("the agent ended with exit code {code}"),
+        ),
+    }
+}
+
+/// Why a run does not begin, if it never will. `waited` counts from the Job's creation.
+pub(super) fn of_delay(
+    waited: SignedDuration,
+    pod: Option<&Value>,
+    events: &[Value],
+) -> Option<Cause> {
+    let Some(pod) = pod else {
+        // The Job controller tries again and again; the API server's words do not change.
+        let refusal = events
+            .iter()
+            .find(|event| text(event, "/reason") == Some("FailedCreate"))
+            .and_then(|event| text(event, "/message"))?;
+        return Some(Cause::failure(FailureClass::PolicyDenied, "PodRefused", refusal));
+    };
+    let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
+    let waiting = statuses
+        .iter()
+        .filter_map(|list| pod.pointer(list)?.as_array())
+        .flatten()
+        .find_map(|status| status.pointer("/state/waiting"));
+    if let Some(waiting) = waiting {
+        let message = text(waiting, "/message").unwrap_or_default();
+        match text(waiting, "/reason").unwrap_or_default() {
+            reason @ ("InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError") => {
+                return Some(Cause::failure(FailureClass::UserConfig, reason, message));
+            }
+            reason @ ("ErrImagePull" | "ImagePullBackOff") if waited >= PULL_PATIENCE => {
+                return Some(Cause::failure(FailureClass::UserConfig, reason, message));
+            }
+            _ => return None,
+        }
+    }
+    // The tenant's cluster has the pod, the host does not want it.
+    let refused = |event: &&Value| {
+        let message = text(event, "/message").unwrap_or_default();
+        text(event, "/type") == Some("Warning")
+            && (message.contains("exceeded quota")
+                || message.contains("is forbidden")
+                || message.contains("denied the request")
+                || message.contains("denied request"))
+    };
+    let refusal = events.iter().find(refused).and_then(|event| text(event, "/message"))?;
+    Some(Cause::failure(FailureClass::PolicyDenied, "HostRefused", refusal))
+}
+
+/// The newest of a run's pods.
+pub(super) fn newest(pods: Vec<Value>) -> Option<Value> {
+    let made = |pod: &Value| text(pod, "/metadata/creationTimestamp").map(str::to_owned);
+    pods.into_iter().max_by_key(made)
+}
+
+fn terminated<'a>(pod: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
+    pod.pointer(list)?
+        .as_array()?
+        .iter()
+        .find(|status| text(status, "/name") == Some(name))?
+        .pointer("/state/terminated")
+}
+
+fn condition<'a>(pod: &'a Value, kind: &str) -> Option<&'a Value> {
+    pod.pointer("/status/conditions")?.as_array()?.iter().find(|condition| {
+        text(condition, "/type") == Some(kind) && text(condition, "/status") == Some("True")
+    })
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests;

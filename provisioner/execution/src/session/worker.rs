@@ -1,0 +1,329 @@
+//! One tenant's sessions: decides, acts, waits for news.
+
+use super::{
+    decide::{JobState, Known, Todo, decide},
+    end::{ActError, Acted, act, delete_job},
+    jobs::{self, Jobs, News},
+};
+use crate::Context;
+use domain::{ConditionKind, Plan, Run, RunId, Session, SessionId, SessionState, TenantId};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+use store::StoreError;
+use tokio::{
+    sync::{Notify, mpsc},
+    task::{AbortHandle, JoinSet},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long a worker and its watch stay after the last session has ended.
+const LINGERS: Duration = Duration::from_mins(1);
+/// When everything is looked at although nothing has happened.
+const FULL_LOOK: Duration = Duration::from_mins(5);
+/// The first wait after a failure; it doubles with each further one.
+const BACKOFF: Duration = Duration::from_millis(200);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(15);
+/// How long what is under way may take when the process ends.
+const DRAIN: Duration = Duration::from_secs(8);
+
+struct Worker {
+    cx: Context,
+    tenant: TenantId,
+    jobs: Jobs,
+    news: mpsc::UnboundedReceiver<News>,
+    sender: mpsc::UnboundedSender<News>,
+    watch: Option<AbortHandle>,
+    acts: JoinSet<(SessionId, Result<Acted, ActError>)>,
+    /// Sessions that something is being done about.
+    busy: HashSet<SessionId>,
+    /// When something was last done about a session's pod or Job.
+    last: HashMap<SessionId, (SessionState, Timestamp)>,
+    failures: HashMap<SessionId, (u32, Instant)>,
+    /// Jobs without an active session that were looked into.
+    strays: HashSet<RunId>,
+}
+
+/// What the record says.
+struct Record {
+    is_ready: bool,
+    sessions_at_once: usize,
+    sessions: Vec<Session>,
+}
+
+/// Works until the tenant has had no active session for a while, or until cancelled.
+#[tracing::instrument(name = "sessions.tenant", skip_all, fields(tenant.id = %tenant))]
+pub(super) async fn run(
+    cx: Context,
+    tenant: TenantId,
+    wake: Arc<Notify>,
+    cancel: CancellationToken,
+) {
+    let (sender, news) = mpsc::unbounded_channel();
+    let mut worker = Worker {
+        cx,
+        tenant,
+        jobs: Jobs::default(),
+        news,
+        sender,
+        watch: None,
+        acts: JoinSet::new(),
+        busy: HashSet::new(),
+        last: HashMap::new(),
+        failures: HashMap::new(),
+        strays: HashSet::new(),
+    };
+    let mut idle_until = Instant::now() + LINGERS;
+    while !cancel.is_cancelled() {
+        let next = match worker.record().await {
+            Ok(None) => break,
+            Ok(Some(record)) => {
+                if !record.sessions.is_empty() {
+                    idle_until = Instant::now() + LINGERS;
+                } else if Instant::now() >= idle_until && worker.acts.is_empty() {
+                    break;
+                }
+                let next = worker.round(&record).await;
+                if record.sessions.is_empty() { idle_until } else { next }
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the tenant's sessions could not be read"
+                );
+                Instant::now() + LONGEST_BACKOFF
+            }
+        };
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = wake.notified() => {}
+            Some(news) = worker.news.recv() => worker.take(news),
+            Some(ended) = worker.acts.join_next() => worker.acted(ended),
+            () = tokio::time::sleep_until(next) => {}
+        }
+    }
+    worker.drain().await;
+}
+
+impl Worker {
+    async fn record(&self) -> Result<Option<Record>, StoreError> {
+        let Some(record) = self.cx.store.tenant_get(self.tenant).await? else { return Ok(None) };
+        // Sessions of a tenant on its way out are ended by its removal.
+        if record.deletion_requested_at.is_some() {
+            return Ok(None);
+        }
+        let plan = Plan::current(record.plan);
+        Ok(Some(Record {
+            is_ready: record.conditions.is_true(ConditionKind::Ready),
+            sessions_at_once: usize::try_from(plan.sessions_at_once).unwrap_or(usize::MAX),
+            sessions: self.cx.store.session_active(self.tenant).await?,
+        }))
+    }
+
+    /// Looks at every session once. Gives the time at which something may have to be done again.
+    async fn round(&mut self, record: &Record) -> Instant {
+        if self.watch.is_none() && record.is_ready && !record.sessions.is_empty() {
+            let follow = jobs::follow(self.cx.clone(), self.tenant, self.sender.clone());
+            self.watch = Some(tokio::spawn(follow).abort_handle());
+        }
+        let active: HashSet<SessionId> = record.sessions.iter().map(|session| session.id).collect();
+        self.last.retain(|session, _| active.contains(session));
+        self.failures.retain(|session, _| active.contains(session));
+        let is_queued = |session: &&Session| session.state == SessionState::Queued;
+        let queued = record.sessions.iter().filter(is_queued);
+        let submitting = queued.filter(|session| self.busy.contains(&session.id)).count();
+        let in_flight = record.sessions.iter().filter(|session| !is_queued(session)).count();
+        let mut slots = record.sessions_at_once.saturating_sub(in_flight + submitting);
+
+        let now = self.cx.clock.now();
+        let mut next = Instant::now() + FULL_LOOK;
+        for session in &record.sessions {
+            if self.busy.contains(&session.id) {
+                continue;
+            }
+            if let Some((_, until)) = self.failures.get(&session.id)
+                && *until > Instant::now()
+                && !is_past(session, now)
+            {
+                next = next.min(*until);
+                continue;
+            }
+            let run = match self.run_of(session).await {
+                Ok(run) => run,
+                Err(error) => {
+                    tracing::warn!(
+                        session.id = %session.id,
+                        error = &error as &dyn std::error::Error,
+                        "a run could not be read"
+                    );
+                    next = next.min(Instant::now() + LONGEST_BACKOFF);
+                    continue;
+                }
+            };
+            let job = run.as_ref().map_or(JobState::Unknown, |run| self.jobs.state(run.id));
+            let last = self.last.get(&session.id);
+            let last = last.filter(|(state, _)| *state == session.state).map(|(_, at)| *at);
+            let known = Known {
+                run: run.as_ref(),
+                job: &job,
+                now,
+                is_ready: record.is_ready,
+                has_slot: slots > 0,
+                last,
+            };
+            let todo = decide(session, &known);
+            if let Todo::Wait(until) = todo {
+                next = until.map_or(next, |until| next.min(instant(now, until)));
+                continue;
+            }
+            if todo == Todo::Submit {
+                slots -= 1;
+            }
+            if matches!(todo, Todo::Look | Todo::Stop | Todo::ForceStop) {
+                self.last.insert(session.id, (session.state, now));
+            }
+            self.begin(session.clone(), run, todo);
+        }
+        self.look_for_strays(&record.sessions).await;
+        next
+    }
+
+    async fn run_of(&self, session: &Session) -> Result<Option<Run>, StoreError> {
+        match session.run {
+            Some(run) => self.cx.store.run_get(run).await,
+            None => Ok(None),
+        }
+    }
+
+    fn begin(&mut self, session: Session, run: Option<Run>, todo: Todo) {
+        self.busy.insert(session.id);
+        let cx = self.cx.clone();
+        self.acts.spawn(async move {
+            let result = Box::pin(act(&cx, &session, run.as_ref(), todo)).await;
+            (session.id, result)
+        });
+    }
+
+    fn acted(
+        &mut self,
+        ended: Result<(SessionId, Result<Acted, ActError>), tokio::task::JoinError>,
+    ) {
+        let (session, result) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "something about a session broke off"
+                );
+                // Which one is not known: all are looked at again.
+                self.busy.clear();
+                return;
+            }
+        };
+        self.busy.remove(&session);
+        match result {
+            Ok(Acted::JobIsThere(run)) => {
+                self.jobs.made(run);
+                self.failures.remove(&session);
+            }
+            Ok(Acted::Done) => {
+                self.failures.remove(&session);
+            }
+            Err(error) => {
+                let (failures, _) =
+                    self.failures.get(&session).copied().unwrap_or((0, Instant::now()));
+                let wait = match &error {
+                    ActError::Api(error) => error.retry_after(),
+                    ActError::Store(_) | ActError::Reach(_) => None,
+                };
+                let wait = wait.unwrap_or_default().max(backoff(failures));
+                self.failures.insert(session, (failures + 1, Instant::now() + wait));
+                // What was tried does not count as done.
+                self.last.remove(&session);
+                tracing::warn!(
+                    session.id = %session,
+                    failures = failures + 1,
+                    error = &error as &dyn std::error::Error,
+                    "nothing could be done about a session; it is tried again"
+                );
+            }
+        }
+    }
+
+    fn take(&mut self, news: News) {
+        self.jobs.take(news);
+        while let Ok(news) = self.news.try_recv() {
+            self.jobs.take(news);
+        }
+    }
+
+    /// Deletes Jobs that still run although the record says that their session is over. What the
+    /// record does not know is left alone.
+    async fn look_for_strays(&mut self, sessions: &[Session]) {
+        let known: HashSet<RunId> = sessions.iter().filter_map(|session| session.run).collect();
+        let strays: Vec<RunId> = self
+            .jobs
+            .active()
+            .filter(|run| !known.contains(run) && !self.strays.contains(run))
+            .collect();
+        for id in strays {
+            let Ok(Some(run)) = self.cx.store.run_get(id).await else { continue };
+            let Ok(Some(session)) = self.cx.store.session_get(run.session).await else { continue };
+            if !session.state.is_final() || session.tenant != self.tenant {
+                continue;
+            }
+            // A runner that has just reported its end is about to end by itself.
+            if run.exited_at.is_some() {
+                self.strays.insert(id);
+                continue;
+            }
+            self.strays.insert(id);
+            self.busy.insert(session.id);
+            let cx = self.cx.clone();
+            self.acts.spawn(async move {
+                let result = delete_job(&cx, &session, &run).await.map(|()| Acted::Done);
+                (session.id, result)
+            });
+        }
+    }
+
+    /// Lets what is under way come to its end.
+    async fn drain(mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.abort();
+        }
+        let all = async { while self.acts.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, all).await.is_err() {
+            tracing::warn!("sessions were left in the middle; they are taken up again");
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
+    }
+}
+
+/// Whether a session's time is over: that does not wait for a tenant that cannot be reached.
+fn is_past(session: &Session, now: Timestamp) -> bool {
+    let began = session.running_at.or(session.starting_at);
+    let allowed = i64::from(session.spec.timeout_seconds + session.spec.grace_period_seconds);
+    began.is_some_and(|began| now >= began + SignedDuration::from_secs(allowed + 30))
+}
+
+fn instant(now: Timestamp, until: Timestamp) -> Instant {
+    let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    Instant::now() + left
+}
+
+fn backoff(failures: u32) -> Duration {
+    let wait = BACKOFF.saturating_mul(1 << failures.min(10)).min(LONGEST_BACKOFF);
+    wait.mul_f64(rand::random_range(0.75..1.25))
+}

@@ -1,0 +1,234 @@
+//! Removes a tenant, in steps whose state is read from the world: any process can go on with it, from
+//! any point, and every step ends with a proof of absence.
+
+mod steps;
+mod world;
+
+use super::{Memory, Next, ReconcileError};
+use crate::{Context, api_server::ApiServer};
+use domain::{
+    Cause, ConditionKind, ConditionStatus, Operation, Problem, SessionState, StepState, Tenant,
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{collections::BTreeMap, time::Duration};
+use steps::Steps;
+use store::{MoveError, StoreError, TenantReport};
+use world::World;
+
+/// How long a forced removal goes on trying before it lists what is left.
+const FORCED_FOR: SignedDuration = SignedDuration::from_secs(30);
+
+/// What is remembered between two looks; losing it costs time, nothing else.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    began: Option<Timestamp>,
+    forced: Option<Timestamp>,
+    /// The proofs of the steps that are done: what they removed has nobody left to make it anew, and
+    /// the last step covers them all.
+    proven: BTreeMap<&'static str, String>,
+}
+
+/// How long things may take before somebody is looked for who holds them.
+const LATE_AFTER: SignedDuration = SignedDuration::from_secs(15);
+
+/// What one step came to.
+pub(super) enum Outcome {
+    /// It is done; the sentence is the proof.
+    Done(String),
+    /// It is on its way.
+    Waiting(String),
+    /// Something is in the way that does not go by itself.
+    Blocked(String),
+}
+
+/// The steps in their order. The control plane goes first, so that it makes nothing anew. Its Service
+/// owns everything that was synced. Volumes can only go when no pod uses them. The namespace is last:
+/// while it is being deleted, nothing in it can be told apart from what is stuck.
+const STEPS: [&str; 5] = ["sessions", "workload", "service", "volumes", "namespace"];
+
+/// Takes the removal as far as it goes now.
+pub(super) async fn proceed(
+    cx: &Context,
+    record: &Tenant,
+    memory: &mut Memory,
+) -> Result<Next, ReconcileError> {
+    let now = cx.clock.now();
+    let open = cx.store.operation_open(record.id).await.map_err(ReconcileError::Store)?;
+    let began = *memory.removal.began.get_or_insert(now);
+    if record.is_force_clean {
+        memory.removal.forced.get_or_insert(now);
+    }
+    let is_giving_up =
+        memory.removal.forced.is_some_and(|since| now.duration_since(since) >= FORCED_FOR);
+
+    let mut steps = Steps::new(open.as_ref(), now);
+    let mut left = Vec::new();
+    let mut failure = None;
+    let mut is_done = true;
+    let world = World {
+        host: ApiServer::host(cx.host.client()),
+        namespace: record.cluster.host_namespace(),
+        cluster: record.cluster.to_string(),
+        is_forced: is_giving_up,
+        is_late: now.duration_since(began) > LATE_AFTER,
+    };
+    for name in STEPS {
+        if memory.removal.proven.contains_key(name) {
+            continue;
+        }
+        let outcome = match name {
+            "sessions" => sessions(cx, record).await,
+            "workload" => world.workload().await.map_err(ReconcileError::from),
+            "service" => world.service().await.map_err(ReconcileError::from),
+            "volumes" => world.volumes().await.map_err(ReconcileError::from),
+            _ => world.namespace().await.map_err(ReconcileError::from),
+        };
+        let outcome = outcome.unwrap_or_else(|error| {
+            let outcome = Outcome::Blocked(error.to_string());
+            failure = Some(error);
+            outcome
+        });
+        match outcome {
+            Outcome::Done(proof) => {
+                steps.advance(name, StepState::Done, proof.clone());
+                memory.removal.proven.insert(name, proof);
+                continue;
+            }
+            Outcome::Waiting(message) => {
+                left.push(format!("{name}: {message}"));
+                steps.advance(name, StepState::Running, message);
+            }
+            Outcome::Blocked(message) => {
+                left.push(format!("{name}: {message}"));
+                steps.advance(name, StepState::Blocked, message);
+            }
+        }
+        is_done = false;
+        if !is_giving_up {
+            break;
+        }
+    }
+    if is_done || is_giving_up {
+        return finish(cx, record, steps, left).await;
+    }
+    report(cx, record, open.as_ref(), steps, now).await?;
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(Next::After(patience(now.duration_since(began)))),
+    }
+}
+
+/// The world is gone, or what is left of it is listed: the record says so.
+async fn finish(
+    cx: &Context,
+    record: &Tenant,
+    steps: Steps,
+    left: Vec<String>,
+) -> Result<Next, ReconcileError> {
+    cx.tenants.forget(record.id);
+    let remaining = (!left.is_empty()).then(|| Problem {
+        code: "left-behind".to_owned(),
+        detail: format!(
+            "the removal was forced and left in namespace {}: {}",
+            record.cluster.host_namespace(),
+            left.join("; ")
+        ),
+        hint: "remove it by hand; nothing of it is used again".to_owned(),
+    });
+    if remaining.is_some() {
+        tracing::warn!(tenant.id = %record.id, left = %left.join("; "), "tenant removed by force");
+    } else {
+        tracing::info!(tenant.id = %record.id, "tenant removed");
+    }
+    cx.store
+        .tenant_remove(record.id, steps.into_list(), remaining)
+        .await
+        .map_err(ReconcileError::Store)?;
+    Ok(Next::Gone)
+}
+
+async fn report(
+    cx: &Context,
+    record: &Tenant,
+    open: Option<&Operation>,
+    steps: Steps,
+    now: Timestamp,
+) -> Result<(), ReconcileError> {
+    let steps = steps.into_list();
+    let mut conditions = record.conditions.clone();
+    conditions.set(
+        ConditionKind::Ready,
+        ConditionStatus::False,
+        "Deleting",
+        "the tenant is being removed",
+        now,
+    );
+    let is_news = open.is_none_or(|operation| operation.steps != steps)
+        || conditions != record.conditions
+        || record.observed_generation != record.generation;
+    if !is_news {
+        return Ok(());
+    }
+    let report = TenantReport {
+        observed_generation: record.generation,
+        conditions,
+        usage: None,
+        steps: Some(steps),
+        is_operation_running: true,
+    };
+    cx.store.tenant_report(record.id, report).await.map_err(ReconcileError::Store)
+}
+
+/// Ends every session. Its token is dead from then on; its process ends with the workload.
+async fn sessions(cx: &Context, record: &Tenant) -> Result<Outcome, ReconcileError> {
+    let active = cx.store.session_active(record.id).await.map_err(ReconcileError::Store)?;
+    let mut left = 0_usize;
+    for session in &active {
+        let cause = Cause::plain("TenantDeleted", "the tenant was deleted");
+        let ended = match session.state {
+            SessionState::Starting | SessionState::Running => {
+                let stopping = SessionState::Stopping;
+                let moved = cx
+                    .store
+                    .session_move(session.id, session.revision, stopping, Some(cause.clone()))
+                    .await;
+                match moved {
+                    Ok(moved) => end(cx, &moved, cause).await,
+                    Err(error) => Err(error),
+                }
+            }
+            SessionState::Queued | SessionState::Stopping => end(cx, session, cause).await,
+            SessionState::Succeeded
+            | SessionState::Failed
+            | SessionState::TimedOut
+            | SessionState::Stopped => Ok(()),
+        };
+        match ended {
+            // Somebody else moved it: it is looked at again.
+            Err(MoveError::Stale | MoveError::NotAllowed { .. }) => left += 1,
+            Ok(()) | Err(MoveError::Store(StoreError::NotFound)) => {}
+            Err(MoveError::Store(error)) => return Err(ReconcileError::Store(error)),
+        }
+    }
+    Ok(match left {
+        0 => Outcome::Done("no session is active".to_owned()),
+        left => Outcome::Waiting(format!("{left} sessions are ending")),
+    })
+}
+
+async fn end(cx: &Context, session: &domain::Session, cause: Cause) -> Result<(), MoveError> {
+    cx.store
+        .session_move(session.id, session.revision, SessionState::Stopped, Some(cause))
+        .await
+        .map(|_| ())
+}
+
+/// Deleting is quick at first, and what is not gone after a while takes long.
+fn patience(since: SignedDuration) -> Duration {
+    match since.as_secs() {
+        ..5 => Duration::from_millis(200),
+        5..30 => Duration::from_millis(500),
+        30..300 => Duration::from_secs(2),
+        _ => Duration::from_secs(10),
+    }
+}
