@@ -1,0 +1,203 @@
+//! `warren serve`: puts the parts together, serves until it is told to stop, and drains.
+
+use crate::{
+    access::Access,
+    config::{self, Config},
+    host,
+    system::{SystemClock, SystemIds},
+    telemetry,
+};
+use anyhow::{Context as _, Result};
+use api::{About, Metrics};
+use application::{App, blobs::Blobs};
+use clusters::{HostCluster, RunAuthority, TenantClusters};
+use domain::{Clock, IdGen, Role};
+use execution::{Context, RecordedTenants};
+use secrecy::ExposeSecret as _;
+use std::{
+    fs::OpenOptions,
+    future::Future,
+    io::Write as _,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+use store::{SecretKey, Store, StoreOptions};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long requests and reconciles that are under way may take after a signal to stop.
+const DRAIN: Duration = Duration::from_secs(8);
+/// The key under which the run endpoint's authority is kept.
+const RUN_AUTHORITY: &str = "run-authority";
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If a part cannot be started, or one ends by itself.
+pub(crate) async fn serve(path: &Path) -> Result<()> {
+    let config = Config::load(path)?;
+    telemetry::start(&config.log)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ids: Arc<dyn IdGen> = Arc::new(SystemIds);
+    let store = open_store(&config, &clock, &ids).await?;
+    let outcome = run(&config, &store, clock, ids).await;
+    store.close().await;
+    outcome
+}
+
+async fn run(config: &Config, store: &Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdGen>) -> Result<()> {
+    let blobs = Blobs::open(&config.blobs.path, Arc::clone(&ids)).context("open the blobs")?;
+    let authority = run_authority(store, clock.as_ref()).await?;
+    let cx = provisioner(config, store, &authority, &clock, &ids).await?;
+    let access = Arc::new(Access::new(cx.clone()));
+    let app = App { store: store.clone(), blobs, clock: Arc::clone(&clock), ids, access };
+    let tls = authority.server_config(config.run_endpoint.advertise.ip(), clock).context("make the run endpoint's certificate")?;
+
+    let stop = CancellationToken::new();
+    let api = TcpListener::from_std(config::api_listener(config.api.listen).context("listen for the API")?)?;
+    let address = api.local_addr()?;
+    let metrics = listen(config.metrics.listen, "metrics.listen").await?;
+    let run_endpoint = listen(config.run_endpoint.listen, "run_endpoint.listen").await?;
+    let gate = listen(config.run_endpoint.gate_listen, "run_endpoint.gate_listen").await?;
+    let figures = Metrics::new(About { version: env!("CARGO_PKG_VERSION"), commit: option_env!("WARREN_COMMIT").unwrap_or("unknown") });
+    let router = api::router(app.clone(), &figures, stop.clone());
+    let metrics_router = api::metrics_router(app.clone(), &figures);
+    let mut parts = JoinSet::new();
+    parts.spawn(part("api", http(api, router, stop.clone())));
+    parts.spawn(part("metrics", http(metrics, metrics_router, stop.clone())));
+    let run_endpoint = gateway::serve_run_endpoint(app, run_endpoint, Arc::new(tls), stop.clone());
+    parts.spawn(part("run-endpoint", async { Ok::<_, anyhow::Error>(run_endpoint.await) }));
+    let gate = gateway::serve_gate(gate, stop.clone());
+    parts.spawn(part("gate", async { Ok::<_, anyhow::Error>(gate.await) }));
+    bootstrap(store, config.api.bootstrap_token_file.as_deref()).await?;
+    let controllers = execution::start(&cx);
+    tracing::info!(%address, "serving");
+
+    let early = tokio::select! {
+        () = asked_to_stop() => None,
+        ended = parts.join_next() => ended,
+    };
+    tracing::info!("stopping");
+    stop.cancel();
+    let drained = tokio::time::timeout(DRAIN, async {
+        controllers.stop().await;
+        while parts.join_next().await.is_some() {}
+    });
+    if drained.await.is_err() {
+        tracing::warn!(limit_s = DRAIN.as_secs(), "what was still under way is cut off; it is taken up again at the next start");
+    }
+    match early {
+        None => Ok(()),
+        Some(Ok((name, Ok(())))) => anyhow::bail!("the part {name} ended by itself"),
+        Some(Ok((name, Err(error)))) => Err(error.context(format!("the part {name} failed"))),
+        Some(Err(error)) => Err(error).context("a part panicked"),
+    }
+}
+
+async fn open_store(config: &Config, clock: &Arc<dyn Clock>, ids: &Arc<dyn IdGen>) -> Result<Store> {
+    let secret_key = SecretKey::load_or_create(&config.secrets.key_file).context("open secrets.key_file")?;
+    let options = StoreOptions {
+        url: config.database.url.clone(),
+        secret_key,
+        clock: Arc::clone(clock),
+        ids: Arc::clone(ids),
+    };
+    Store::open(options).await.context("open the database")
+}
+
+/// The authority that runs verify the run endpoint with; made at the first start.
+async fn run_authority(store: &Store, clock: &dyn Clock) -> Result<RunAuthority> {
+    let stored = match store.setting_secret(RUN_AUTHORITY).await? {
+        Some(stored) => stored,
+        None => {
+            let made = RunAuthority::generate(clock.now())?.to_bytes()?;
+            store.setting_secret_put_if_absent(RUN_AUTHORITY, made.expose_secret()).await?
+        }
+    };
+    RunAuthority::from_bytes(stored.expose_secret()).context("read the run endpoint's authority")
+}
+
+async fn provisioner(
+    config: &Config,
+    store: &Store,
+    run_authority: &RunAuthority,
+    clock: &Arc<dyn Clock>,
+    ids: &Arc<dyn IdGen>,
+) -> Result<Context> {
+    let host = HostCluster::connect(config.host_cluster.kubeconfig.as_deref()).await.context("connect to the host cluster")?;
+    let reach = match config.host_cluster.reach {
+        config::Reach::ClusterIp => clusters::Reach::ClusterIp,
+        config::Reach::PortForward => clusters::Reach::PortForward,
+    };
+    let tenants =
+        TenantClusters::new(host.clone(), reach, Arc::new(RecordedTenants(store.clone())), Arc::clone(clock));
+    let settings = host::settings(config, &host).await?;
+    Ok(Context {
+        host,
+        tenants,
+        store: store.clone(),
+        clock: Arc::clone(clock),
+        ids: Arc::clone(ids),
+        settings: Arc::new(settings),
+        run_authority: run_authority.clone(),
+        tenants_at_once: usize::try_from(config.provisioner.tenants_at_once)?,
+    })
+}
+
+/// The first operator's token: made once, shown once.
+async fn bootstrap(store: &Store, file: Option<&Path>) -> Result<()> {
+    if store.token_is_any().await? {
+        return Ok(());
+    }
+    let token = store.token_create(None, Role::Operator, None, "bootstrap").await?;
+    let secret = token.secret.expose_secret();
+    match file {
+        Some(path) => {
+            let mut options = OpenOptions::new();
+            let mut file = options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path)
+                .with_context(|| format!("write api.bootstrap_token_file {}", path.display()))?;
+            writeln!(file, "{secret}")?;
+            file.sync_all()?;
+        }
+        None => writeln!(std::io::stderr(), "The first operator's token, shown once: {secret}")?,
+    }
+    Ok(())
+}
+
+async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("configuration key {key} = {address}: listen"))
+}
+
+async fn http(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await.context("serve")
+}
+
+async fn part<E: Into<anyhow::Error>>(
+    name: &'static str,
+    serve: impl Future<Output = Result<(), E>>,
+) -> (&'static str, Result<()>) {
+    (name, serve.await.map_err(Into::into))
+}
+
+async fn asked_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        // Without handlers the signals end the process by themselves.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
