@@ -1,0 +1,5 @@
+//! The run endpoint over real TLS, on a real record.
+
+mod endpoint;
+mod gate;
+mod world;
