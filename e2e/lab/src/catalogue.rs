@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::cache;
 use crate::command::{capture, logged};
 use crate::context::Context;
 use crate::debian::Unpacked;
@@ -136,12 +137,12 @@ fn compiled(cx: &Context, python: &Unpacked) -> Result<Unpacked> {
     let mut digest = Digest::default();
     digest.add("compiled").add(&python.key);
     let root = python.root.with_file_name(format!("python-compiled-{}", digest.key()));
-    if !root.exists() {
+    if root.exists() {
+        cache::used(&root)?;
+    } else {
         let _task = cx.progress.task("compile Python's standard library");
         let unfinished = root.with_extension("unfinished");
-        if unfinished.exists() {
-            std::fs::remove_dir_all(&unfinished)?;
-        }
+        cache::remove(&unfinished)?;
         capture(Command::new("cp").arg("-a").arg(&python.root).arg(&unfinished))?;
         let mut compile = Command::new(unfinished.join("lib64/ld-linux-x86-64.so.2"));
         let folders = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"]
@@ -164,7 +165,9 @@ fn pause(cx: &Context) -> Result<Image> {
     let mut digest = Digest::default();
     let key = digest.add("-static -O2").add_file(&source)?.key();
     let program = cx.layout.cache.join("pause").join(&key);
-    if !program.exists() {
+    if program.exists() {
+        cache::used(&program)?;
+    } else {
         std::fs::create_dir_all(program.parent().context("lies in the cache")?)?;
         let unfinished = program.with_extension("unfinished");
         let mut gcc = Command::new("gcc");

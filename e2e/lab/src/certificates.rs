@@ -56,6 +56,7 @@ pub(crate) fn create(layout: &Layout) -> Result<()> {
 
     let masters = Subject { group: Some("system:masters"), name: "admin" };
     ca.user(layout, "admin", &masters)?;
+    ca.user(layout, "warren", &Subject::named("warren"))?;
     for part in ["kube-controller-manager", "kube-scheduler", "kube-proxy"] {
         ca.user(layout, part, &Subject::named(&format!("system:{part}")))?;
     }

@@ -4,10 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::cancel::Cancel;
@@ -80,6 +81,24 @@ pub(crate) fn wait(cancel: &Cancel, command: &mut Command) -> Result<ExitStatus>
             return Err(ended.context(line(command)));
         }
     }
+}
+
+/// Runs a program to its end, or until the lab is asked to end, and returns what it said.
+pub(crate) fn output(cancel: &Cancel, command: &mut Command) -> Result<Output> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child =
+        command.process_group(0).spawn().with_context(|| format!("start {}", line(command)))?;
+    let group = Pid::from_child(&child);
+    let reader = thread::spawn(move || child.wait_with_output());
+    while !reader.is_finished() {
+        if let Err(ended) = cancel.wait(LOOK) {
+            // It may be gone already.
+            let _ = kill_process_group(group, Signal::TERM);
+            return Err(ended.context(line(command)));
+        }
+    }
+    let output = reader.join().map_err(|_| anyhow!("reading what it says panicked"))?;
+    output.with_context(|| format!("wait for {}", line(command)))
 }
 
 fn end(child: &mut Child) -> Result<()> {

@@ -10,3 +10,10 @@ pub(crate) struct Context {
     pub(crate) progress: Progress,
     pub(crate) cancel: Cancel,
 }
+
+impl Context {
+    /// The same for work that has to be finished, whoever asks for the end.
+    pub(crate) fn patient(&self) -> Self {
+        Self { cancel: Cancel::default(), ..self.clone() }
+    }
+}

@@ -1,7 +1,10 @@
 //! The host's control plane: what a K3s server holds in one process.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
+
+use anyhow::{Context as _, Result};
 
 use crate::layout::Layout;
 use crate::network::{CONTROL, CONTROL_ADDRESS, FIRST, SERVICES};
@@ -50,8 +53,22 @@ pub(crate) fn kube_apiserver(layout: &Layout) -> Part {
         .flag("--requestheader-username-headers", "X-Remote-User")
         .path("--proxy-client-cert-file", pki("front-proxy-client.crt"))
         .path("--proxy-client-key-file", pki("front-proxy-client.key"))
+        .path("--audit-policy-file", audit_policy(layout))
+        .path("--audit-log-path", layout.log("audit"))
         .check(Check::Tcp(SocketAddr::new(FIRST.address.into(), 6443)));
     Part { stop_limit: Duration::from_secs(3), ..part }
+}
+
+/// Writes the configuration.
+pub(crate) fn prepare(layout: &Layout) -> Result<()> {
+    let policy = include_str!("../templates/audit-policy.yaml");
+    std::fs::write(audit_policy(layout), policy).context("write the audit policy")
+}
+
+/// Says which requests the API server records: what Warren writes, so that a
+/// benchmark can count it.
+fn audit_policy(layout: &Layout) -> PathBuf {
+    layout.pki("audit-policy.yaml")
 }
 
 pub(crate) fn kube_controller_manager(layout: &Layout) -> Part {

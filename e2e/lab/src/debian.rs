@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+use crate::cache;
 use crate::command::{capture, logged};
 use crate::context::Context;
 use crate::digest::Digest;
@@ -54,15 +55,28 @@ pub(crate) const PYTHON: Packages = Packages {
     ],
 };
 
-/// What must be installed to build: a program or pkg-config module that shows that
-/// it is, and the package that brings it.
-const BUILD_NEEDS: [(Probe, &str); 6] = [
-    (Probe::Program("gcc"), "gcc"),
-    (Probe::Program("pkg-config"), "pkg-config"),
-    (Probe::File("/usr/include/stdlib.h"), "libc6-dev"),
-    (Probe::File("/usr/include/seccomp.h"), "libseccomp-dev"),
-    (Probe::Program("ip"), "iproute2"),
-    (Probe::Program("nsenter"), "util-linux"),
+/// Something that must be installed: what shows that it is, and the package that brings it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Need {
+    pub(crate) probe: Probe,
+    pub(crate) package: &'static str,
+}
+
+/// What building needs.
+pub(crate) const BUILD_NEEDS: [Need; 6] = [
+    Need { probe: Probe::Program("gcc"), package: "gcc" },
+    Need { probe: Probe::Program("pkg-config"), package: "pkg-config" },
+    Need { probe: Probe::File("/usr/include/stdlib.h"), package: "libc6-dev" },
+    Need { probe: Probe::File("/usr/include/seccomp.h"), package: "libseccomp-dev" },
+    Need { probe: Probe::Program("ip"), package: "iproute2" },
+    Need { probe: Probe::Program("nsenter"), package: "util-linux" },
+];
+
+/// What tests need beside that.
+pub(crate) const TEST_NEEDS: [Need; 3] = [
+    Need { probe: Probe::PostgreSql, package: "postgresql" },
+    Need { probe: Probe::Program("curl"), package: "curl" },
+    Need { probe: Probe::Program("python3"), package: "python3" },
 ];
 
 /// A set of packages that is fetched and unpacked as one.
@@ -73,9 +87,13 @@ pub(crate) struct Packages {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Probe {
+pub(crate) enum Probe {
     Program(&'static str),
     File(&'static str),
+    /// Its server's programs are on no path.
+    PostgreSql,
+    /// Whether it is installed was found out already: it is not.
+    Nothing,
 }
 
 /// Unpacked packages.
@@ -94,14 +112,14 @@ impl Packages {
         let key = digest.key();
         let root = cx.layout.cache.join("debian").join(format!("{}-{key}", self.name));
         if root.exists() {
+            cache::used(&root)?;
             return Ok(Unpacked { root, key });
         }
         let _task = cx.progress.task(format!("fetch Debian packages ({})", self.name));
         let archives = root.with_extension("archives");
         let unfinished = root.with_extension("unfinished");
         for folder in [&archives, &unfinished] {
-            remove(folder)?;
-            std::fs::create_dir_all(folder)?;
+            cache::renew(folder)?;
         }
         self.download(cx, &archives)?;
         for archive in archives.read_dir()? {
@@ -109,7 +127,7 @@ impl Packages {
             capture(Command::new("dpkg").arg("-x").arg(archive).arg(&unfinished))?;
         }
         std::fs::rename(unfinished, &root)?;
-        remove(&archives)?;
+        cache::remove(&archives)?;
         Ok(Unpacked { root, key })
     }
 
@@ -128,17 +146,14 @@ impl Packages {
     }
 }
 
-/// Installs what is missing for building.
-pub(crate) fn install_build_needs(cx: &Context) -> Result<()> {
-    let missing: Vec<_> = BUILD_NEEDS
-        .iter()
-        .filter(|(probe, _)| !probe.holds())
-        .map(|(_, package)| package)
-        .collect();
+/// Installs what is missing.
+pub(crate) fn install(cx: &Context, needs: &[Need]) -> Result<()> {
+    let missing: Vec<_> =
+        needs.iter().filter(|need| !need.probe.holds()).map(|need| need.package).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let _task = cx.progress.task(format!("install {missing:?}"));
+    let _task = cx.progress.task(format!("install {}", missing.join(", ")));
     let install = || {
         let mut apt = Command::new("apt-get");
         apt.args(["install", "-y", "-qq", "--no-install-recommends"]).args(&missing);
@@ -148,7 +163,7 @@ pub(crate) fn install_build_needs(cx: &Context) -> Result<()> {
     if install().is_err() {
         cx.cancel.check()?;
         update(cx)?;
-        install().context("install what building needs")?;
+        install().with_context(|| format!("install {}", missing.join(", ")))?;
     }
     Ok(())
 }
@@ -156,7 +171,12 @@ pub(crate) fn install_build_needs(cx: &Context) -> Result<()> {
 impl Probe {
     fn holds(self) -> bool {
         match self {
+            Self::Nothing => false,
             Self::File(path) => Path::new(path).exists(),
+            Self::PostgreSql => {
+                let versions = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten();
+                versions.flatten().any(|version| version.path().join("bin/initdb").exists())
+            }
             Self::Program(name) => {
                 let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
                 folders.iter().any(|folder| Path::new(folder).join(name).exists())
@@ -169,11 +189,4 @@ fn update(cx: &Context) -> Result<()> {
     let mut apt = Command::new("apt-get");
     logged(&cx.cancel, apt.args(["update", "-qq"]), &cx.layout.build_log("debian"))
         .context("refresh the list of Debian packages")
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+use crate::cache;
 use crate::command::{capture, logged};
 use crate::context::Context;
 use crate::digest::{Digest, files};
@@ -111,12 +112,13 @@ impl Program {
         let folder = cx.layout.cache.join("go").join(format!("{}-{key}", self.name));
         let path = folder.join(self.name);
         if path.exists() {
+            cache::used(&folder)?;
             return Ok(Built { path, key });
         }
         let _task = cx.progress.task(format!("build {}", self.name));
         std::fs::create_dir_all(&folder)?;
         let unfinished = folder.join("unfinished");
-        let mut go = go(self.cgo, self.tags);
+        let mut go = go("build", self.cgo, self.tags);
         go.current_dir(self.folder(cx)).args(["-ldflags", &self.ldflags, "-o"]);
         go.arg(&unfinished).arg(self.package);
         logged(&cx.cancel, &mut go, &cx.layout.build_log(self.name))
@@ -154,10 +156,17 @@ impl Program {
 
 /// `go build` as all programs are built; `go vet` and `go test` use the same
 /// flags, so that they find what was compiled already.
-fn go(cgo: bool, tags: &str) -> Command {
+fn go(verb: &str, cgo: bool, tags: &str) -> Command {
     let mut go = Command::new("go");
-    go.env("CGO_ENABLED", if cgo { "1" } else { "0" }).env("GOFLAGS", "").arg("build");
+    go.env("CGO_ENABLED", if cgo { "1" } else { "0" }).env("GOFLAGS", "").arg(verb);
     go.args(["-mod=readonly", "-buildvcs=false", "-trimpath", "-tags", tags]);
+    go
+}
+
+/// `go VERB` for the lab's own packages.
+pub(crate) fn own(cx: &Context, verb: &str) -> Command {
+    let mut go = go(verb, false, "netgo");
+    go.current_dir(cx.layout.checkout.join("e2e/lab/go/host"));
     go
 }
 

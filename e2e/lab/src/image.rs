@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
+use crate::cache;
 use crate::digest::{Digest, Hashing, files, sha256};
 
 /// Changes when the same recipe would give another image.
@@ -171,6 +172,7 @@ impl Image {
     /// Writes the image unless the file is there.
     pub(crate) fn write(&self, archive: &Path) -> Result<()> {
         if archive.exists() {
+            cache::used(archive)?;
             return Ok(());
         }
         let folder = archive.parent().context("an archive lies in a folder")?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
+use crate::cache;
 use crate::cancel::{Attempt, Cancel};
 use crate::catalogue::Written;
 use crate::command::{capture, open_log};
@@ -40,16 +41,14 @@ pub(crate) fn prepare(
     }
     let store = cx.layout.cache.join("imported").join(digest.key());
     if store.exists() {
+        cache::used(&store)?;
         return Ok(store);
     }
     let _task = cx.progress.task("import images into a store for all nodes");
     let unfinished = store.with_extension("unfinished");
     let run = store.with_extension("run");
     for folder in [&unfinished, &run] {
-        if folder.exists() {
-            std::fs::remove_dir_all(folder)?;
-        }
-        std::fs::create_dir_all(folder)?;
+        cache::renew(folder)?;
     }
     let socket = run.join("containerd.sock");
     let config = run.join("containerd.toml");

@@ -1,5 +1,6 @@
 //! Talking to the host cluster.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::command::{capture, feed};
 use crate::context::Context;
 use crate::layout::Layout;
 use crate::namespace;
-use crate::network::{DNS_SERVICE, FIRST, NODES};
+use crate::network::{CONTROL, DNS_SERVICE, FIRST, NODES};
 use crate::plan::Plan;
 
 /// How long nodes and DNS may take after their parts run.
@@ -23,6 +24,14 @@ pub(crate) fn command(layout: &Layout) -> Command {
     kubectl.env("KUBECONFIG", layout.kubeconfig("admin"));
     // Not in anybody's home folder.
     kubectl.env("KUBECACHEDIR", layout.state.join("kubectl"));
+    kubectl
+}
+
+/// kubectl where Warren runs: from there tenants' API servers can be reached.
+pub(crate) fn from_control(layout: &Layout, kubeconfig: &Path) -> Command {
+    let mut kubectl = namespace::command(CONTROL);
+    kubectl.arg("--").arg(layout.program("kubectl")).arg("--request-timeout=20s");
+    kubectl.env("KUBECONFIG", kubeconfig).env("KUBECACHEDIR", layout.state.join("kubectl"));
     kubectl
 }
 

@@ -4,52 +4,65 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use anyhow::Result;
-use serde::Serialize;
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 
-use crate::layout::{Layout, write_json};
+use crate::layout::{Layout, read_json, write_json};
 use crate::network::{CONTROL, NODES};
 use crate::plan::Plan;
 use crate::warren;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Lab<'a> {
+pub(crate) struct Lab {
     /// Warren's API, in the machine's own network namespace.
-    api_url: String,
+    pub(crate) api_url: String,
     /// Holds the operator token that Warren makes at its first start.
-    token_file: PathBuf,
-    warren: Option<PathBuf>,
+    pub(crate) token_file: PathBuf,
+    pub(crate) warren: Option<PathBuf>,
     warren_config: PathBuf,
     kubectl: PathBuf,
     /// Of the host cluster's administrator.
     kubeconfig: PathBuf,
     pki: PathBuf,
-    control_namespace: &'a str,
-    nodes: Vec<NodeEntry<'a>>,
+    control_namespace: String,
+    nodes: Vec<NodeEntry>,
     run_endpoint: SocketAddr,
     /// References by short name.
-    images: BTreeMap<&'a str, &'a str>,
+    images: BTreeMap<String, String>,
     /// Source archives of Python packages, for agents to work on.
-    packages: &'a [PathBuf],
+    pub(crate) packages: Vec<PathBuf>,
     supervisor_socket: PathBuf,
-    cache: &'a PathBuf,
-    state: &'a PathBuf,
+    cache: PathBuf,
+    state: PathBuf,
 }
 
-#[derive(Debug, Serialize)]
-struct NodeEntry<'a> {
-    name: &'a str,
-    namespace: &'a str,
+#[derive(Debug, Serialize, Deserialize)]
+struct NodeEntry {
+    name: String,
+    namespace: String,
     address: Ipv4Addr,
+}
+
+impl Lab {
+    /// The lab that is up.
+    pub(crate) fn read(layout: &Layout) -> Result<Self> {
+        read_json(&layout.lab_json()).context("the lab is down: `cargo lab up` brings it up")
+    }
+
+    pub(crate) fn image(&self, name: &str) -> Result<&str> {
+        let image = self.images.get(name);
+        image.map(String::as_str).with_context(|| format!("the lab made no image {name}"))
+    }
 }
 
 pub(crate) fn write(layout: &Layout, plan: &Plan, api: SocketAddr) -> Result<()> {
     let node = |node: &crate::network::Node| NodeEntry {
-        name: node.name,
-        namespace: node.namespace,
+        name: node.name.into(),
+        namespace: node.namespace.into(),
         address: node.address,
     };
+    let image = |image: &crate::catalogue::Written| (image.name.clone(), image.reference.clone());
     let lab = Lab {
         api_url: format!("http://{api}"),
         token_file: warren::token_file(layout),
@@ -58,14 +71,14 @@ pub(crate) fn write(layout: &Layout, plan: &Plan, api: SocketAddr) -> Result<()>
         kubectl: layout.program("kubectl"),
         kubeconfig: layout.kubeconfig("admin"),
         pki: layout.state.join("pki"),
-        control_namespace: CONTROL,
+        control_namespace: CONTROL.into(),
         nodes: NODES.iter().map(node).collect(),
         run_endpoint: warren::run_endpoint(),
-        images: plan.images.iter().map(|image| (&*image.name, &*image.reference)).collect(),
-        packages: &plan.packages,
+        images: plan.images.iter().map(image).collect(),
+        packages: plan.packages.clone(),
         supervisor_socket: layout.control_socket(),
-        cache: &layout.cache,
-        state: &layout.state,
+        cache: layout.cache.clone(),
+        state: layout.state.clone(),
     };
     write_json(&layout.lab_json(), &lab)
 }

@@ -42,7 +42,7 @@ impl Layout {
         }
         std::fs::create_dir_all(state)?;
         std::fs::write(state.join(MARKER), "`cargo lab down` deletes this folder.\n")?;
-        for folder in ["bin", "kine", "log", "nodes", "pki", "storage"] {
+        for folder in ["bin", "kine", "log", "nodes", "pid", "pki", "storage"] {
             std::fs::create_dir_all(state.join(folder))?;
         }
         Ok(())
@@ -55,6 +55,11 @@ impl Layout {
 
     pub(crate) fn log(&self, part: &str) -> PathBuf {
         self.state.join("log").join(format!("{part}.log"))
+    }
+
+    /// Holds the process number of a part that runs.
+    pub(crate) fn pid(&self, part: &str) -> PathBuf {
+        self.state.join("pid").join(part)
     }
 
     /// The log of builds and downloads; it outlives the lab.
@@ -94,6 +99,11 @@ impl Layout {
 
     pub(crate) fn control_socket(&self) -> PathBuf {
         self.state.join("supervisor.sock")
+    }
+
+    /// A Python environment with Kubernetes' client, while tests run.
+    pub(crate) fn python(&self) -> PathBuf {
+        self.state.join("python")
     }
 
     /// What tests read.

@@ -3,7 +3,10 @@
 //! Everything comes from package registries and is built here; what runs, runs in
 //! network namespaces without a way out. `up` brings it up, `down` leaves nothing.
 
+mod bench;
+mod cache;
 mod cancel;
+mod cargo;
 mod catalogue;
 mod certificates;
 mod cgroups;
@@ -12,6 +15,7 @@ mod command;
 mod context;
 mod control_plane;
 mod debian;
+mod demo;
 mod digest;
 mod golang;
 mod image;
@@ -29,9 +33,12 @@ mod part;
 mod plan;
 mod process;
 mod progress;
+mod python;
 mod record;
+mod shell;
 mod status;
 mod supervisor;
+mod test;
 mod up;
 mod warren;
 
@@ -45,6 +52,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, Subcommand};
 
 use crate::cancel::Cancel;
+use crate::cargo::Form;
 use crate::context::Context;
 use crate::layout::Layout;
 use crate::lock::Lock;
@@ -79,6 +87,23 @@ enum Task {
     },
     /// Stop everything and remove all that `up` made; what was built stays.
     Down,
+    /// Bring the lab up, make a tenant and let three agents work in it.
+    Demo,
+    /// Run every test of the project, from nothing to nothing.
+    Test,
+    /// Measure Warren in the lab that is up, built as it would be used.
+    Bench {
+        /// Which benchmark; all of them if none is named.
+        name: Option<String>,
+        /// One JSON line a figure.
+        #[arg(long)]
+        json: bool,
+        /// Runs of each side.
+        #[arg(long)]
+        runs: Option<usize>,
+    },
+    /// Print variables for a shell: `eval "$(cargo lab env)"`.
+    Env,
     /// Show every part: process, health, since when.
     Status {
         #[arg(long)]
@@ -103,6 +128,9 @@ enum Task {
         /// With SIGKILL.
         #[arg(long)]
         kill: bool,
+        /// Build it anew before; Warren only.
+        #[arg(long)]
+        build: bool,
     },
     #[command(hide = true)]
     Supervise,
@@ -130,42 +158,70 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             bail!(kubectl::command(&layout).args(arguments).exec());
         }
         Task::Logs { part, follow } => logs(&layout, &part, follow)?,
-        Task::Restart { part, kill } => restart(&layout, part, kill)?,
-        Task::Up { .. } | Task::Down | Task::Supervise => {
+        Task::Env => shell::print(&layout)?,
+        Task::Restart { ref part, kill, build } if !build => restart(&layout, part, kill)?,
+        task @ (Task::Up { .. }
+        | Task::Down
+        | Task::Demo
+        | Task::Test
+        | Task::Bench { .. }
+        | Task::Restart { .. }
+        | Task::Supervise) => {
             ensure!(rustix::process::geteuid().is_root(), "the lab needs root");
             let cancel = Cancel::on_signals()?;
             let cx = Context { layout, progress: Progress::new(), cancel };
-            change(&cx, arguments.k3s, &arguments.task)?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Does what changes the lab.
-fn change(cx: &Context, k3s: Option<PathBuf>, task: &Task) -> Result<()> {
-    match task {
-        Task::Supervise => return supervisor::run(cx.clone()),
-        Task::Down => {
-            let _lock = Lock::take("down")?;
-            clean::down(cx)?;
-            cx.progress.say("the lab is down");
-        }
-        Task::Up { without_warren } => {
-            if let Some(k3s) = k3s {
+            if let Some(k3s) = arguments.k3s {
                 bail!(
                     "WARREN_K3S={}: a k3s binary in place of the parts is not supported yet",
                     k3s.display()
                 );
             }
+            return change(&cx, task);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Does what builds, or changes the lab.
+fn change(cx: &Context, task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Supervise => supervisor::run(cx.clone())?,
+        Task::Down => {
+            let _lock = Lock::take("down")?;
+            clean::down(cx)?;
+            cx.progress.say("the lab is down");
+        }
+        Task::Test => {
+            let _lock = Lock::take("test")?;
+            return test::test(cx);
+        }
+        Task::Demo => {
+            let lock = Lock::take("demo")?;
+            up::up(cx, true)?;
+            drop(lock);
+            demo::show(cx)?;
+        }
+        Task::Bench { name, json, runs } => {
+            ensure_up(&cx.layout)?;
+            return bench::run(cx, name, json, runs);
+        }
+        Task::Restart { part, kill, .. } => {
+            ensure_up(&cx.layout)?;
+            ensure!(part == "warren", "only warren can be built for a lab that is up");
+            let program = cargo::build(cx, "warren", "warren", Form::Debug)?;
+            warren::install(&cx.layout, &program)?;
+            restart(&cx.layout, &part, kill)?;
+        }
+        Task::Up { without_warren } => {
             let _lock = Lock::take("up")?;
             match up::up(cx, !without_warren)? {
                 Outcome::Started => cx.progress.say("the lab is up: `cargo lab status`"),
                 Outcome::WasUp => cx.progress.say("the lab was up already"),
             }
         }
-        Task::Status { .. } | Task::Kubectl { .. } | Task::Logs { .. } | Task::Restart { .. } => {}
+        Task::Env | Task::Status { .. } | Task::Kubectl { .. } | Task::Logs { .. } => {}
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn logs(layout: &Layout, part: &str, follow: bool) -> Result<()> {
@@ -186,10 +242,11 @@ fn logs(layout: &Layout, part: &str, follow: bool) -> Result<()> {
     Ok(())
 }
 
-fn restart(layout: &Layout, part: String, kill: bool) -> Result<()> {
+fn restart(layout: &Layout, part: &str, kill: bool) -> Result<()> {
     ensure_up(layout)?;
     let signal = if kill { EndBy::Kill } else { EndBy::Term };
-    let pid = supervisor::send(&layout.control_socket(), &Order { restart: part, signal })?;
+    let order = Order { restart: part.into(), signal };
+    let pid = supervisor::send(&layout.control_socket(), &order)?;
     writeln!(std::io::stdout(), "{pid}").context("print the process")
 }
 

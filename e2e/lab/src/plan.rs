@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::cache;
+use crate::cargo::{self, Form};
 use crate::catalogue::{Ingredients, Written};
-use crate::command::logged;
 use crate::context::Context;
-use crate::debian::{PYTHON, TOOLS, install_build_needs};
+use crate::debian::{self, BUILD_NEEDS, PYTHON, TOOLS};
 use crate::golang::{Built, Program, Tools};
 use crate::imported;
+use crate::python;
+use crate::warren;
 
 /// The names that hyperkube goes by.
 const HYPERKUBE: [&str; 7] = [
@@ -39,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) store: PathBuf,
     /// Warren's binary, once it exists.
     pub(crate) warren: Option<PathBuf>,
+    /// Warren's runner, which goes into an image.
+    pub(crate) runner: Option<PathBuf>,
     /// Source archives for agents to work on.
     pub(crate) packages: Vec<PathBuf>,
 }
@@ -46,9 +50,9 @@ pub(crate) struct Plan {
 impl Plan {
     /// Builds and fetches what the cache lacks.
     pub(crate) fn prepare(cx: &Context, with_warren: bool) -> Result<Self> {
-        install_build_needs(cx)?;
+        debian::install(cx, &BUILD_NEEDS)?;
         let product = |package, program, form| {
-            if with_warren { cargo(cx, package, program, form) } else { Ok(None) }
+            with_warren.then(|| cargo::build(cx, package, program, form)).transpose()
         };
         let warren = product("warren", "warren", Form::Debug)?;
         let runner = product("runner", "warren-runner", Form::Static)?;
@@ -67,7 +71,9 @@ impl Plan {
         .write(cx)?;
         let store = imported::prepare(cx, built_one("containerd")?, built_one("ctr")?, &images)?;
         let programs = built.into_iter().map(|(name, built)| (name, built.path)).collect();
-        Ok(Self { programs, tools: tools.root, store, images, warren, packages: Vec::new() })
+        let packages = python::archives(cx)?;
+        cache::prune(cx)?;
+        Ok(Self { programs, tools: tools.root, store, images, warren, runner, packages })
     }
 
     /// Links all programs under the names they run by.
@@ -84,23 +90,29 @@ impl Plan {
         }
         self.write_nft(&cx.layout.program("nft"))?;
         if let Some(warren) = &self.warren {
-            // A copy: cargo replaces its own while tests are built.
-            std::fs::copy(warren, cx.layout.program("warren")).context("copy warren")?;
+            warren::install(&cx.layout, warren)?;
         }
         Ok(())
     }
 
     /// Debian's nft with the libraries that were unpacked beside it.
     fn write_nft(&self, path: &Path) -> Result<()> {
-        let library = format!("{}-linux-gnu", std::env::consts::ARCH);
-        let root = self.tools.display();
+        let (nft, libraries) = self.nft();
         let script = format!(
-            "#!/bin/sh\nexport LD_LIBRARY_PATH='{root}/usr/lib/{library}:{root}/lib/{library}'\n\
-             exec '{root}/usr/sbin/nft' \"$@\"\n"
+            "#!/bin/sh\nexport LD_LIBRARY_PATH='{libraries}'\nexec '{}' \"$@\"\n",
+            nft.display()
         );
         std::fs::write(path, script)?;
         std::fs::set_permissions(path, Permissions::from_mode(0o755))?;
         Ok(())
+    }
+
+    /// Debian's nft, and where the libraries are that it needs.
+    pub(crate) fn nft(&self) -> (PathBuf, String) {
+        let library = format!("{}-linux-gnu", std::env::consts::ARCH);
+        let root = self.tools.display();
+        let libraries = format!("{root}/usr/lib/{library}:{root}/lib/{library}");
+        (self.tools.join("usr/sbin/nft"), libraries)
     }
 
     pub(crate) fn has(&self, program: &str) -> bool {
@@ -111,14 +123,6 @@ impl Plan {
         let image = self.images.iter().find(|image| image.name == name);
         image.with_context(|| format!("the lab made no image {name}"))
     }
-}
-
-/// How a program of this workspace is built.
-#[derive(Debug, Clone, Copy)]
-enum Form {
-    Debug,
-    /// Small, and without shared libraries: it runs in images that have none.
-    Static,
 }
 
 /// Builds the Go programs, two at a time.
@@ -144,30 +148,4 @@ fn build_programs(cx: &Context) -> Result<BTreeMap<String, Built>> {
         })
     })?;
     Ok(built.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
-}
-
-/// Builds a program of this workspace, unless its package does not exist yet.
-fn cargo(cx: &Context, package: &str, program: &str, form: Form) -> Result<Option<PathBuf>> {
-    let folders = ["control-plane", "provisioner"].map(|area| cx.layout.checkout.join(area));
-    if !folders.iter().any(|area| area.join(package).join("Cargo.toml").exists()) {
-        cx.progress.say(format!("package {package} does not exist yet: left out"));
-        return Ok(None);
-    }
-    let _task = cx.progress.task(format!("build {package}"));
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(&cx.layout.checkout).args(["build", "--package", package]);
-    let mut folder = cx.layout.checkout.join("target");
-    match form {
-        Form::Debug => folder.push("debug"),
-        Form::Static => {
-            // Named, the target keeps its flags from what the workspace shares.
-            let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-            cargo.args(["--profile", "runner", "--target", &target]);
-            cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-            folder.extend([&target, "runner"]);
-        }
-    }
-    logged(&cx.cancel, &mut cargo, &cx.layout.build_log(package))
-        .with_context(|| format!("build {package}"))?;
-    Ok(Some(folder.join(program)))
 }

@@ -130,6 +130,7 @@ impl Supervisor {
         let child = command.spawn().with_context(|| format!("start {}", part.name))?;
         let process = Identity::of_child(&child)?;
         self.parts().insert(part.name.clone(), part.clone());
+        self.note_pid(part, process)?;
         self.update(|record| match record.part_mut(&part.name) {
             Some(known) => {
                 known.process = process;
@@ -146,7 +147,14 @@ impl Supervisor {
             }),
         });
         let supervisor = Arc::clone(self);
-        thread::spawn(move || supervisor.await_end(process, child));
+        let pid = self.cx.layout.pid(&part.name);
+        thread::spawn(move || {
+            supervisor.await_end(process, child);
+            // Unless it is another one's by now.
+            if std::fs::read_to_string(&pid).is_ok_and(|text| text == process.pid.to_string()) {
+                let _ = std::fs::remove_file(&pid);
+            }
+        });
         Ok(process)
     }
 
@@ -161,6 +169,13 @@ impl Supervisor {
             _ => Health::Died,
         };
         self.turn(process, health, detail);
+    }
+
+    /// Writes the part's process number where scripts look for it.
+    fn note_pid(&self, part: &Part, process: Identity) -> Result<()> {
+        let path = self.cx.layout.pid(&part.name);
+        std::fs::write(&path, process.pid.to_string())
+            .with_context(|| format!("write {}", path.display()))
     }
 
     /// Ends a part and waits until it is gone.

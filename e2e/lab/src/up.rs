@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::cancel::Cancel;
 use crate::command::open_log;
 use crate::context::Context;
 use crate::layout::{read_json, write_json};
@@ -18,7 +17,7 @@ use crate::network::{CONTROL_ADDRESS, NODES};
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::supervisor::Report;
-use crate::{certificates, cgroups, clean, kernel, mounts, network, node};
+use crate::{certificates, cgroups, clean, control_plane, kernel, mounts, network, node};
 
 /// How often the wish to end is looked at while the supervisor works.
 const LOOK: Duration = Duration::from_millis(100);
@@ -32,7 +31,7 @@ pub(crate) enum Outcome {
 
 /// Brings the lab up, unless it is.
 pub(crate) fn up(cx: &Context, with_warren: bool) -> Result<Outcome> {
-    if is_up(cx)? {
+    if is_up(cx, with_warren)? {
         return Ok(Outcome::WasUp);
     }
     if clean::is_anything_left(&cx.layout)? {
@@ -40,18 +39,22 @@ pub(crate) fn up(cx: &Context, with_warren: bool) -> Result<Outcome> {
         clean::clean(cx)?;
     }
     let plan = Plan::prepare(cx, with_warren)?;
-    let started = start(cx, &plan);
+    bring_up(cx, &plan)?;
+    Ok(Outcome::Started)
+}
+
+/// Brings up a lab where none is; removes it again if it does not become healthy.
+pub(crate) fn bring_up(cx: &Context, plan: &Plan) -> Result<()> {
+    let started = start(cx, plan);
     if started.is_err() {
         keep_logs(cx);
-        // A second signal must not stop the removal.
-        let patient = Context { cancel: Cancel::default(), ..cx.clone() };
-        clean::down(&patient).context("remove what was started")?;
+        clean::down(&cx.patient()).context("remove what was started")?;
     }
-    started.map(|()| Outcome::Started)
+    started
 }
 
 /// Whether the lab runs; one that runs but is not well is an error.
-fn is_up(cx: &Context) -> Result<bool> {
+fn is_up(cx: &Context, with_warren: bool) -> Result<bool> {
     let mut layout = cx.layout.clone();
     if let Some(present) = Present::read() {
         layout.state = present.state;
@@ -63,6 +66,11 @@ fn is_up(cx: &Context) -> Result<bool> {
     let state = layout.state.display();
     ensure!(layout.state == cx.layout.state, "the lab of {state} is up: only one can be");
     ensure!(record.is_healthy(), "the lab is up but not well: see `cargo lab status`");
+    let has_warren = record.parts.iter().any(|part| part.name == "warren");
+    ensure!(
+        has_warren || !with_warren,
+        "the lab is up without Warren: `cargo lab down`, then again"
+    );
     Ok(true)
 }
 
@@ -76,6 +84,7 @@ fn start(cx: &Context, plan: &Plan) -> Result<()> {
     cgroups::create()?;
     network::create()?;
     certificates::create(layout)?;
+    control_plane::prepare(layout)?;
     mounts::create_holder(layout)?;
     for node in &NODES {
         node::prepare(layout, plan, node)?;

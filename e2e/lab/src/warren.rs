@@ -1,7 +1,8 @@
 //! Warren itself as a part of the lab.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -37,6 +38,26 @@ pub(crate) fn token_file(layout: &Layout) -> PathBuf {
     folder(layout).join("bootstrap-token")
 }
 
+/// A folder with Warren's program and no other, for people's `PATH`.
+pub(crate) fn programs(layout: &Layout) -> PathBuf {
+    folder(layout).join("bin")
+}
+
+/// Gives the lab Warren's program. It is a copy: cargo replaces its own while tests are
+/// built. A Warren that runs keeps the old one until it is started again.
+pub(crate) fn install(layout: &Layout, program: &Path) -> Result<()> {
+    let path = layout.program("warren");
+    let next = path.with_extension("next");
+    std::fs::copy(program, &next).context("copy warren")?;
+    std::fs::rename(next, &path)?;
+    let folder = programs(layout);
+    if !folder.exists() {
+        std::fs::create_dir_all(&folder)?;
+        symlink(path, folder.join("warren"))?;
+    }
+    Ok(())
+}
+
 /// Opens the socket that people and tests reach Warren's API at. The supervisor keeps
 /// it, so that no request is refused while Warren is started again.
 pub(crate) fn listen() -> Result<TcpListener> {
@@ -54,6 +75,8 @@ pub(crate) fn prepare(layout: &Layout, plan: &Plan, api: SocketAddr) -> Result<(
         |path: PathBuf| path.to_str().map(str::to_owned).context("paths of the state are text");
     let folder = folder(layout);
     std::fs::create_dir_all(&folder)?;
+    let kubeconfig = folder.join("warren.kubeconfig");
+    std::fs::copy(layout.kubeconfig("warren"), &kubeconfig)?;
     let mut text = include_str!("../templates/warren.toml").to_owned();
     for (name, value) in [
         ("FOLDER", path(folder)?),
@@ -61,7 +84,7 @@ pub(crate) fn prepare(layout: &Layout, plan: &Plan, api: SocketAddr) -> Result<(
         ("TOKEN_FILE", path(token_file(layout))?),
         ("RUN_ENDPOINT", run_endpoint().to_string()),
         ("GATE", gate().to_string()),
-        ("KUBECONFIG", path(layout.kubeconfig("admin"))?),
+        ("KUBECONFIG", path(kubeconfig)?),
         ("SERVICES", SERVICES.into()),
         ("HOSTS", HOSTS.into()),
         ("CLIENT", format!("{CONTROL_ADDRESS}/32")),

@@ -1,0 +1,188 @@
+//! `test`: everything that the project claims about itself, checked; the lab is up
+//! while those tests run that need it.
+
+mod count;
+mod group;
+mod tools;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+
+use crate::cargo::cargo;
+use crate::context::Context;
+use crate::debian::{self, TEST_NEEDS};
+use crate::plan::Plan;
+use crate::{clean, golang, python, up};
+use count::Count;
+use group::{Check, Group, Outcome};
+use tools::Tool;
+
+/// The limit for what every agent's pod copies at its start.
+const RUNNER_BYTES: u64 = 3 << 20;
+
+/// Runs all tests from nothing to nothing.
+pub(crate) fn test(cx: &Context) -> Result<ExitCode> {
+    if clean::is_anything_left(&cx.layout)? {
+        cx.progress.say("a lab is there: it is taken down, tests start from nothing");
+        clean::down(cx)?;
+    }
+    let start = Instant::now();
+    let mut outcomes = Vec::new();
+    thread::scope(|scope| {
+        let tools = scope.spawn(|| tools::install(cx));
+        let plan = prepare(cx);
+        thread::scope(|scope| {
+            let others = scope.spawn(|| {
+                let mut outcomes = vec![example(cx), runner_size(cx, &plan), go(cx, &plan)];
+                let tools = tools.join().unwrap_or_else(|_| Err(anyhow!("installing panicked")));
+                outcomes.push(dependencies(cx, tools));
+                outcomes
+            });
+            outcomes.extend(workspace(cx));
+            outcomes.extend(others.join().unwrap_or_default());
+        });
+        outcomes.push(black_box(cx, plan));
+    });
+    let took = start.elapsed().as_secs();
+    cx.progress.say(format!("all of it took {} min {} s", took / 60, took % 60));
+    summary(&outcomes)
+}
+
+/// Builds and fetches everything that later steps need.
+fn prepare(cx: &Context) -> Result<Plan> {
+    debian::install(cx, &TEST_NEEDS)?;
+    tools::rust_components(cx)?;
+    Plan::prepare(cx, true)
+}
+
+/// What cargo says about the workspace; these share its folder, so one goes after the other.
+fn workspace(cx: &Context) -> Vec<Outcome> {
+    let check = |arguments: &str, count| {
+        let mut command = cargo(&cx.layout);
+        command.args(arguments.split_whitespace());
+        Check::program(command, count)
+    };
+    let mut rust_tests = cargo(&cx.layout);
+    rust_tests.args(["test", "--workspace", "--exclude", "black-box", "--no-fail-fast"]);
+    rust_tests.env("WARREN_TEST_POSTGRES", "required");
+    let mut rustdoc = cargo(&cx.layout);
+    rustdoc.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+    let clippy = "clippy --workspace --all-targets -- -D warnings";
+    vec![
+        Group::new(cx, "format").run([check("fmt --all --check", Count::One)]),
+        Group::new(cx, "clippy").run([check(clippy, Count::One)]),
+        Group::new(cx, "rust tests").run([Check::program(rust_tests, Count::Cargo)]),
+        Group::new(cx, "rustdoc").run([Check::program(rustdoc, Count::One)]),
+    ]
+}
+
+fn example(cx: &Context) -> Outcome {
+    let mut unittest = std::process::Command::new("python3");
+    unittest.current_dir(cx.layout.checkout.join("docs/examples/lint-package"));
+    unittest.args(["-B", "-m", "unittest", "-v"]);
+    Group::new(cx, "python").run([Check::program(unittest, Count::Python)])
+}
+
+fn runner_size(cx: &Context, plan: &Result<Plan>) -> Outcome {
+    let size = || {
+        let plan = plan.as_ref().map_err(|_| anyhow!("nothing was built"))?;
+        let runner = plan.runner.as_ref().context("the runner was not built")?;
+        let bytes = runner.metadata()?.len();
+        let text = format!("the runner has {bytes} bytes; at most {RUNNER_BYTES} are allowed");
+        ensure!(bytes <= RUNNER_BYTES, "{text}");
+        Ok(text)
+    };
+    Group::new(cx, "runner size").run([Check::Fact(size())])
+}
+
+/// Our own Go packages. The programs around Kubernetes and DNS are a few lines each,
+/// which their build checks; vetting them would compile Kubernetes once more.
+fn go(cx: &Context, plan: &Result<Plan>) -> Outcome {
+    let packages = ["./internal/...", "./cmd/network-policy", "./cmd/local-storage"];
+    let mut format = std::process::Command::new("gofmt");
+    format.arg("-l").arg(cx.layout.checkout.join("e2e/lab/go"));
+    let mut vet = golang::own(cx, "vet");
+    vet.args(packages);
+    let mut test = golang::own(cx, "test");
+    test.args(["-json", "-count=1"]).args(packages);
+    let mut checks = vec![Check::program(format, Count::Silent), Check::program(vet, Count::One)];
+    match plan {
+        Ok(plan) => {
+            let (nft, libraries) = plan.nft();
+            test.env("LAB_NFT", nft).env("LD_LIBRARY_PATH", libraries);
+            checks.push(Check::program(test, Count::Go));
+        }
+        Err(_) => checks.push(Check::Fact(Err(anyhow!("nft was not fetched")))),
+    }
+    Group::new(cx, "go").run(checks)
+}
+
+fn dependencies(cx: &Context, tools: Result<[Tool; 2]>) -> Outcome {
+    let checks = match tools {
+        Ok([deny, machete]) => {
+            let mut licences = deny.command(cx);
+            licences.args(["check", "bans", "licenses", "sources"]);
+            vec![
+                Check::program(licences, Count::One),
+                Check::program(machete.command(cx), Count::One),
+            ]
+        }
+        Err(error) => vec![Check::Fact(Err(error))],
+    };
+    Group::new(cx, "dependencies").run(checks)
+}
+
+/// Brings the lab up, looks at it from outside and takes it down. Nothing else runs
+/// meanwhile: these tests have time limits.
+fn black_box(cx: &Context, plan: Result<Plan>) -> Outcome {
+    let group = Group::new(cx, "lab tests");
+    let tests = || {
+        let mut cargo = cargo(&cx.layout);
+        cargo.args(["test", "--package", "black-box", "--no-fail-fast"]);
+        cargo
+    };
+    let ready = || {
+        let plan = plan.context("prepare the lab")?;
+        let client = python::with_client(cx)?;
+        let task = cx.progress.task("build the tests");
+        let log = cx.layout.build_log("black-box");
+        crate::command::logged(&cx.cancel, tests().arg("--no-run"), &log)?;
+        drop(task);
+        up::bring_up(cx, &plan)?;
+        std::os::unix::fs::symlink(client, cx.layout.python())?;
+        anyhow::Ok(())
+    };
+    let check = match ready() {
+        Ok(()) => {
+            let mut command = tests();
+            command.env("WARREN_LAB", cx.layout.lab_json()).env("RUST_TEST_THREADS", "3");
+            Check::program(command, Count::Cargo)
+        }
+        Err(error) => Check::Fact(Err(error)),
+    };
+    group.run_with([check], |has_failed| {
+        if has_failed && cx.layout.record().exists() {
+            up::keep_logs(cx);
+        }
+        clean::down(&cx.patient()).context("take the lab down")
+    })
+}
+
+/// Prints what became of every group and, as the last line, of all tests.
+fn summary(outcomes: &[Outcome]) -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{:<14} {:>7} {:>7} {:>8}", "GROUP", "PASSED", "FAILED", "SECONDS")?;
+    for outcome in outcomes {
+        let Outcome { name, tally, took } = outcome;
+        let seconds = took.as_secs_f64();
+        writeln!(out, "{name:<14} {:>7} {:>7} {seconds:>8.1}", tally.passed, tally.failed)?;
+    }
+    let passed: u64 = outcomes.iter().map(|outcome| outcome.tally.passed).sum();
+    let failed: u64 = outcomes.iter().map(|outcome| outcome.tally.failed).sum();
+    writeln!(out, "{passed} passed, {failed} failed")?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
