@@ -151,11 +151,11 @@ class Reports(Case):
         self.assertIn("evil\\x1b[2J\\nname.py", self.stdout)
 
     def test_the_result_stays_small(self):
-        modules = {f"p-1/{'long' * 50}/{'name' * 50}{number}.py": BROKEN for number in range(2500)}
+        modules = {f"p-1/{'long' * 50}/{'name' * 50}{number}.py": BROKEN for number in range(4000)}
         self.give(archive_of_files(modules))
         self.assertEqual(self.run_agent(), 0, self.stderr[-1000:])
         self.assertLess((self.outputs / "result.json").stat().st_size, 1024 * 1024)
-        self.assertEqual(self.result()["syntax_errors"], 2500)
+        self.assertEqual(self.result()["syntax_errors"], 4000)
 
     @unittest.skipUnless(HAS_PYFLAKES, "pyflakes is not importable")
     def test_findings_are_counted_by_kind(self):
