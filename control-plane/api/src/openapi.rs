@@ -1,13 +1,15 @@
 //! The OpenAPI document, made from the handlers.
 
-use crate::{problem::Problem, state::Api};
+use crate::{problem::ProblemBody, state::Api};
 use axum::{extract::State, http::header, response::IntoResponse};
 use bytes::Bytes;
 use utoipa::{
     OpenApi,
     openapi::{
-        Content, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement,
+        Content, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder, Schema,
+        SecurityRequirement,
         path::Operation,
+        schema::AdditionalProperties,
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
@@ -24,7 +26,7 @@ pub(crate) mod words;
                        you may not know answers 404, as what does not exist.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(Problem)),
+    components(schemas(ProblemBody)),
     tags(
         (name = "tenants", description = "A boundary with a virtual cluster of its own"),
         (name = "sessions", description = "Agent tasks of a tenant"),
@@ -51,6 +53,12 @@ pub(crate) fn finish(mut document: Document) -> Bytes {
         .description(Some("An API token."))
         .build();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(token));
+    for (name, schema) in &mut components.schemas {
+        // Bodies that callers send: an unknown field is refused.
+        if let (true, RefOr::T(Schema::Object(object))) = (name.starts_with("Create"), schema) {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
     components.responses.insert(PROBLEM.to_owned(), RefOr::T(problem()));
 
     // axum writes a part that may hold slashes as {*path}, OpenAPI as {path}.

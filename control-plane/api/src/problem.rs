@@ -17,10 +17,20 @@ mod refused;
 pub use code::Code;
 pub(crate) use refused::too_large;
 
-/// Why a request was refused (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    code: Code,
+    detail: String,
+    errors: Vec<FieldProblem>,
+    hint: Option<String>,
+}
+
+/// Why a request was refused (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Problem)]
+pub(crate) struct ProblemBody {
     /// The address of the page about this code.
     #[serde(rename = "type")]
     #[schema(examples("https://warren.dev/problems/invalid-input"))]
@@ -35,7 +45,7 @@ pub struct Problem {
     #[schema(schema_with = code::schema)]
     code: &'static str,
     /// Names the request in the server's log; also in the header `x-request-id`.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "str::is_empty")]
     #[schema(required)]
     request_id: String,
     /// Every field that breaks a rule.
@@ -44,8 +54,6 @@ pub struct Problem {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
-    #[serde(skip)]
-    at: Code,
 }
 
 /// A field that breaks a rule.
@@ -71,17 +79,8 @@ impl Problem {
     /// A problem with a detail of its own.
     #[must_use]
     pub fn with_detail(code: Code, detail: impl Into<String>) -> Self {
-        Self {
-            kind: code.url(),
-            title: code.title(),
-            status: code.status().as_u16(),
-            detail: detail.into(),
-            code: code.as_str(),
-            request_id: String::new(),
-            errors: Vec::new(),
-            hint: code.hint().map(str::to_owned),
-            at: code,
-        }
+        let hint = code.hint().map(str::to_owned);
+        Self { code, detail: detail.into(), errors: Vec::new(), hint }
     }
 
     /// A problem that lists the fields that break rules.
@@ -108,10 +107,19 @@ impl Problem {
         self
     }
 
-    /// Sets the request and writes the body.
-    pub(crate) fn body(mut self, request_id: &str) -> Vec<u8> {
-        request_id.clone_into(&mut self.request_id);
-        serde_json::to_vec(&self).expect("texts and numbers can be written as JSON")
+    /// The body, with the name of the request.
+    pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
+        let body = ProblemBody {
+            kind: self.code.url(),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: self.detail.clone(),
+            code: self.code.as_str(),
+            request_id: request_id.to_owned(),
+            errors: self.errors.clone(),
+            hint: self.hint.clone(),
+        };
+        serde_json::to_vec(&body).expect("texts and numbers can be written as JSON")
     }
 }
 
@@ -124,16 +132,16 @@ impl From<InvalidField> for FieldProblem {
 impl IntoResponse for Problem {
     /// [`crate::observe::observe`] knows the request, and writes the body again with its name.
     fn into_response(self) -> Response {
-        let mut response = (self.at.status(), self.clone().body("")).into_response();
+        let mut response = (self.code.status(), self.body("")).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.at == Code::Unauthenticated {
+        if self.code == Code::Unauthenticated {
             headers.insert(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"warren\""),
             );
         }
-        if self.at.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if self.code.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response.extensions_mut().insert(self);

@@ -100,7 +100,7 @@ struct CountBody {
 
 impl TenantBody {
     /// A tenant as the actor may see it.
-    pub(crate) fn new(tenant: Tenant, operation: Option<String>, actor: &Actor) -> Self {
+    pub(crate) fn new(tenant: &Tenant, operation: Option<String>, actor: &Actor) -> Self {
         let phase = tenant.phase().as_str();
         let is_operator = actor.role == Role::Operator;
         Self {
@@ -121,7 +121,7 @@ impl TenantBody {
 
     pub(crate) fn of_view(view: TenantView, actor: &Actor) -> Self {
         let operation = view.operation.map(|operation| operation.id.to_string());
-        Self::new(view.tenant, operation, actor)
+        Self::new(&view.tenant, operation, actor)
     }
 }
 

@@ -64,6 +64,8 @@ pub enum ChangeAction {
     Update,
     /// Remove it.
     Delete,
+    /// Nothing can be done without losing something; a person has to look.
+    Damage,
 }
 
 /// One thing that was looked at by a doctor.

@@ -42,10 +42,7 @@ pub enum FindError {
 impl FindError {
     /// What a write ended with; the thing may have gone since it was looked up.
     pub(crate) fn of_write(error: StoreError, noun: Noun) -> Self {
-        match error {
-            StoreError::NotFound => Self::Missing(noun),
-            error => Self::Store(error),
-        }
+        if matches!(error, StoreError::NotFound) { Self::Missing(noun) } else { Self::Store(error) }
     }
 }
 

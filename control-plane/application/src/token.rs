@@ -85,8 +85,8 @@ impl TokenRequest {
         match role {
             None => invalid.add("/role", &self.role, GRANTABLE),
             Some(role) if rank(role) < rank(own) => {
-                let rule = format!("at most your own role, {}", own.as_str());
-                invalid.add("/role", role.as_str(), rule);
+                let limit = format!("at most your own role, {}", own.as_str());
+                invalid.add("/role", role.as_str(), limit);
             }
             Some(_) => {}
         }

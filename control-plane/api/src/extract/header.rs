@@ -47,7 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RetryKey {
 
 impl Preference {
     /// The longest wait. Longer ones are shortened; the answer says so.
-    const MAX: Duration = Duration::from_secs(60);
+    const MAX: Duration = Duration::from_mins(1);
 
     fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
@@ -78,9 +78,9 @@ impl IntoResponseParts for Preference {
 
     fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
         if let Some(time) = self.0 {
-            let value = HeaderValue::from_str(&format!("wait={}", time.as_secs()));
-            let value = value.expect("a number is plain ASCII");
-            parts.headers_mut().insert(HeaderName::from_static("preference-applied"), value);
+            let value = HeaderValue::from_str(&format!("wait={}", time.as_secs())).ok();
+            let applied = value.map(|value| (HeaderName::from_static("preference-applied"), value));
+            parts.headers_mut().extend(applied);
         }
         Ok(parts)
     }

@@ -1,7 +1,7 @@
 //! Texts that are one of some words, for the OpenAPI document.
 
 use domain::{ConditionKind, PlanName, Role, SessionState};
-use utoipa::openapi::{Object, ObjectBuilder, Type};
+use utoipa::openapi::{Object, ObjectBuilder, Type, schema::SchemaType};
 
 fn one_of(words: impl IntoIterator<Item = &'static str>) -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
@@ -39,8 +39,13 @@ pub(crate) fn session_state() -> Object {
     one_of(SessionState::ALL.map(SessionState::as_str))
 }
 
+/// Or null.
 pub(crate) fn failure_class() -> Object {
-    one_of(["transient", "resource", "user-config", "policy-denied", "agent", "infrastructure"])
+    let words =
+        ["transient", "resource", "user-config", "policy-denied", "agent", "infrastructure"];
+    let words = words.into_iter().map(Some).chain([None]);
+    let types = SchemaType::from_iter([Type::String, Type::Null]);
+    ObjectBuilder::new().schema_type(types).enum_values(Some(words)).build()
 }
 
 pub(crate) fn tenant_role() -> Object {
@@ -48,7 +53,7 @@ pub(crate) fn tenant_role() -> Object {
 }
 
 pub(crate) fn change_action() -> Object {
-    one_of(["create", "update", "delete"])
+    one_of(["create", "update", "delete", "damage"])
 }
 
 pub(crate) fn log_stream() -> Object {

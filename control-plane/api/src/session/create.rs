@@ -26,7 +26,7 @@ pub(crate) struct CreateSession {
     #[schema(min_length = 1, max_length = 255, examples("registry.example/agent:1"))]
     image: String,
     /// The program to start, with or without its arguments.
-    #[schema(min_items = 1, examples(json!(["/agent"])))]
+    #[schema(min_items = 1)]
     command: Vec<String>,
     /// More arguments.
     args: Option<Vec<String>>,
@@ -92,7 +92,9 @@ pub(crate) async fn create(
     let created = session::create(app, actor, &tenant, body.into_draft(), key.as_ref()).await?;
     let mut view = created.value;
     if let Preference(Some(time)) = wait {
-        view = session::wait(app, actor, &tenant, view.session.id, time).await?;
+        // It is there, whatever happens while waiting.
+        let waited = session::wait(app, actor, &tenant, view.session.id, time).await;
+        view = waited.unwrap_or(view);
     }
     let (owner, id) = (view.session.tenant, view.session.id);
     let location = format!("/api/v1/tenants/{owner}/sessions/{id}");

@@ -44,7 +44,8 @@ enum Form {
 /// A session's log, at the same address while it runs and ever after.
 ///
 /// With `Accept: text/event-stream` every event's id is the number of its line, so that a reader
-/// that comes back with `Last-Event-ID` misses nothing; the last event is `end`.
+/// that comes back with `Last-Event-ID` misses nothing, and its data is a line as in
+/// `application/x-ndjson`; the last event is `end`, its data `{"state": …}`.
 #[utoipa::path(
     get, path = "/api/v1/tenants/{tenant}/sessions/{session}/logs", tag = "sessions", operation_id = "getLogs",
     params(
@@ -57,7 +58,7 @@ enum Form {
         ("Last-Event-ID" = Option<u64>, Header, description = "The number of the last line that was received (event streams)"),
     ),
     responses((status = OK, description = "The lines", content(
-        (String = "text/plain"), (LineBody = "application/x-ndjson"), (LineBody = "text/event-stream"),
+        (String = "text/plain"), (LineBody = "application/x-ndjson"), (String = "text/event-stream"),
     ))),
 )]
 #[tracing::instrument(name = "http.session.logs", skip_all)]

@@ -53,7 +53,8 @@ pub(crate) async fn create(
     let created = tenant::create(app, actor, body.into_draft(), key.as_ref()).await?;
     let mut view = created.value;
     if let Preference(Some(time)) = wait {
-        view = tenant::wait(app, actor, view.tenant.id, time).await?;
+        // It is there, whatever happens while waiting.
+        view = tenant::wait(app, actor, view.tenant.id, time).await.unwrap_or(view);
     }
     let location = format!("/api/v1/tenants/{}", view.tenant.id);
     let replayed = created.is_replay.then_some(("idempotent-replayed", "true".to_owned()));

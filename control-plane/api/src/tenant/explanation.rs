@@ -66,6 +66,7 @@ impl From<PlannedChange> for ChangeBody {
             ChangeAction::Create => "create",
             ChangeAction::Update => "update",
             ChangeAction::Delete => "delete",
+            ChangeAction::Damage => "damage",
         };
         let PlannedChange { kind, namespace, name, reason, .. } = change;
         Self { action, kind, namespace, name, reason }

@@ -24,5 +24,5 @@ pub(crate) async fn list(
     let query = PageQuery::take(&mut parameters);
     parameters.finish()?;
     let page = tenant::list(&app, &actor, query.after, query.limit).await?;
-    Ok(query.answer(page, "", |tenant| TenantBody::new(tenant, None, &actor)))
+    Ok(query.answer(page, "", |tenant| TenantBody::new(&tenant, None, &actor)))
 }

@@ -1,0 +1,203 @@
+//! Who is turned away: every route has its line here.
+
+use crate::harness::{Answer, TestApp, TestTenant, digest, request};
+use axum::{
+    body::Body,
+    http::{Method, StatusCode},
+};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// What somebody gets who belongs to another tenant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stranger {
+    /// The same as for what does not exist.
+    Hidden,
+    /// "Not allowed": that there is such a thing is no secret.
+    Forbidden,
+    /// Only the own things, or what is the same for everybody.
+    OwnOrCommon,
+    /// The route needs no token.
+    Public,
+}
+
+/// Every route: method, path, what a stranger gets.
+const ROUTES: [(&str, &str, Stranger); 24] = {
+    use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
+    [
+        ("POST", "/api/v1/tenants", Forbidden),
+        ("GET", "/api/v1/tenants", OwnOrCommon),
+        ("GET", "/api/v1/tenants/{tenant}", Hidden),
+        ("DELETE", "/api/v1/tenants/{tenant}", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/kubeconfig", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/explanation", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/operations", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/tokens", Hidden),
+        ("PUT", "/api/v1/tenants/{tenant}/blobs/{digest}", Hidden),
+        ("HEAD", "/api/v1/tenants/{tenant}/blobs/{digest}", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/sessions", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/sessions", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/sessions/{session}/stop", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/logs", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/result", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts/{path}", Hidden),
+        ("GET", "/api/v1/operations/{operation}", Hidden),
+        ("GET", "/api/v1/plans", OwnOrCommon),
+        ("GET", "/api/v1/doctor", Hidden),
+        ("GET", "/livez", Public),
+        ("GET", "/readyz", Public),
+        ("GET", "/version", Public),
+    ]
+};
+
+/// What the parts of a path stand for.
+struct Parts {
+    tenant: String,
+    session: String,
+    operation: String,
+}
+
+impl Parts {
+    async fn of(server: &TestApp, tenant: &TestTenant) -> Self {
+        let session = server.session(tenant).await.to_string();
+        let operation = server.get(&tenant.path).await.json()["operation"].clone();
+        let operation = operation.as_str().expect("an operation").to_owned();
+        Self { tenant: tenant.id.to_string(), session, operation }
+    }
+
+    /// Well-formed, and never given to anything.
+    fn absent() -> Self {
+        let digits = "0".repeat(32);
+        Self {
+            tenant: format!("tn_{digits}"),
+            session: format!("ses_{digits}"),
+            operation: format!("op_{digits}"),
+        }
+    }
+
+    fn fill(&self, path: &str) -> String {
+        path.replace("{tenant}", &self.tenant)
+            .replace("{session}", &self.session)
+            .replace("{operation}", &self.operation)
+            .replace("{digest}", &digest(b"").to_string())
+            .replace("{path}", "a/b")
+    }
+}
+
+fn body(path: &str) -> Option<Value> {
+    if path.ends_with("/tenants") {
+        Some(json!({ "name": "mine", "plan": "starter" }))
+    } else if path.ends_with("/tokens") {
+        Some(json!({ "name": "mine", "role": "viewer" }))
+    } else if path.ends_with("/sessions") {
+        Some(json!({ "image": "agent:1", "command": ["/agent"] }))
+    } else {
+        None
+    }
+}
+
+async fn call(server: &TestApp, token: &str, method: &str, path: &str) -> Answer {
+    let method = Method::from_bytes(method.as_bytes()).expect("a method");
+    let body = body(path).filter(|_| method == Method::POST);
+    server.send(token, method, path, body).await
+}
+
+#[tokio::test]
+async fn a_route_without_a_line_here_fails() {
+    let server = TestApp::new().await;
+    let document = server.get("/openapi.json").await.json();
+    let mut documented = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for method in ["get", "head", "post", "put", "patch", "delete"] {
+            if item.get(method).is_some() {
+                documented.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    let mut listed: BTreeSet<_> =
+        ROUTES.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    listed.insert("GET /openapi.json".to_owned());
+    assert_eq!(documented, listed);
+}
+
+#[tokio::test]
+async fn whoever_shows_no_valid_token_is_told_so_and_nothing_else() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("theirs").await;
+    let parts = Parts::of(&server, &tenant).await;
+    for (method, template, stranger) in ROUTES {
+        let path = parts.fill(template);
+        let verb = Method::from_bytes(method.as_bytes()).expect("a method");
+        let bare = axum::http::Request::builder().method(verb.clone()).uri(&path);
+        let bare = server.call(bare.body(Body::empty())).await;
+        if stranger == Stranger::Public {
+            assert_eq!(bare.status, StatusCode::OK, "{method} {template}");
+            continue;
+        }
+        assert_eq!(bare.status, StatusCode::UNAUTHORIZED, "{method} {template}");
+        assert_eq!(bare.header("www-authenticate"), "Bearer realm=\"warren\"");
+        let wrong = call(&server, "wrn_wrong", method, &path).await;
+        assert_eq!(wrong.status, StatusCode::UNAUTHORIZED, "{method} {template}");
+        let basic = request("", verb, &path).header("authorization", "Basic b3BlcmF0b3I6");
+        let basic = server.call(basic.body(Body::empty())).await;
+        assert_eq!(basic.status, StatusCode::UNAUTHORIZED, "{method} {template}");
+    }
+}
+
+#[tokio::test]
+async fn another_tenants_things_are_as_if_they_did_not_exist() {
+    let server = TestApp::new().await;
+    let ours = server.tenant("ours").await;
+    let theirs = server.tenant("theirs").await;
+    let parts = Parts::of(&server, &theirs).await;
+    for (method, template, stranger) in ROUTES {
+        let answer = call(&server, &ours.owner, method, &parts.fill(template)).await;
+        match stranger {
+            Stranger::Hidden => {
+                let absent = Parts::absent().fill(template);
+                let absent = call(&server, &ours.owner, method, &absent).await;
+                assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {template}");
+                assert_eq!(answer.text(), absent.text(), "{method} {template}");
+                assert_eq!(answer.headers, absent.headers, "{method} {template}");
+            }
+            Stranger::Forbidden => {
+                assert_eq!(answer.problem(), (403, "forbidden".to_owned()), "{method} {template}");
+            }
+            Stranger::OwnOrCommon => {
+                assert_eq!(answer.status, StatusCode::OK, "{method} {template}");
+                assert!(!answer.text().contains("theirs"), "{method} {template}");
+            }
+            Stranger::Public => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_tenants_name_and_session_are_as_if_they_did_not_exist_too() {
+    let server = TestApp::new().await;
+    let ours = server.tenant("ours").await;
+    let theirs = server.tenant("theirs").await;
+    let session = server.session(&theirs).await;
+    let get = async |path: &str| call(&server, &ours.owner, "GET", path).await;
+    let named = get("/api/v1/tenants/theirs").await;
+    assert_eq!(named.problem(), (404, "not-found".to_owned()));
+    assert_eq!(named.text(), get("/api/v1/tenants/nobodys").await.text());
+    let borrowed = get(&format!("{}/sessions/{session}", ours.path)).await;
+    assert_eq!(borrowed.problem(), (404, "not-found".to_owned()));
+    let absent = Parts::absent().session;
+    assert_eq!(borrowed.text(), get(&format!("{}/sessions/{absent}", ours.path)).await.text());
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_in_the_own_tenant_is_named_before_the_body_is_judged() {
+    let server = TestApp::new().await;
+    let ours = server.tenant("ours").await;
+    let viewer = server.token(&ours.path, "viewer").await;
+    let path = format!("{}/sessions", ours.path);
+    let answer = server.send(&viewer, Method::POST, &path, Some(json!({ "nonsense": 1 }))).await;
+    assert_eq!(answer.problem(), (403, "forbidden".to_owned()));
+    let list = server.send(&viewer, Method::GET, &path, None).await;
+    assert_eq!(list.status, StatusCode::OK);
+}

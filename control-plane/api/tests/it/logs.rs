@@ -1,0 +1,157 @@
+use crate::harness::{Answer, TestApp, request};
+use axum::{
+    body::{Body, BodyDataStream},
+    http::{Method, StatusCode},
+};
+use domain::{RunId, SessionId, SessionState};
+use futures::StreamExt as _;
+
+/// A session with five lines in two segments, and the path of its log.
+async fn logged(server: &TestApp) -> (String, SessionId, RunId) {
+    let tenant = server.tenant("acme").await;
+    let session = server.session(&tenant).await;
+    let run = server.run(session).await;
+    server.log(run, 1, "oeo").await;
+    server.log(run, 4, "eo").await;
+    (format!("{}/sessions/{session}/logs", tenant.path), session, run)
+}
+
+async fn read(server: &TestApp, path: &str, accept: &str) -> Answer {
+    let request = request(&server.operator, Method::GET, path).header("accept", accept);
+    server.call(request.body(Body::empty())).await
+}
+
+/// The numbers of the lines in a text.
+fn numbers(text: &str) -> Vec<u64> {
+    let number = |line: &str| line.strip_prefix("line ")?.parse().ok();
+    text.lines().map(|line| number(line).unwrap_or_else(|| panic!("{line}"))).collect()
+}
+
+async fn open(server: &TestApp, path: &str, accept: &str, last: Option<&str>) -> BodyDataStream {
+    let mut request = request(&server.operator, Method::GET, path).header("accept", accept);
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    let answer = server.open(request.body(Body::empty())).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    answer.into_body().into_data_stream()
+}
+
+async fn until(stream: &mut BodyDataStream, end: &str) -> String {
+    let mut text = String::new();
+    while !text.contains(end) {
+        let chunk = stream.next().await.unwrap_or_else(|| panic!("ended without {end}: {text}"));
+        text += std::str::from_utf8(&chunk.expect("the stream is whole")).expect("text");
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_log_can_be_read_whole_from_a_line_from_the_end_and_by_stream() {
+    let server = TestApp::new().await;
+    let (path, ..) = logged(&server).await;
+    for (query, expected) in [
+        ("", vec![1, 2, 3, 4, 5]),
+        ("?from=3", vec![3, 4, 5]),
+        ("?from=6", vec![]),
+        ("?tail=2", vec![4, 5]),
+        ("?tail=0", vec![]),
+        ("?tail=99", vec![1, 2, 3, 4, 5]),
+        ("?stream=err", vec![2, 4]),
+        ("?stream=out&from=2", vec![3, 5]),
+        ("?stream=out&tail=2", vec![3, 5]),
+    ] {
+        let answer = read(&server, &format!("{path}{query}"), "*/*").await;
+        assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+        assert_eq!(numbers(answer.text()), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_is_the_same_while_its_session_runs_and_after() {
+    let server = TestApp::new().await;
+    let (path, session, _) = logged(&server).await;
+    let live = read(&server, &path, "application/x-ndjson").await;
+    server.advance(session, SessionState::Succeeded).await;
+    let archived = read(&server, &path, "application/x-ndjson").await;
+    assert_eq!(live.body, archived.body);
+    let first = live.text().lines().next().expect("a line");
+    assert_eq!(first, r#"{"n":1,"t":"2026-11-21T10:00:00Z","s":"out","l":"line 1"}"#);
+}
+
+#[tokio::test]
+async fn a_session_without_a_run_has_an_empty_log() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let session = server.session(&tenant).await;
+    let path = format!("{}/sessions/{session}/logs", tenant.path);
+    assert_eq!(read(&server, &path, "text/plain").await.text(), "");
+}
+
+#[tokio::test]
+async fn a_follower_gets_every_line_as_it_is_written_and_then_the_end() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let session = server.session(&tenant).await;
+    let path = format!("{}/sessions/{session}/logs?follow=true", tenant.path);
+    let mut log = open(&server, &path, "text/plain", None).await;
+    let writer = async {
+        let run = server.run(session).await;
+        server.log(run, 1, "o").await;
+        server.log(run, 2, "oo").await;
+        server.advance(session, SessionState::Succeeded).await;
+    };
+    let reader = async {
+        let mut text = String::new();
+        while let Some(chunk) = log.next().await {
+            text += std::str::from_utf8(&chunk.expect("the stream is whole")).expect("text");
+        }
+        text
+    };
+    let (text, ()) = tokio::join!(reader, writer);
+    assert_eq!(numbers(&text), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn an_event_stream_numbers_its_lines_and_goes_on_where_a_reader_left_it() {
+    let server = TestApp::new().await;
+    let (path, session, run) = logged(&server).await;
+    let path = format!("{path}?follow=true");
+    let mut first = open(&server, &path, "text/event-stream", None).await;
+    let text = until(&mut first, "id: 3\n").await;
+    assert!(text.contains("retry: 2000\n"), "{text}");
+    assert!(text.contains("data: {\"n\":2,"), "{text}");
+    drop(first);
+
+    let mut second = open(&server, &path, "text/event-stream", Some("3")).await;
+    let (text, ()) = tokio::join!(until(&mut second, "event: end\n"), async {
+        server.log(run, 6, "o").await;
+        server.advance(session, SessionState::Stopping).await;
+        server.advance(session, SessionState::Stopped).await;
+    });
+    let ids: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
+    assert_eq!(ids, ["4", "5", "6"]);
+    assert!(text.ends_with("event: end\ndata: {\"state\":\"stopped\"}\n\n"), "{text}");
+    assert!(second.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_quiet_event_stream_says_that_it_is_alive() {
+    let server = TestApp::new().await;
+    let (path, ..) = logged(&server).await;
+    let path = format!("{path}?follow=true&from=6");
+    let mut stream = open(&server, &path, "text/event-stream", None).await;
+    until(&mut stream, "retry: 2000\n").await;
+    tokio::time::pause();
+    assert_eq!(until(&mut stream, ": ").await, ": heartbeat\n\n");
+}
+
+#[tokio::test]
+async fn followers_end_when_the_server_shuts_down() {
+    let server = TestApp::new().await;
+    let (path, ..) = logged(&server).await;
+    let mut stream = open(&server, &format!("{path}?follow=true"), "text/plain", None).await;
+    until(&mut stream, "line 5\n").await;
+    server.shutdown.cancel();
+    assert!(stream.next().await.is_none());
+}

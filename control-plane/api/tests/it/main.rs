@@ -1,0 +1,12 @@
+//! The API in process, on a real database.
+#![expect(clippy::panic, reason = "helpers of tests fail by panicking, too")]
+
+mod access;
+mod blobs;
+mod harness;
+mod logs;
+mod metrics;
+mod openapi;
+mod problems;
+mod sessions;
+mod tenants;

@@ -1,0 +1,169 @@
+use crate::harness::{TestApp, digest, request};
+use application::{Artifact, blobs::BlobPath};
+use axum::{
+    body::Body,
+    http::{Method, StatusCode},
+};
+use bytes::Bytes;
+use domain::{Cause, Exit, FailureClass, RunUsage, SessionState};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_session_is_queued_with_its_defaults_and_can_be_found_again() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let path = format!("{}/sessions", tenant.path);
+    let body = json!({ "image": "agent:1", "command": ["/agent", "--fast"] });
+    let created = server.send(&tenant.owner, Method::POST, &path, Some(body)).await;
+    assert_eq!(created.status, StatusCode::CREATED);
+    let session = created.json();
+    assert_eq!(session["state"], "queued");
+    assert_eq!(session["project"], "agents");
+    assert_eq!(session["run"], json!(null));
+    assert_eq!(session["spec"]["resources"], json!({ "cpu": "250m", "memory": "256Mi" }));
+    assert_eq!(session["spec"]["timeoutSeconds"], 3600);
+    assert_eq!(server.get(created.header("location")).await.json(), session);
+    let list = server.get(&format!("{path}?state=queued")).await.json();
+    assert_eq!(list["items"], json!([session]));
+    assert_eq!(server.get(&format!("{path}?state=running")).await.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn everything_that_was_asked_for_is_in_the_specification() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let spec = json!({
+        "image": "agent:1",
+        "command": ["/agent"],
+        "args": ["x"],
+        "env": { "A": "1" },
+        "inputs": [{ "name": "prompt.txt", "content": "hello" }],
+        "resources": { "cpu": "500m", "memory": "1Gi" },
+        "timeoutSeconds": 60,
+        "gracePeriodSeconds": 0,
+        "labels": { "team": "blue" },
+    });
+    let mut body = spec.clone();
+    body["project"] = json!("research");
+    let created = server.post(&format!("{}/sessions", tenant.path), body).await.json();
+    assert_eq!(created["project"], "research");
+    assert_eq!(created["spec"], spec);
+}
+
+#[tokio::test]
+async fn a_run_shows_how_it_goes_and_how_it_ended() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let session = server.session(&tenant).await;
+    let path = format!("{}/sessions/{session}", tenant.path);
+    let run = server.run(session).await;
+    server.log(run, 1, "oe").await;
+    let running = server.get(&path).await.json();
+    assert_eq!(running["state"], "running");
+    assert_eq!(running["run"]["attempt"], 1);
+    assert_eq!(running["run"]["logLines"], 2);
+
+    let usage = RunUsage { cpu_ms: 5, peak_memory_bytes: 6, wall_ms: 7 };
+    let exit = Exit { code: Some(3), signal: None };
+    server.app.store.run_exited(run, exit, usage).await.expect("noted");
+    let revision =
+        server.app.store.session_get(session).await.expect("read").expect("there").revision;
+    let cause = Cause::failure(FailureClass::Agent, "ExitCode", "ended with code 3");
+    let failed = SessionState::Failed;
+    server.app.store.session_move(session, revision, failed, Some(cause)).await.expect("allowed");
+    let ended = server.get(&path).await.json();
+    assert_eq!(ended["state"], "failed");
+    assert_eq!(ended["cause"]["class"], "agent");
+    assert_eq!(ended["run"]["exit"], json!({ "code": 3, "signal": null }));
+    assert_eq!(ended["run"]["usage"]["peakMemoryBytes"], 6);
+}
+
+#[tokio::test]
+async fn a_queued_session_stops_at_once_and_stopping_again_is_harmless() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let session = server.session(&tenant).await;
+    let path = format!("{}/sessions/{session}/stop", tenant.path);
+    for _ in 0..2 {
+        let stopped = server.send(&tenant.owner, Method::POST, &path, None).await;
+        assert_eq!(stopped.status, StatusCode::ACCEPTED);
+        assert_eq!(stopped.json()["state"], "stopped");
+    }
+}
+
+#[tokio::test]
+async fn whoever_prefers_to_wait_hears_of_the_end_of_a_session_as_it_comes() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let session = server.session(&tenant).await;
+    server.run(session).await;
+    let path = format!("{}/sessions/{session}", tenant.path);
+    let waiting = request(&server.operator, Method::GET, &path).header("prefer", "wait=60");
+    let (answer, ()) = tokio::join!(server.call(waiting.body(Body::empty())), async {
+        tokio::task::yield_now().await;
+        server.advance(session, SessionState::Succeeded).await;
+    });
+    assert_eq!(answer.json()["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_repetition_with_the_same_key_starts_no_second_session() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let path = format!("{}/sessions", tenant.path);
+    let post = async |image: &str| {
+        let body = json!({ "image": image, "command": ["/agent"] });
+        let request = request(&tenant.owner, Method::POST, &path)
+            .header("content-type", "application/json")
+            .header("idempotency-key", "once")
+            .body(Body::from(body.to_string()));
+        server.call(request).await
+    };
+    let first = post("agent:1").await;
+    assert_eq!(post("agent:1").await.json()["id"], first.json()["id"]);
+    assert_eq!(post("agent:2").await.problem(), (422, "idempotency-mismatch".to_owned()));
+    assert_eq!(server.get(&path).await.json()["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn what_a_session_left_is_handed_out_as_it_was_left() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let session = server.session(&tenant).await;
+    let path = format!("{}/sessions/{session}", tenant.path);
+    let result = format!("{path}/result");
+    assert_eq!(server.get(&result).await.problem(), (404, "not-found".to_owned()));
+
+    let run = server.run(session).await;
+    let put = async |path: &BlobPath, bytes: &'static [u8]| {
+        server.app.blobs.put(path, Bytes::from_static(bytes)).await.expect("written");
+    };
+    put(&BlobPath::result(run), b"{\"answer\": 42}").await;
+    let digest = digest(b"<script>");
+    let blob = BlobPath::artifact(run, &digest);
+    put(&blob, b"<script>").await;
+    let artifact = Artifact {
+        path: "site/index page.html".to_owned(),
+        size: 8,
+        digest: digest.clone(),
+        blob: blob.to_string(),
+    };
+    server.app.store.artifact_put(run, artifact).await.expect("noted");
+
+    let answer = server.get(&result).await;
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.text(), "{\"answer\": 42}");
+    let list = server.get(&format!("{path}/artifacts")).await.json();
+    let expected =
+        json!({ "path": "site/index page.html", "size": 8, "digest": digest.to_string() });
+    assert_eq!(list["items"], json!([expected]));
+
+    let file = server.get(&format!("{path}/artifacts/site/index%20page.html")).await;
+    assert_eq!(file.text(), "<script>");
+    assert_eq!(file.header("content-length"), "8");
+    assert_eq!(file.header("content-type"), "application/octet-stream");
+    assert!(file.header("content-disposition").starts_with("attachment; "));
+    assert_eq!(file.header("x-content-sha256"), digest.digits());
+    let missing = server.get(&format!("{path}/artifacts/site/other.html")).await;
+    assert_eq!(missing.problem(), (404, "not-found".to_owned()));
+}
