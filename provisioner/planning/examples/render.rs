@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! render host-policies                 once per host cluster
-//! render tenant wexample23456          a tenant's host namespace (without authorities: the syncer makes its own)
+//! render tenant wexample23456 DIR      a tenant's host namespace; DIR holds ca, front-proxy-ca and etcd-ca (.crt and .key),
+//!                                      sa.key and sa.pub
 //! render baseline                      what goes into the tenant's own API server
 //! render run IMAGE COMMAND [ARGS…]     one run in the project `agents`, with a token that is worth nothing
+//! render diff COMMAND…                 reads a List of what is there from stdin and prints what would have to change
 //! ```
 //!
 //! Settings are those of the lab; any of them is changed by `name=value` before the command: `syncer`, `kubernetes`,
@@ -16,9 +18,11 @@ use domain::{
     SessionSpec, SessionState, TenantId,
 };
 use planning::{
-    ClusterSpec, HostSettings, Images, KubernetesDelivery, Rendered, RunAccess, UserNamespaces,
-    object, render_baseline, render_cluster, render_host_policies, render_run_job,
+    Change, ClusterSpec, HostSettings, Images, Key, Kind, KubernetesDelivery, Observed, Rendered,
+    RunAccess, UserNamespaces, diff, object, render_baseline, render_cluster, render_host_policies,
+    render_run_job,
 };
+use serde_json::Value;
 use std::{collections::BTreeMap, error::Error, io::Write as _};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -30,20 +34,44 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let words: Vec<String> = words.collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let objects = match words.as_slice() {
-        ["host-policies"] => render_host_policies(&host),
-        ["tenant", name] => render_cluster(&spec(name), &host, &BTreeMap::new()).in_order(),
+    let mut out = std::io::stdout();
+    if let ["diff", command @ ..] = words.as_slice() {
+        for change in changes(&render(command, &host)?)? {
+            writeln!(out, "{:?} {}: {}", change.action, change.key, change.why.join("; "))?;
+        }
+    } else {
+        let list = object::list(&render(&words, &host)?);
+        writeln!(out, "{}", serde_json::to_string_pretty(&list)?)?;
+    }
+    Ok(())
+}
+
+fn render(words: &[&str], host: &HostSettings) -> Result<Vec<Rendered>, Box<dyn Error>> {
+    Ok(match words {
+        ["host-policies"] => render_host_policies(host),
+        ["tenant", name, folder] => {
+            render_cluster(&spec(name), host, &authority(folder)?).in_order()
+        }
         ["baseline"] => render_baseline(&spec("wexample23456")),
-        ["run", image, command @ ..] => run(image, command, &host),
+        ["run", image, command @ ..] => run(image, command, host),
         _ => {
             return Err(
-                "expected host-policies, tenant NAME, baseline or run IMAGE COMMAND…".into()
+                "expected host-policies, tenant NAME DIR, baseline or run IMAGE COMMAND…".into()
             );
         }
-    };
-    let text = serde_json::to_string_pretty(&object::list(&objects))?;
-    writeln!(std::io::stdout(), "{text}")?;
-    Ok(())
+    })
+}
+
+fn changes(objects: &[Rendered]) -> Result<Vec<Change>, Box<dyn Error>> {
+    let list: Value = serde_json::from_reader(std::io::stdin())?;
+    let mut observed: BTreeMap<Key, Observed> =
+        objects.iter().map(|object| (object.key.clone(), Observed::Absent)).collect();
+    for item in list["items"].as_array().ok_or("not a List")? {
+        let text = |name: &str| item[name].as_str().unwrap_or_default();
+        let key = Kind::find(text("apiVersion"), text("kind")).and_then(|kind| Key::of(kind, item));
+        observed.extend(key.map(|key| (key, Observed::Known(item.clone()))));
+    }
+    Ok(diff(objects, &observed))
 }
 
 fn lab() -> Result<HostSettings, Box<dyn Error>> {
@@ -90,6 +118,12 @@ fn set(host: &mut HostSettings, name: &str, value: &str) -> Result<(), Box<dyn E
         _ => return Err(format!("no setting {name}={value}").into()),
     }
     Ok(())
+}
+
+fn authority(folder: &str) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
+    let files = ["ca.crt", "ca.key", "front-proxy-ca.crt", "front-proxy-ca.key", "etcd-ca.crt"];
+    let read = |name: &str| Ok((name.to_owned(), std::fs::read(format!("{folder}/{name}"))?));
+    files.into_iter().chain(["etcd-ca.key", "sa.key", "sa.pub"]).map(read).collect()
 }
 
 fn spec(name: &str) -> ClusterSpec {

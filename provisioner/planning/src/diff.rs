@@ -153,18 +153,18 @@ fn diff_known(rendered: &Rendered, object: &Value) -> Option<Change> {
     if differences.is_empty() {
         return None;
     }
-    let (action, body) =
-        if differences.iter().any(|difference| is_one_of(difference, comparison.immutable)) {
-            if rendered.key.kind == Kind::StatefulSet {
-                (Action::Damage, Value::Null)
-            } else {
-                (Action::Delete, delete_options(object))
-            }
-        } else if differences.iter().any(Difference::survives_apply) {
-            (Action::Replace, replacement(rendered, object, body))
+    let is_immutable = |difference: &Difference| is_one_of(difference, comparison.immutable);
+    let (action, body) = if differences.iter().any(is_immutable) {
+        if rendered.key.kind == Kind::StatefulSet {
+            (Action::Damage, Value::Null)
         } else {
-            (Action::Apply, body)
-        };
+            (Action::Delete, delete_options(object))
+        }
+    } else if differences.iter().any(Difference::survives_apply) {
+        (Action::Replace, replacement(rendered, object, body))
+    } else {
+        (Action::Apply, body)
+    };
     let is_secret = rendered.key.kind == Kind::Secret;
     let mut why: Vec<String> =
         differences.iter().map(|difference| difference.line(is_secret)).collect();

@@ -164,17 +164,14 @@ fn services(namespaces: &Value) -> Refusal<'_> {
 /// A claim may not take a volume that somebody else left, or one that was made by hand.
 fn claims<'a>(host: &HostSettings, namespaces: &'a Value) -> Refusal<'a> {
     let mut rules = rules::claim_rules();
-    // Without a class there may be a default one, which the host fills in; the empty text means: none, ever.
-    rules.push(match &host.storage_class {
-        Some(class) => Rule::new(
-            format!("!has(object.spec.storageClassName) || object.spec.storageClassName == '{class}'"),
+    if let Some(class) = &host.storage_class {
+        rules.push(Rule::new(
+            format!(
+                "!has(object.spec.storageClassName) || object.spec.storageClassName == '{class}'"
+            ),
             "This storage class is not part of the plan. Leave storageClassName out.",
-        ),
-        None => Rule::new(
-            "!has(object.spec.storageClassName) || object.spec.storageClassName != ''",
-            "An empty storageClassName is not allowed: it would take a volume that was made by hand. Leave it out.",
-        ),
-    });
+        ));
+    }
     let resources = &["persistentvolumeclaims"];
     Refusal {
         name: "warren-tenant-volumes",

@@ -146,6 +146,12 @@ pub(crate) fn claim_rules() -> Vec<Rule> {
             "!has(object.spec.selector)",
             "selector is not allowed in a claim: a volume is made for it. Leave the field out.",
         ),
+        // Without a class the host fills in its default one; the empty text means: none, ever.
+        Rule::new(
+            "!has(object.spec.storageClassName) || object.spec.storageClassName != ''",
+            "An empty storageClassName is not allowed: it would take a volume that was made by hand. Leave the field \
+             out.",
+        ),
     ]
 }
 
