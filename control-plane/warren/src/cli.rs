@@ -79,9 +79,13 @@ struct Context {
 }
 
 impl Context {
-    fn new(connection: &Connection, format: Format) -> Result<Self, Failure> {
+    fn new(command: &Command) -> Result<Self, Failure> {
+        let (connection, format) = command.common();
+        // Versions are told to everybody, so a broken token is no reason not to ask for them.
+        let is_public = matches!(command, Command::Version(_));
+        let token = if is_public { None } else { connection.token()? };
         Ok(Self {
-            client: Client::new(connection)?,
+            client: Client::new(connection, token)?,
             printer: Printer::new(format),
             messages: Messages::new(format),
             if_interrupted: Mutex::new(None),
@@ -95,8 +99,8 @@ impl Context {
 
 /// Runs a command to its exit code; everything that it has to say is said.
 pub(crate) async fn run(command: Command) -> ExitCode {
-    let (connection, format) = command.common();
-    let outcome = match Context::new(connection, format) {
+    let (_, format) = command.common();
+    let outcome = match Context::new(&command) {
         Ok(cx) => tokio::select! {
             outcome = Box::pin(dispatch(&cx, &command)) => outcome,
             () = interrupt() => Err(interrupted(&cx)),

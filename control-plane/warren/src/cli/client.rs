@@ -57,13 +57,16 @@ pub(super) struct List {
 pub(super) type Query<'a> = [(&'a str, String)];
 
 impl Client {
-    pub(super) fn new(connection: &Connection) -> Result<Self, Failure> {
+    pub(super) fn new(
+        connection: &Connection,
+        token: Option<SecretString>,
+    ) -> Result<Self, Failure> {
         let base = connection.server.clone();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("warren-cli/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(Policy::none())
-            .default_headers(headers(connection.token()?)?);
+            .default_headers(headers(token)?);
         if is_loopback(&base) {
             builder = builder.no_proxy();
         }

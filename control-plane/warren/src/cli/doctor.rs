@@ -45,10 +45,10 @@ pub(super) async fn run(cx: &Context, _: &Arguments) -> Result<(), Failure> {
 }
 
 fn table(checks: &[Check]) -> String {
-    let mut table = Table::new(&["CHECK", "OK", "FOUND", "WAY OUT"]);
+    let mut table = Table::new(&["CHECK", "OK", "WAY OUT", "FOUND"]);
     for Check { name, is_ok, detail, way_out } in checks {
         let verdict = if *is_ok { "yes" } else { "NO" };
-        table.row([name.clone(), verdict.to_owned(), detail.clone(), way_out.clone()]);
+        table.row([name.clone(), verdict.to_owned(), way_out.clone(), detail.clone()]);
     }
     table.text(0)
 }

@@ -9,6 +9,9 @@ use std::{
 
 use super::{format::visible, options::Format, problem::Failure};
 
+/// Characters of a cell that has others to its right.
+const MAX_CELL: usize = 80;
+
 /// Writes to stdout, and only there.
 #[derive(Debug)]
 pub(super) struct Printer {
@@ -31,7 +34,10 @@ impl Table {
 
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
         assert_eq!(N, self.heading.len(), "a row has a cell for each heading");
-        self.rows.push(cells.into_iter().map(|cell| cell_text(&cell)).collect());
+        let cells = cells.into_iter().enumerate();
+        let is_last = |index| index + 1 == N;
+        let cells = cells.map(|(index, cell)| cell_text(&cell, is_last(index)));
+        self.rows.push(cells.collect());
     }
 
     /// Columns of equal width with two spaces between them, each line after `indent` spaces.
@@ -59,10 +65,14 @@ pub(super) fn fields(fields: &[(&str, String)]) -> String {
     text
 }
 
-/// One line, whatever it came from.
-fn cell_text(cell: &str) -> String {
+/// One line, whatever it came from; only the last column may be as wide as it likes.
+fn cell_text(cell: &str, is_last: bool) -> String {
     let line = cell.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.is_empty() { "-".to_owned() } else { visible(&line).into_owned() }
+    match line.char_indices().nth(MAX_CELL) {
+        _ if line.is_empty() => "-".to_owned(),
+        Some((end, _)) if !is_last => format!("{}…", visible(&line[..end])),
+        _ => visible(&line).into_owned(),
+    }
 }
 
 impl Printer {

@@ -44,10 +44,14 @@ impl Artifacts {
         let answer = cx.client.get(&self.one.path(&["artifacts"])).await?;
         let values = items(answer, &["items", "artifacts"])?;
         let artifacts: Vec<Artifact> = values.iter().map(decode).collect::<Result<_, _>>()?;
-        match &self.download {
-            Some(folder) => self.download(cx, &artifacts, &values, folder).await,
-            None => list(cx, &artifacts, &values),
+        if let Some(folder) = &self.download {
+            return self.download(cx, &artifacts, &values, folder).await;
         }
+        list(cx, &artifacts, &values)?;
+        if artifacts.is_empty() {
+            cx.messages.note("The session has left no files (yet).");
+        }
+        Ok(())
     }
 
     async fn download(
