@@ -21,6 +21,9 @@ const ARCHIVES: [(&str, &str, &str); 3] = [
 /// Kubernetes' own client for Python with everything that it needs.
 const CLIENT: &str = include_str!("../python/client.txt");
 
+/// The linter of the example's agents, in the version that Debian's package has.
+const LINTER: &str = "pyflakes==2.5.0\n";
+
 /// The source archives.
 pub(crate) fn archives(cx: &Context) -> Result<Vec<PathBuf>> {
     let mut digest = Digest::default();
@@ -54,6 +57,11 @@ pub(crate) fn archives(cx: &Context) -> Result<Vec<PathBuf>> {
     }
     std::fs::rename(unfinished, folder)?;
     Ok(paths.into())
+}
+
+/// An environment with what the example's tests compare with.
+pub(crate) fn with_linter(cx: &Context) -> Result<PathBuf> {
+    environment(cx, LINTER)
 }
 
 /// An environment with Kubernetes' client.

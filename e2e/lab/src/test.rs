@@ -81,10 +81,17 @@ fn workspace(cx: &Context) -> Vec<Outcome> {
 }
 
 fn example(cx: &Context) -> Outcome {
-    let mut unittest = std::process::Command::new("python3");
-    unittest.current_dir(cx.layout.checkout.join("docs/examples/lint-package"));
-    unittest.args(["-B", "-m", "unittest", "-v"]);
-    Group::new(cx, "python").run([Check::program(unittest, Count::Python)])
+    let group = Group::new(cx, "python");
+    let check = python::with_linter(cx).map_or_else(
+        |error| Check::Fact(Err(error)),
+        |python| {
+            let mut unittest = std::process::Command::new(python.join("bin/python3"));
+            unittest.current_dir(cx.layout.checkout.join("docs/examples/lint-package"));
+            unittest.args(["-B", "-m", "unittest", "-v"]);
+            Check::program(unittest, Count::Python)
+        },
+    );
+    group.run([check])
 }
 
 fn runner_size(cx: &Context, plan: &Result<Plan>) -> Outcome {
