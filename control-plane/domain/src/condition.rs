@@ -101,19 +101,16 @@ impl Conditions {
         now: Timestamp,
     ) {
         let (reason, message) = (reason.into(), message.into());
-        match self.0.iter_mut().find(|condition| condition.kind == kind) {
-            Some(condition) => {
-                if condition.status != status {
-                    condition.since = now;
-                }
-                condition.status = status;
-                condition.reason = reason;
-                condition.message = message;
+        if let Some(condition) = self.0.iter_mut().find(|condition| condition.kind == kind) {
+            if condition.status != status {
+                condition.since = now;
             }
-            None => {
-                self.0.push(Condition { kind, status, reason, message, since: now });
-                self.0.sort_by_key(|condition| condition.kind);
-            }
+            condition.status = status;
+            condition.reason = reason;
+            condition.message = message;
+        } else {
+            self.0.push(Condition { kind, status, reason, message, since: now });
+            self.0.sort_by_key(|condition| condition.kind);
         }
     }
 

@@ -248,6 +248,7 @@ pub fn authorize<A: Action>(actor: &Actor, scope: Scope) -> Result<Authorized<A>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write as _;
     use uuid::Uuid;
 
     fn actor(role: Role, tenant: u128) -> Actor {
@@ -263,7 +264,7 @@ mod tests {
                 .into_iter()
                 .map(|role| if allows(role, permission) { '+' } else { '-' })
                 .collect();
-            table += &format!("{row} {permission:?}\n");
+            writeln!(table, "{row} {permission:?}").expect("writing to a string cannot fail");
         }
         let expected = "\
 +----- TenantCreate

@@ -1,6 +1,8 @@
 //! The use cases' way to the world: the provisioner's parts behind the trait of `application`.
 
-use application::access::{AccessError, ChangeAction, Check, Explanation, PlannedChange, TenantAccess};
+use application::access::{
+    AccessError, ChangeAction, Check, Explanation, PlannedChange, TenantAccess,
+};
 use async_trait::async_trait;
 use clusters::{Authority, Identity, Reach, ReachError, kubeconfig};
 use domain::{Actor, TenantId};
@@ -8,48 +10,79 @@ use execution::{Context, ExplainError};
 use jiff::SignedDuration;
 use planning::{Action, Change};
 use secrecy::{ExposeSecret as _, SecretString};
+use std::sync::{Arc, OnceLock};
 
 /// How long a credential in a kubeconfig is valid.
 const CREDENTIAL_VALID: SignedDuration = SignedDuration::from_hours(12);
 
-/// Warren's own view of the host and the tenants' clusters.
-#[derive(Debug, Clone)]
+/// Warren's own view of the host and the tenants' clusters: there once the host has answered.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Access {
-    cx: Context,
+    cx: Arc<OnceLock<Context>>,
 }
 
+/// The host cluster has not answered since the server started.
+#[derive(Debug, thiserror::Error)]
+#[error("the host cluster has not answered since the server started; it is asked again and again")]
+struct NoHostYet;
+
 impl Access {
-    pub(crate) fn new(cx: Context) -> Self {
-        Self { cx }
+    /// Opens the way.
+    pub(crate) fn open(&self, cx: Context) {
+        // It is opened once; a second time could only bring the same.
+        let _ = self.cx.set(cx);
+    }
+
+    fn cx(&self) -> Result<&Context, AccessError> {
+        self.cx.get().ok_or_else(|| AccessError::Unreachable(Box::new(NoHostYet)))
     }
 }
 
 #[async_trait]
 impl TenantAccess for Access {
     async fn explain(&self, tenant: TenantId) -> Result<Explanation, AccessError> {
-        let observed_at = self.cx.clock.now();
-        let changes = execution::explain(&self.cx, tenant).await.map_err(|error| match error {
-            ExplainError::NotFound => AccessError::NotReady { reason: "the tenant was deleted".to_owned() },
+        let cx = self.cx()?;
+        let observed_at = cx.clock.now();
+        let changes = execution::explain(cx, tenant).await.map_err(|error| match error {
+            ExplainError::NotFound => {
+                AccessError::NotReady { reason: "the tenant was deleted".to_owned() }
+            }
             ExplainError::Look(source) => AccessError::Unreachable(source),
-            error => AccessError::Internal(Box::new(error)),
+            error @ (ExplainError::Store(_) | ExplainError::Keys(_)) => {
+                AccessError::Internal(Box::new(error))
+            }
         })?;
-        Ok(Explanation { observed_at, changes: changes.into_iter().map(planned).collect(), waiting_for: Vec::new() })
+        Ok(Explanation {
+            observed_at,
+            changes: changes.into_iter().map(planned).collect(),
+            waiting_for: Vec::new(),
+        })
     }
 
-    async fn kubeconfig(&self, tenant: TenantId, actor: &Actor) -> Result<SecretString, AccessError> {
+    async fn kubeconfig(
+        &self,
+        tenant: TenantId,
+        actor: &Actor,
+    ) -> Result<SecretString, AccessError> {
+        let cx = self.cx()?;
         let internal = |error| AccessError::Internal(Box::new(error));
         let not_ready = |reason: &str| AccessError::NotReady { reason: reason.to_owned() };
-        let record = self.cx.store.tenant_get(tenant).await.map_err(internal)?;
+        let record = cx.store.tenant_get(tenant).await.map_err(internal)?;
         let record = record.ok_or_else(|| not_ready("the tenant was deleted"))?;
-        let keys = self.cx.store.tenant_keys(tenant).await.map_err(internal)?;
+        let keys = cx.store.tenant_keys(tenant).await.map_err(internal)?;
         let keys = keys.ok_or_else(|| not_ready("its keys are not made yet"))?;
         let unusable = |error: clusters::AuthorityError| AccessError::Internal(Box::new(error));
         let authority = Authority::from_bytes(keys.expose_secret()).map_err(unusable)?;
-        let server = match self.cx.tenants.reach() {
+        let server = match cx.tenants.reach() {
             Reach::ClusterIp => {
-                let address = self.cx.tenants.address(tenant).await.map_err(|error| match error {
-                    ReachError::Unknown | ReachError::NoService => not_ready("its Service has no address yet"),
-                    error => AccessError::Unreachable(Box::new(error)),
+                let address = cx.tenants.address(tenant).await.map_err(|error| match error {
+                    ReachError::Unknown | ReachError::NoService => {
+                        not_ready("its Service has no address yet")
+                    }
+                    error @ (ReachError::Source(_)
+                    | ReachError::Host(_)
+                    | ReachError::Credential(_)
+                    | ReachError::Client(_)) => AccessError::Unreachable(Box::new(error)),
                 })?;
                 format!("https://{address}:443")
             }
@@ -57,14 +90,26 @@ impl TenantAccess for Access {
             Reach::PortForward => "https://localhost:8443".to_owned(),
         };
         let user = actor.token.to_string();
-        let now = self.cx.clock.now();
+        let now = cx.clock.now();
         let identity = Identity::of_role(actor.role, &user);
-        let certificate = authority.client_certificate(&identity, now, now + CREDENTIAL_VALID).map_err(unusable)?;
+        let certificate = authority
+            .client_certificate(&identity, now, now + CREDENTIAL_VALID)
+            .map_err(unusable)?;
         Ok(kubeconfig(record.name.as_str(), &server, None, &authority, &user, &certificate))
     }
 
     async fn host_check(&self) -> Vec<Check> {
-        let checks = execution::doctor::examine(&self.cx).await;
+        let Ok(cx) = self.cx() else {
+            return vec![Check {
+                name: "host-version".to_owned(),
+                is_ok: false,
+                detail: NoHostYet.to_string(),
+                way_out:
+                    "see host_cluster in the configuration and whether the host's API server runs"
+                        .to_owned(),
+            }];
+        };
+        let checks = execution::doctor::examine(cx).await;
         checks
             .into_iter()
             .map(|check| Check {

@@ -134,7 +134,6 @@ pub(crate) struct Images {
     pub(crate) kubernetes: String,
     pub(crate) coredns: String,
     pub(crate) runner: String,
-    pub(crate) pause: String,
     #[serde(default)]
     pub(crate) kubernetes_delivery: Delivery,
 }
@@ -218,7 +217,10 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let url = &self.database.url;
-        if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        if !["sqlite://", "postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme))
+        {
             let scheme = url.split("://").next().unwrap_or_default().to_owned();
             return Err(ConfigError::Value {
                 key: "database.url",
@@ -293,13 +295,12 @@ mod tests {
         kubernetes = "k"
         coredns = "c"
         runner = "r"
-        pause = "p"
     "#;
 
     fn load(text: &str) -> Result<Config, String> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let path = folder.path().join("warren.toml");
-        std::fs::write(&path, text).expect("the file is written");
+        std::fs::write(&path, text).map_err(|error| error.to_string())?;
         Config::load(&path).map_err(|error| match error {
             ConfigError::Read { source, .. } => source.to_string(),
             ConfigError::Value { .. } => error.to_string(),
@@ -315,13 +316,17 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named() {
-        let error = load(&GOOD.replace("listen = \"127.0.0.1:7081\"", "listne = \"127.0.0.1:7081\"")).unwrap_err();
+        let error =
+            load(&GOOD.replace("listen = \"127.0.0.1:7081\"", "listne = \"127.0.0.1:7081\""))
+                .unwrap_err();
         assert!(error.contains("listne"), "{error}");
     }
 
     #[test]
     fn a_database_of_another_kind_is_refused_without_repeating_its_password() {
-        let error = load(&GOOD.replace("sqlite:///var/lib/warren/warren.db", "mysql://u:secret@h/d")).unwrap_err();
+        let error =
+            load(&GOOD.replace("sqlite:///var/lib/warren/warren.db", "mysql://u:secret@h/d"))
+                .unwrap_err();
         assert!(error.contains("database.url") && !error.contains("secret"), "{error}");
     }
 

@@ -26,7 +26,10 @@ pub(crate) async fn settings(config: &Config, host: &HostCluster) -> Result<Host
         .await
         .context("the host cluster did not answer in time")?
         .context("ask the host cluster for its API servers")?;
-    ensure!(!api_servers.is_empty(), "the host's Service default/kubernetes has no endpoints: is its API server ready?");
+    ensure!(
+        !api_servers.is_empty(),
+        "the host's Service default/kubernetes has no endpoints: is its API server ready?"
+    );
     let images = &config.images;
     Ok(HostSettings {
         images: Images {
@@ -46,7 +49,12 @@ pub(crate) async fn settings(config: &Config, host: &HostCluster) -> Result<Host
         service_cidr: cidr(&config.host_cluster.service_cidr)?,
         storage_class: config.host_cluster.storage_class.clone().filter(|name| !name.is_empty()),
         denied_cidrs: config.host_cluster.denied_cidrs.iter().map(cidr).collect::<Result<_>>()?,
-        control_plane_clients: config.host_cluster.control_plane_clients.iter().map(cidr).collect::<Result<_>>()?,
+        control_plane_clients: config
+            .host_cluster
+            .control_plane_clients
+            .iter()
+            .map(cidr)
+            .collect::<Result<_>>()?,
         api_servers,
         name_servers: config.host_cluster.name_servers.clone(),
         run_endpoint: config.run_endpoint.advertise,
@@ -65,9 +73,18 @@ async fn api_servers(host: &HostCluster) -> Result<Vec<SocketAddr>> {
     let slices = slices.list(&ListParams::default().labels(OF_KUBERNETES)).await?;
     let mut found = Vec::new();
     for slice in &slices.items {
-        let addresses: Vec<IpAddr> =
-            slice.endpoints.iter().flat_map(|endpoint| &endpoint.addresses).filter_map(|a| a.parse().ok()).collect();
-        let ports = slice.ports.iter().flatten().filter_map(|port| port.port).filter_map(|port| u16::try_from(port).ok());
+        let addresses: Vec<IpAddr> = slice
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| &endpoint.addresses)
+            .filter_map(|a| a.parse().ok())
+            .collect();
+        let ports = slice
+            .ports
+            .iter()
+            .flatten()
+            .filter_map(|port| port.port)
+            .filter_map(|port| u16::try_from(port).ok());
         for port in ports {
             found.extend(addresses.iter().map(|address| SocketAddr::new(*address, port)));
         }

@@ -4,6 +4,7 @@ mod access;
 mod cli;
 mod config;
 mod host;
+mod provisioner;
 mod serve;
 mod system;
 mod telemetry;

@@ -3,26 +3,21 @@
 use crate::{
     access::Access,
     config::{self, Config},
-    host,
+    provisioner::Provisioner,
     system::{SystemClock, SystemIds},
     telemetry,
 };
 use anyhow::{Context as _, Result};
 use api::{About, Metrics};
 use application::{App, blobs::Blobs};
-use clusters::{HostCluster, RunAuthority, TenantClusters};
+use clusters::{HostCluster, RunAuthority};
 use domain::{Clock, IdGen, Role};
-use execution::{Context, RecordedTenants};
+use futures::FutureExt as _;
+use jiff::SignedDuration;
 use secrecy::ExposeSecret as _;
 use std::{
-    fs::OpenOptions,
-    future::Future,
-    io::Write as _,
-    net::SocketAddr,
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-    sync::Arc,
-    time::Duration,
+    fs::OpenOptions, future::Future, io::Write as _, net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, time::Duration,
 };
 use store::{SecretKey, Store, StoreOptions};
 use tokio::{
@@ -34,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long requests and reconciles that are under way may take after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(8);
+/// Uploads that were begun so long ago and never finished were cut off by a crash.
+const ABANDONED: SignedDuration = SignedDuration::from_hours(24);
 /// The key under which the run endpoint's authority is kept.
 const RUN_AUTHORITY: &str = "run-authority";
 
@@ -48,36 +45,62 @@ pub(crate) async fn serve(path: &Path) -> Result<()> {
     let ids: Arc<dyn IdGen> = Arc::new(SystemIds);
     let store = open_store(&config, &clock, &ids).await?;
     let outcome = run(&config, &store, clock, ids).await;
-    store.close().await;
-    outcome
+    let closed = store.close().await;
+    outcome.and(closed.context("close the database"))
 }
 
-async fn run(config: &Config, store: &Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdGen>) -> Result<()> {
+async fn run(
+    config: &Config,
+    store: &Store,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdGen>,
+) -> Result<()> {
     let blobs = Blobs::open(&config.blobs.path, Arc::clone(&ids)).context("open the blobs")?;
+    let swept = blobs.sweep(clock.now() - ABANDONED).await.context("sweep the blobs")?;
+    if swept > 0 {
+        tracing::info!(swept, "removed what interrupted uploads had left");
+    }
     let authority = run_authority(store, clock.as_ref()).await?;
-    let cx = provisioner(config, store, &authority, &clock, &ids).await?;
-    let access = Arc::new(Access::new(cx.clone()));
-    let app = App { store: store.clone(), blobs, clock: Arc::clone(&clock), ids, access };
-    let tls = authority.server_config(config.run_endpoint.advertise.ip(), clock).context("make the run endpoint's certificate")?;
+    let host = HostCluster::connect(config.host_cluster.kubeconfig.as_deref())
+        .await
+        .context("make a client for the host cluster")?;
+    let access = Access::default();
+    let app = App {
+        store: store.clone(),
+        blobs,
+        clock: Arc::clone(&clock),
+        ids: Arc::clone(&ids),
+        access: Arc::new(access.clone()),
+    };
+    let tls = authority
+        .server_config(config.run_endpoint.advertise.ip(), Arc::clone(&clock))
+        .context("make the run endpoint's certificate")?;
 
     let stop = CancellationToken::new();
-    let api = TcpListener::from_std(config::api_listener(config.api.listen).context("listen for the API")?)?;
+    let api = TcpListener::from_std(
+        config::api_listener(config.api.listen).context("listen for the API")?,
+    )?;
     let address = api.local_addr()?;
     let metrics = listen(config.metrics.listen, "metrics.listen").await?;
     let run_endpoint = listen(config.run_endpoint.listen, "run_endpoint.listen").await?;
     let gate = listen(config.run_endpoint.gate_listen, "run_endpoint.gate_listen").await?;
-    let figures = Metrics::new(About { version: env!("CARGO_PKG_VERSION"), commit: option_env!("WARREN_COMMIT").unwrap_or("unknown") });
+    let figures = Metrics::new(About {
+        version: env!("CARGO_PKG_VERSION"),
+        commit: option_env!("WARREN_COMMIT").unwrap_or("unknown"),
+    });
     let router = api::router(app.clone(), &figures, stop.clone());
     let metrics_router = api::metrics_router(app.clone(), &figures);
     let mut parts = JoinSet::new();
     parts.spawn(part("api", http(api, router, stop.clone())));
     parts.spawn(part("metrics", http(metrics, metrics_router, stop.clone())));
     let run_endpoint = gateway::serve_run_endpoint(app, run_endpoint, Arc::new(tls), stop.clone());
-    parts.spawn(part("run-endpoint", async { Ok::<_, anyhow::Error>(run_endpoint.await) }));
+    parts.spawn(part("run-endpoint", run_endpoint.map(anyhow::Ok)));
     let gate = gateway::serve_gate(gate, stop.clone());
-    parts.spawn(part("gate", async { Ok::<_, anyhow::Error>(gate.await) }));
+    parts.spawn(part("gate", gate.map(anyhow::Ok)));
     bootstrap(store, config.api.bootstrap_token_file.as_deref()).await?;
-    let controllers = execution::start(&cx);
+    let provisioner =
+        Provisioner { config: config.clone(), store: store.clone(), clock, ids, host, authority };
+    parts.spawn(part("provisioner", provisioner.run(access, stop.clone())));
     tracing::info!(%address, "serving");
 
     let early = tokio::select! {
@@ -86,12 +109,12 @@ async fn run(config: &Config, store: &Store, clock: Arc<dyn Clock>, ids: Arc<dyn
     };
     tracing::info!("stopping");
     stop.cancel();
-    let drained = tokio::time::timeout(DRAIN, async {
-        controllers.stop().await;
-        while parts.join_next().await.is_some() {}
-    });
+    let drained = tokio::time::timeout(DRAIN, async { while parts.join_next().await.is_some() {} });
     if drained.await.is_err() {
-        tracing::warn!(limit_s = DRAIN.as_secs(), "what was still under way is cut off; it is taken up again at the next start");
+        tracing::warn!(
+            limit_s = DRAIN.as_secs(),
+            "what was still under way is cut off; it is taken up again at the next start"
+        );
     }
     match early {
         None => Ok(()),
@@ -101,8 +124,13 @@ async fn run(config: &Config, store: &Store, clock: Arc<dyn Clock>, ids: Arc<dyn
     }
 }
 
-async fn open_store(config: &Config, clock: &Arc<dyn Clock>, ids: &Arc<dyn IdGen>) -> Result<Store> {
-    let secret_key = SecretKey::load_or_create(&config.secrets.key_file).context("open secrets.key_file")?;
+async fn open_store(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    ids: &Arc<dyn IdGen>,
+) -> Result<Store> {
+    let secret_key =
+        SecretKey::load_or_create(&config.secrets.key_file).context("open secrets.key_file")?;
     let options = StoreOptions {
         url: config.database.url.clone(),
         secret_key,
@@ -114,41 +142,13 @@ async fn open_store(config: &Config, clock: &Arc<dyn Clock>, ids: &Arc<dyn IdGen
 
 /// The authority that runs verify the run endpoint with; made at the first start.
 async fn run_authority(store: &Store, clock: &dyn Clock) -> Result<RunAuthority> {
-    let stored = match store.setting_secret(RUN_AUTHORITY).await? {
-        Some(stored) => stored,
-        None => {
-            let made = RunAuthority::generate(clock.now())?.to_bytes()?;
-            store.setting_secret_put_if_absent(RUN_AUTHORITY, made.expose_secret()).await?
-        }
+    let stored = if let Some(stored) = store.setting_secret(RUN_AUTHORITY).await? {
+        stored
+    } else {
+        let made = RunAuthority::generate(clock.now())?.to_bytes()?;
+        store.setting_secret_put_if_absent(RUN_AUTHORITY, made.expose_secret()).await?
     };
     RunAuthority::from_bytes(stored.expose_secret()).context("read the run endpoint's authority")
-}
-
-async fn provisioner(
-    config: &Config,
-    store: &Store,
-    run_authority: &RunAuthority,
-    clock: &Arc<dyn Clock>,
-    ids: &Arc<dyn IdGen>,
-) -> Result<Context> {
-    let host = HostCluster::connect(config.host_cluster.kubeconfig.as_deref()).await.context("connect to the host cluster")?;
-    let reach = match config.host_cluster.reach {
-        config::Reach::ClusterIp => clusters::Reach::ClusterIp,
-        config::Reach::PortForward => clusters::Reach::PortForward,
-    };
-    let tenants =
-        TenantClusters::new(host.clone(), reach, Arc::new(RecordedTenants(store.clone())), Arc::clone(clock));
-    let settings = host::settings(config, &host).await?;
-    Ok(Context {
-        host,
-        tenants,
-        store: store.clone(),
-        clock: Arc::clone(clock),
-        ids: Arc::clone(ids),
-        settings: Arc::new(settings),
-        run_authority: run_authority.clone(),
-        tenants_at_once: usize::try_from(config.provisioner.tenants_at_once)?,
-    })
 }
 
 /// The first operator's token: made once, shown once.
@@ -167,7 +167,9 @@ async fn bootstrap(store: &Store, file: Option<&Path>) -> Result<()> {
                 .truncate(true)
                 .mode(0o600)
                 .open(path)
-                .with_context(|| format!("write api.bootstrap_token_file {}", path.display()))?;
+                .with_context(|| {
+                format!("write api.bootstrap_token_file {}", path.display())
+            })?;
             writeln!(file, "{secret}")?;
             file.sync_all()?;
         }
@@ -177,11 +179,16 @@ async fn bootstrap(store: &Store, file: Option<&Path>) -> Result<()> {
 }
 
 async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("configuration key {key} = {address}: listen"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("configuration key {key} = {address}: listen"))
 }
 
 async fn http(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await.context("serve")
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+        .context("serve")
 }
 
 async fn part<E: Into<anyhow::Error>>(
@@ -192,7 +199,9 @@ async fn part<E: Into<anyhow::Error>>(
 }
 
 async fn asked_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         // Without handlers the signals end the process by themselves.
         return std::future::pending().await;
     };

@@ -10,12 +10,19 @@ const FILTER: &str = "info,sqlx=warn,sea_orm=warn,kube=warn,hyper=warn,tower=war
 /// Starts logging. A filter that cannot be read is an error that names it.
 pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
     let directives = log.filter.as_deref().unwrap_or(FILTER);
-    let filter = EnvFilter::try_new(directives)
-        .map_err(|error| anyhow::anyhow!("configuration key log.filter = {directives:?}: {error}"))?;
+    let filter = EnvFilter::try_new(directives).map_err(|error| {
+        anyhow::anyhow!("configuration key log.filter = {directives:?}: {error}")
+    })?;
     let registry = tracing_subscriber::registry().with(filter);
     match log.format {
         LogFormat::Json => registry
-            .with(fmt::layer().json().flatten_event(true).with_current_span(true).with_writer(std::io::stderr))
+            .with(
+                fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_current_span(true)
+                    .with_writer(std::io::stderr),
+            )
             .try_init()?,
         LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init()?,
     }
