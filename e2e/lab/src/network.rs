@@ -88,8 +88,13 @@ fn connect(namespace: &str, port: &str, address: Ipv4Addr) -> Result<()> {
     // Services' addresses need a route before the packet filter rewrites them.
     ip(&format!("-n {namespace} route add default via {SWITCH_ADDRESS}"))?;
     within(namespace, || {
-        let settings =
-            [("ip_forward", "1"), ("conf/all/rp_filter", "0"), ("conf/default/rp_filter", "0")];
+        let settings = [
+            ("ip_forward", "1"),
+            ("conf/all/rp_filter", "0"),
+            ("conf/default/rp_filter", "0"),
+            // Every refusal by a network policy is told at once, not one a second.
+            ("icmp_ratelimit", "0"),
+        ];
         for (name, value) in settings {
             let path = format!("/proc/sys/net/ipv4/{name}");
             std::fs::write(&path, value).with_context(|| format!("write {path}"))?;

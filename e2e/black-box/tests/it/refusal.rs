@@ -53,9 +53,15 @@ const BREACHES: [Breach; 10] = [
         pod["spec"]["containers"][0]["volumeMounts"] =
             json!([{"name": "host", "mountPath": "/host"}]);
     }),
-    ("host-network", "host", |pod| pod["spec"]["hostNetwork"] = json!(true)),
-    ("host-pid", "host", |pod| pod["spec"]["hostPID"] = json!(true)),
-    ("host-ipc", "host", |pod| pod["spec"]["hostIPC"] = json!(true)),
+    ("host-network", "host", |pod| {
+        pod["spec"]["hostNetwork"] = json!(true);
+    }),
+    ("host-pid", "host", |pod| {
+        pod["spec"]["hostPID"] = json!(true);
+    }),
+    ("host-ipc", "host", |pod| {
+        pod["spec"]["hostIPC"] = json!(true);
+    }),
     ("capability", "capabilit", |pod| {
         pod["spec"]["containers"][0]["securityContext"]["capabilities"]["add"] =
             json!(["SYS_ADMIN"]);
@@ -65,7 +71,9 @@ const BREACHES: [Breach; 10] = [
             json!({"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}});
         pod["spec"]["hostUsers"] = json!(true);
     }),
-    ("node-name", "nodeName", |pod| pod["spec"]["nodeName"] = json!("node1")),
+    ("node-name", "nodeName", |pod| {
+        pod["spec"]["nodeName"] = json!("node1");
+    }),
     ("toleration", "toleration", |pod| {
         pod["spec"]["tolerations"] =
             json!([{"key": "warren.dev/tenant", "operator": "Exists", "effect": "NoSchedule"}]);
