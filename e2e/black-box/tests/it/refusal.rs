@@ -46,7 +46,7 @@ type Breach = (&'static str, &'static str, fn(&mut Value));
 
 const BREACHES: [Breach; 10] = [
     ("privileged", "privileged", |pod| {
-        pod["spec"]["containers"][0]["securityContext"]["privileged"] = json!(true)
+        pod["spec"]["containers"][0]["securityContext"]["privileged"] = json!(true);
     }),
     ("host-path", "hostPath", |pod| {
         pod["spec"]["volumes"] = json!([{"name": "host", "hostPath": {"path": "/"}}]);
@@ -79,7 +79,7 @@ const BREACHES: [Breach; 10] = [
             json!([{"key": "warren.dev/tenant", "operator": "Exists", "effect": "NoSchedule"}]);
     }),
     ("host-port", "hostPort", |pod| {
-        pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": 80, "hostPort": 80}])
+        pod["spec"]["containers"][0]["ports"] = json!([{"containerPort": 80, "hostPort": 80}]);
     }),
 ];
 
