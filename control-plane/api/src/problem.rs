@@ -130,7 +130,7 @@ impl From<InvalidField> for FieldProblem {
 }
 
 impl IntoResponse for Problem {
-    /// [`crate::observe::observe`] knows the request, and writes the body again with its name.
+    /// The layer around all handlers knows the request, and writes the body again with its name.
     fn into_response(self) -> Response {
         let mut response = (self.code.status(), self.body("")).into_response();
         let headers = response.headers_mut();
