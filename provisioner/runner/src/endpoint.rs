@@ -48,22 +48,22 @@ pub(crate) enum CallError {
 }
 
 /// What the agent is to be given.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Manifest {
     pub(crate) run_id: String,
     pub(crate) session_id: String,
     pub(crate) inputs: Vec<Input>,
     /// A stop was asked for before the agent could start.
-    #[serde(default, skip_serializing)]
+    #[serde(default)]
     pub(crate) stop: bool,
     /// How long the agent has to end after a stop.
-    #[serde(default = "half_a_minute", skip_serializing)]
+    #[serde(default = "half_a_minute")]
     pub(crate) grace_period_seconds: u64,
 }
 
 /// One file for the agent.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Input {
     pub(crate) name: String,
     /// `sha256:` and 64 hexadecimal digits.

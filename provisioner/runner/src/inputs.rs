@@ -3,12 +3,13 @@ use crate::{
     patience::Patience,
 };
 use ring::digest::{Context, SHA256};
+use serde::Serialize;
 use std::{
     fmt::Write as _,
     fs::{self, File, Permissions},
     io::{self, Read, Write},
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Why the agent cannot be given its inputs.
@@ -26,6 +27,39 @@ pub(crate) enum InputError {
     Write { name: String, source: io::Error },
 }
 
+/// The file that tells the agent what it was given.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listing<'a> {
+    run_id: &'a str,
+    session_id: &'a str,
+    inputs: Vec<Listed<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    path: PathBuf,
+    digest: &'a str,
+    size: u64,
+}
+
+impl<'a> Listing<'a> {
+    fn of(manifest: &'a Manifest, folder: &Path) -> Self {
+        let listed = |input: &'a Input| Listed {
+            name: &input.name,
+            path: folder.join(&input.name),
+            digest: &input.digest,
+            size: input.size,
+        };
+        Self {
+            run_id: &manifest.run_id,
+            session_id: &manifest.session_id,
+            inputs: manifest.inputs.iter().map(listed).collect(),
+        }
+    }
+}
+
 /// Puts all inputs beside `path`, and the list of them there.
 pub(crate) fn fetch(
     endpoint: &Endpoint,
@@ -39,7 +73,7 @@ pub(crate) fn fetch(
     for input in &manifest.inputs {
         fetch_one(endpoint, patience, input, folder)?;
     }
-    let json = to_json(manifest);
+    let json = to_json(&Listing::of(manifest, folder));
     let failed = |source| InputError::Write { name: path.display().to_string(), source };
     fs::write(path, json).and_then(|()| protect(path)).map_err(failed)
 }

@@ -1,0 +1,12 @@
+//! The runner as a process of its own, against the real run endpoint.
+
+// One package cannot be had under two names.
+extern crate rustls_ring as rustls;
+
+mod bench;
+mod end;
+mod output;
+mod size;
+mod start;
+#[path = "../../../../control-plane/gateway/tests/it/world.rs"]
+mod world;
