@@ -38,7 +38,12 @@ pub(super) async fn check(cx: &Context) -> Vec<Check> {
             "see that the host can start pods with the image images.runner",
         )],
     };
-    if let Err(error) = removal {
+    // What was never made needs no removal.
+    let is_absent =
+        |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 404);
+    if let Err(error) = removal
+        && !is_absent(&error)
+    {
         checks.push(Check::bad(
             POLICY,
             format!("namespace {namespace} stays: {error}"),
@@ -60,11 +65,12 @@ async fn try_out(
         "pod-security.kubernetes.io/enforce": "restricted"}}}))
     .map_err(kube::Error::SerdeError)?;
     Api::<Namespace>::all(client.clone()).create(&post, &object).await?;
-    let policy: NetworkPolicy = serde_json::from_value(json!({"metadata": {"name": "run-endpoint-only"},
+    let policy: NetworkPolicy =
+        serde_json::from_value(json!({"metadata": {"name": "run-endpoint-only"},
         "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "egress": [{
             "to": [{"ipBlock": {"cidr": Cidr::single(endpoint.ip()).to_string()}}],
             "ports": [{"protocol": "TCP", "port": endpoint.port()}]}]}}))
-    .map_err(kube::Error::SerdeError)?;
+        .map_err(kube::Error::SerdeError)?;
     Api::<NetworkPolicy>::namespaced(client.clone(), namespace).create(&post, &policy).await?;
     let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "try"}, "spec": {
         "restartPolicy": "Never", "automountServiceAccountToken": false, "hostUsers": false,
@@ -105,9 +111,13 @@ async fn create_when_account_is_there(pods: &Api<Pod>, pod: &Pod) -> Result<(), 
 
 /// Reads the two lines that `warren-runner try-out` prints.
 fn judge(log: &str) -> Vec<Check> {
-    let gate = log.lines().find_map(|line| line.strip_prefix("gate=")).unwrap_or("the pod said nothing");
+    let gate =
+        log.lines().find_map(|line| line.strip_prefix("gate=")).unwrap_or("the pod said nothing");
     let policy = if gate == "refused" {
-        Check::ok(POLICY, "a pod reaches the run endpoint that it may reach, and not the gate that it may not")
+        Check::ok(
+            POLICY,
+            "a pod reaches the run endpoint that it may reach, and not the gate that it may not",
+        )
     } else if gate.starts_with("open") {
         Check::bad(
             POLICY,
@@ -115,7 +125,8 @@ fn judge(log: &str) -> Vec<Check> {
             "the host enforces no NetworkPolicy; on K3s look for ipset in the agent's log",
         )
     } else {
-        let way_out = "see that run_endpoint.advertise can be reached from pods of the host cluster";
+        let way_out =
+            "see that run_endpoint.advertise can be reached from pods of the host cluster";
         Check::bad(POLICY, format!("a pod did not reach the run endpoint: {gate}"), way_out)
     };
     let users = match log.lines().find_map(|line| line.strip_prefix("uid_map=")) {

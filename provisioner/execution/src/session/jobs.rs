@@ -28,6 +28,8 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     known: HashMap<RunId, JobState>,
+    /// Jobs that were seen to go.
+    gone: HashSet<RunId>,
     /// Jobs that a list under way has named.
     listed: Option<HashSet<RunId>>,
     is_complete: bool,
@@ -71,6 +73,7 @@ impl Jobs {
             }
             News::Gone(run) => {
                 self.known.remove(&run);
+                self.gone.insert(run);
             }
         }
     }
@@ -83,6 +86,11 @@ impl Jobs {
         }
     }
 
+    /// Nothing more will be asked about other runs.
+    pub(super) fn keep(&mut self, runs: &HashSet<RunId>) {
+        self.gone.retain(|run| runs.contains(run));
+    }
+
     /// The Jobs that have not ended.
     pub(super) fn active(&self) -> impl Iterator<Item = RunId> {
         self.known
@@ -91,8 +99,12 @@ impl Jobs {
             .map(|(run, _)| *run)
     }
 
-    /// A Job was just made: until the watch tells of it, its absence says nothing.
+    /// A Job was just made: until the watch tells of it, its absence says nothing. The watch may have
+    /// been quicker, and may even have seen it go.
     pub(super) fn made(&mut self, run: RunId) {
+        if self.gone.contains(&run) {
+            return;
+        }
         self.known.entry(run).or_insert(JobState::Active { is_going: false });
         if let Some(listed) = &mut self.listed {
             listed.insert(run);
@@ -176,4 +188,61 @@ fn state_of(job: &Job, now: Timestamp) -> JobState {
         };
     }
     JobState::Active { is_going: job.metadata.deletion_timestamp.is_some() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THERE: JobState = JobState::Active { is_going: false };
+
+    fn run(number: u128) -> RunId {
+        RunId::new(Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn absence_is_known_only_after_a_complete_list() {
+        let mut jobs = Jobs::default();
+        assert_eq!(jobs.state(run(1)), JobState::Unknown);
+        jobs.take(News::Begin);
+        jobs.take(News::There(run(2), THERE));
+        assert_eq!(jobs.state(run(1)), JobState::Unknown);
+        jobs.take(News::Complete);
+        assert_eq!(jobs.state(run(1)), JobState::Absent);
+        assert_eq!(jobs.state(run(2)), THERE);
+    }
+
+    #[test]
+    fn a_job_that_a_later_list_does_not_name_is_gone_unless_it_was_just_made() {
+        let mut jobs = Jobs::default();
+        jobs.take(News::Begin);
+        jobs.take(News::There(run(1), THERE));
+        jobs.take(News::Complete);
+        jobs.take(News::Begin);
+        jobs.made(run(2));
+        jobs.take(News::Complete);
+        assert_eq!(jobs.state(run(1)), JobState::Absent);
+        assert_eq!(jobs.state(run(2)), THERE);
+    }
+
+    #[test]
+    fn a_job_that_went_before_its_making_was_noted_stays_gone() {
+        let mut jobs = Jobs::default();
+        jobs.take(News::Begin);
+        jobs.take(News::Complete);
+        jobs.take(News::There(run(1), THERE));
+        jobs.take(News::Gone(run(1)));
+        jobs.made(run(1));
+        assert_eq!(jobs.state(run(1)), JobState::Absent);
+    }
+
+    #[test]
+    fn the_time_at_which_a_success_was_first_seen_does_not_move() {
+        let mut jobs = Jobs::default();
+        let first = Timestamp::UNIX_EPOCH;
+        jobs.take(News::There(run(1), JobState::Complete { seen: first }));
+        let later = first + jiff::SignedDuration::from_secs(9);
+        jobs.take(News::There(run(1), JobState::Complete { seen: later }));
+        assert_eq!(jobs.state(run(1)), JobState::Complete { seen: first });
+    }
 }

@@ -265,6 +265,7 @@ impl Worker {
     /// record does not know is left alone.
     async fn look_for_strays(&mut self, sessions: &[Session]) {
         let known: HashSet<RunId> = sessions.iter().filter_map(|session| session.run).collect();
+        self.jobs.keep(&known);
         let strays: Vec<RunId> = self
             .jobs
             .active()

@@ -1,0 +1,7 @@
+//! The controllers against API servers that live in this process and can be made to fail.
+
+mod fake;
+mod removal;
+mod session;
+mod tenant;
+mod world;
