@@ -72,12 +72,8 @@ pub(crate) const BUILD_NEEDS: [Need; 6] = [
     Need { probe: Probe::Program("nsenter"), package: "util-linux" },
 ];
 
-/// What tests need beside that.
-pub(crate) const TEST_NEEDS: [Need; 3] = [
-    Need { probe: Probe::PostgreSql, package: "postgresql" },
-    Need { probe: Probe::Program("curl"), package: "curl" },
-    Need { probe: Probe::Program("python3"), package: "python3" },
-];
+/// What tests need beside that and [`install_postgresql`].
+pub(crate) const TEST_NEEDS: [Need; 1] = [Need { probe: Probe::Program("curl"), package: "curl" }];
 
 /// A set of packages that is fetched and unpacked as one.
 #[derive(Debug)]
@@ -90,8 +86,6 @@ pub(crate) struct Packages {
 pub(crate) enum Probe {
     Program(&'static str),
     File(&'static str),
-    /// Its server's programs are on no path.
-    PostgreSql,
     /// Whether it is installed was found out already: it is not.
     Nothing,
 }
@@ -168,15 +162,36 @@ pub(crate) fn install(cx: &Context, needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
+/// Installs PostgreSQL's programs, for tests that start servers of their own; no server
+/// of the machine is made.
+pub(crate) fn install_postgresql(cx: &Context) -> Result<()> {
+    let versions = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten();
+    if versions.flatten().any(|version| version.path().join("bin/initdb").exists()) {
+        return Ok(());
+    }
+    install(cx, &[Need { probe: Probe::Nothing, package: "postgresql-common" }])?;
+    let settings = Path::new("/etc/postgresql-common/createcluster.conf");
+    let text = std::fs::read_to_string(settings).unwrap_or_default();
+    if !text.lines().any(|line| line.trim_start().starts_with("create_main_cluster")) {
+        std::fs::write(settings, text + "\ncreate_main_cluster = false\n")
+            .with_context(|| format!("write {}", settings.display()))?;
+    }
+    install(cx, &[Need { probe: Probe::Nothing, package: "postgresql" }])
+}
+
+/// nft of [`TOOLS`], and where the libraries are that it needs.
+pub(crate) fn nft(tools: &Path) -> (PathBuf, String) {
+    let library = format!("{}-linux-gnu", std::env::consts::ARCH);
+    let root = tools.display();
+    let libraries = format!("{root}/usr/lib/{library}:{root}/lib/{library}");
+    (tools.join("usr/sbin/nft"), libraries)
+}
+
 impl Probe {
     fn holds(self) -> bool {
         match self {
             Self::Nothing => false,
             Self::File(path) => Path::new(path).exists(),
-            Self::PostgreSql => {
-                let versions = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten();
-                versions.flatten().any(|version| version.path().join("bin/initdb").exists())
-            }
             Self::Program(name) => {
                 let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
                 folders.iter().any(|folder| Path::new(folder).join(name).exists())

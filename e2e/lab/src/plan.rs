@@ -97,7 +97,7 @@ impl Plan {
 
     /// Debian's nft with the libraries that were unpacked beside it.
     fn write_nft(&self, path: &Path) -> Result<()> {
-        let (nft, libraries) = self.nft();
+        let (nft, libraries) = debian::nft(&self.tools);
         let script = format!(
             "#!/bin/sh\nexport LD_LIBRARY_PATH='{libraries}'\nexec '{}' \"$@\"\n",
             nft.display()
@@ -105,14 +105,6 @@ impl Plan {
         std::fs::write(path, script)?;
         std::fs::set_permissions(path, Permissions::from_mode(0o755))?;
         Ok(())
-    }
-
-    /// Debian's nft, and where the libraries are that it needs.
-    pub(crate) fn nft(&self) -> (PathBuf, String) {
-        let library = format!("{}-linux-gnu", std::env::consts::ARCH);
-        let root = self.tools.display();
-        let libraries = format!("{root}/usr/lib/{library}:{root}/lib/{library}");
-        (self.tools.join("usr/sbin/nft"), libraries)
     }
 
     pub(crate) fn has(&self, program: &str) -> bool {
