@@ -3,17 +3,34 @@
 use anyhow::{Context, Result, ensure};
 use black_box::{Lab, TestTenant, until};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
-/// A shell line that prints `NAME=open` or `NAME=closed` for each target.
-fn probe(targets: &[(&str, String)]) -> String {
-    let mut line = String::new();
-    for (name, target) in targets {
-        let (host, port) = target.rsplit_once(':').unwrap_or((target, "80"));
-        write!(line, "if timeout 3 nc -z -w 2 {host} {port}; then echo {name}=open; else echo {name}=closed; fi; ")
-            .expect("writing to a string cannot fail");
-    }
-    line
+/// A program that prints `NAME=open` or `NAME=closed` for each target, and whether names resolve.
+const PROBE: &str = "
+import socket, sys
+for word in sys.argv[1:]:
+    name, target = word.split('=')
+    host, port = target.rsplit(':', 1)
+    try:
+        socket.create_connection((host, int(port)), timeout=3).close()
+        print(name + '=open')
+    except OSError:
+        print(name + '=closed')
+try:
+    socket.getaddrinfo('kubernetes.default.svc.cluster.local', 443)
+    print('dns=open')
+except OSError:
+    print('dns=closed')
+";
+
+/// Runs the probe as a session and returns its log.
+fn probe(tenant: &TestTenant, targets: &[(&str, String)]) -> Result<String> {
+    let words: Vec<String> =
+        targets.iter().map(|(name, target)| format!("{name}={target}")).collect();
+    let id = tenant.session(&json!({"image": tenant.lab.image("agent"),
+        "command": ["python3", "-c", PROBE], "args": words}))?;
+    let session = tenant.session_end(&id, 120)?;
+    ensure!(session["state"] == "succeeded", "{session}");
+    tenant.session_log(&id)
 }
 
 fn expect(log: &str, name: &str, state: &str) -> Result<()> {
@@ -80,12 +97,7 @@ fn a_pod_reaches_its_own_and_nothing_of_others() -> Result<()> {
         targets.push(("kubelet", format!("{}:10250", node.address)));
         targets.push(("proxy-health", format!("{}:10256", node.address)));
     }
-    let id = a.shell_session(&format!(
-        "{} nslookup kubernetes.default.svc.cluster.local && echo dns=open",
-        probe(&targets)
-    ))?;
-    a.session_end(&id, 120)?;
-    let log = a.session_log(&id)?;
+    let log = probe(&a, &targets)?;
     for name in ["own-pod", "own-api", "run-endpoint", "dns"] {
         expect(&log, name, "open")?;
     }
@@ -103,12 +115,11 @@ fn a_pod_reaches_its_own_and_nothing_of_others() -> Result<()> {
         ensure!(!log.contains(&format!("{name}=open")), "{name} is closed everywhere:\n{log}");
     }
 
-    let twin = b.shell_session(&probe(&[
+    let twin = [
         ("their-pod", format!("{theirs}:8080")),
         ("their-api", format!("{}:443", service_ip(&lab, &b)?)),
-    ]))?;
-    b.session_end(&twin, 60)?;
-    let log = b.session_log(&twin)?;
+    ];
+    let log = probe(&b, &twin)?;
     expect(&log, "their-pod", "open")?;
     expect(&log, "their-api", "open")
 }

@@ -40,7 +40,7 @@ fn the_create_operation_shows_its_steps_with_durations() -> Result<()> {
     );
     let steps = operation["steps"].as_array().context("steps")?;
     ensure!(
-        steps.len() == 5
+        steps.len() == 4
             && steps.iter().all(|s| s["state"] == "done" && s["durationMs"].is_number()),
         "{operation}"
     );
