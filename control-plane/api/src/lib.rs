@@ -13,6 +13,7 @@ mod openapi;
 mod operation;
 mod page;
 mod plan;
+mod planned;
 mod probe;
 mod problem;
 mod session;
@@ -41,6 +42,7 @@ pub fn router(app: App, metrics: &Metrics, shutdown: CancellationToken) -> Route
     let (router, document) = routes().split_for_parts();
     let api = Api::new(app, metrics.clone(), openapi::finish(document), shutdown);
     router
+        .merge(planned::router())
         .fallback(async |uri: Uri| Problem::no_such_route(uri.path()))
         .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
         .layer(CatchPanicLayer::custom(of_panic))

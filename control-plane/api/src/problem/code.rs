@@ -107,6 +107,9 @@ codes! {
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error",
         "Something broke inside. It is in the log under the request's id.",
         Some("Try again. If it stays, tell an operator the request's id.");
+    /// It is planned, and nobody has built it yet.
+    NotImplemented = "not-implemented", NOT_IMPLEMENTED, "Not built yet", "This is not built yet.",
+        Some("The README lists what works and what does not.");
     /// The cluster does not answer.
     ClusterUnreachable = "cluster-unreachable", SERVICE_UNAVAILABLE, "Cluster unreachable",
         "The cluster does not answer.", Some("Try again in some seconds.");
