@@ -160,6 +160,7 @@ impl Controller {
 
     fn wake(&mut self, wake: Wake) {
         match wake.target {
+            Target::Tenant(tenant) => self.add(tenant, wake.hint),
             Target::All => {
                 let all: Vec<TenantId> = self.slots.keys().copied().collect();
                 for tenant in all {

@@ -7,12 +7,12 @@ mod jobs;
 mod submit;
 mod worker;
 
-use crate::Context;
+use crate::{Context, watch::Wake};
 use domain::TenantId;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use store::Change;
 use tokio::{
-    sync::{Notify, broadcast::error::RecvError},
+    sync::{Notify, broadcast::error::RecvError, mpsc::UnboundedSender},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,16 +22,22 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 struct Workers {
     cx: Context,
+    tenants: UnboundedSender<Wake>,
     cancel: CancellationToken,
     wakes: HashMap<TenantId, Arc<Notify>>,
     tasks: JoinSet<TenantId>,
 }
 
 /// Keeps a worker for every tenant that needs one, until cancelled.
-pub(crate) async fn run(cx: Context, cancel: CancellationToken) {
+pub(crate) async fn run(cx: Context, tenants: UnboundedSender<Wake>, cancel: CancellationToken) {
     let mut changes = cx.store.changes();
-    let mut workers =
-        Workers { cx, cancel: cancel.clone(), wakes: HashMap::new(), tasks: JoinSet::new() };
+    let mut workers = Workers {
+        cx,
+        tenants,
+        cancel: cancel.clone(),
+        wakes: HashMap::new(),
+        tasks: JoinSet::new(),
+    };
     workers.wake_all().await;
     loop {
         tokio::select! {
@@ -83,8 +89,9 @@ impl Workers {
         let wake = Arc::new(Notify::new());
         self.wakes.insert(tenant, Arc::clone(&wake));
         let (cx, cancel) = (self.cx.clone(), self.cancel.clone());
+        let tenants = self.tenants.clone();
         self.tasks.spawn(async move {
-            worker::run(cx, tenant, wake, cancel).await;
+            worker::run(cx, tenant, wake, tenants, cancel).await;
             tenant
         });
     }

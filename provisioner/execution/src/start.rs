@@ -29,7 +29,7 @@ pub fn start(cx: &Context) -> Controllers {
     tasks.spawn(async move { while watches.join_next().await.is_some() {} });
     tasks.spawn(host_policies::run(cx.clone(), is_ready, cancel.clone()));
     tasks.spawn(controller::run(cx.clone(), wakes, is_host_ready, cancel.clone()));
-    tasks.spawn(session::run(cx.clone(), cancel.clone()));
+    tasks.spawn(session::run(cx.clone(), wake, cancel.clone()));
     Controllers { cancel, tasks }
 }
 

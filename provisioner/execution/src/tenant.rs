@@ -85,6 +85,8 @@ pub(crate) enum ReconcileError {
     Reach(#[from] ReachError),
     #[error("damaged: {0}")]
     Damage(String),
+    #[error("{0} is being deleted by somebody; it is made anew when it is gone")]
+    Terminating(Key),
 }
 
 impl ReconcileError {
@@ -92,7 +94,11 @@ impl ReconcileError {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Api(error) => error.retry_after(),
-            Self::Store(_) | Self::Keys(_) | Self::Reach(_) | Self::Damage(_) => None,
+            Self::Store(_)
+            | Self::Keys(_)
+            | Self::Reach(_)
+            | Self::Damage(_)
+            | Self::Terminating(_) => None,
         }
     }
 
@@ -103,6 +109,7 @@ impl ReconcileError {
             Self::Api(error) => error.reason(),
             Self::Reach(_) => "Unreachable",
             Self::Damage(_) => "Damaged",
+            Self::Terminating(_) => "Terminating",
         }
     }
 
@@ -111,7 +118,7 @@ impl ReconcileError {
         match self {
             Self::Api(error) => error.refusal().is_none(),
             Self::Store(_) => true,
-            Self::Keys(_) | Self::Reach(_) | Self::Damage(_) => false,
+            Self::Keys(_) | Self::Reach(_) | Self::Damage(_) | Self::Terminating(_) => false,
         }
     }
 }
@@ -249,7 +256,7 @@ async fn host_objects(
     for (key, object) in &applied.done {
         memory.seen.note(key, object.as_ref().and_then(observe::version));
     }
-    let is_done = settle(applied)?;
+    let is_done = settle(applied, &desired, &observed)?;
     if is_done && is_everything {
         memory.host = Some(record.generation);
     }
@@ -275,9 +282,20 @@ async fn close_gap(
 }
 
 /// Whether everything was sent and nothing has to be made anew.
-fn settle(mut applied: Applied) -> Result<bool, ReconcileError> {
-    match applied.failed.pop() {
-        Some(error) => Err(error.into()),
+fn settle(
+    mut applied: Applied,
+    desired: &[Rendered],
+    observed: &Objects,
+) -> Result<bool, ReconcileError> {
+    if let Some(error) = applied.failed.pop() {
+        return Err(error.into());
+    }
+    let is_going = |object: &&Rendered| match observed.get(&object.key) {
+        Some(Observed::Known(known)) => observe::is_terminating(known),
+        Some(Observed::Absent | Observed::Unknown) | None => false,
+    };
+    match desired.iter().find(is_going) {
+        Some(going) => Err(ReconcileError::Terminating(going.key.clone())),
         None => Ok(!applied.has_deleted),
     }
 }

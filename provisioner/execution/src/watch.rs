@@ -1,6 +1,7 @@
 //! The shared watches on the host: one for each kind of object, whatever the number of tenants.
 
 use crate::hint::Hint;
+use domain::TenantId;
 use futures::StreamExt as _;
 use kube::{
     Api, ResourceExt as _,
@@ -24,6 +25,8 @@ const NAMESPACE_PREFIX: &str = "warren-";
 /// Whom a wake-up is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
+    /// A tenant.
+    Tenant(TenantId),
     /// The tenant with a virtual cluster of this name, if there is one.
     Cluster(String),
     /// Every tenant.

@@ -27,6 +27,8 @@ pub(super) enum ActError {
     Reach(#[from] ReachError),
     #[error(transparent)]
     Api(#[from] ApiError),
+    #[error("the standard project is not there; it is made anew")]
+    NoProject(#[source] ApiError),
 }
 
 /// What came of it.

@@ -9,6 +9,8 @@ const AGENT: &str = "agent";
 const RUNNER: &str = "runner";
 /// The runner's exit code when the network was still open to what it must not reach.
 const NETWORK_OPEN: i64 = 78;
+/// What a program exits with that was ended by SIGTERM.
+const TERMINATED: i64 = 143;
 /// How long an image may be pulled in vain.
 const PULL_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -53,6 +55,10 @@ fn of_pod(session: &Session, run: &Run, pod: &Value) -> Option<Cause> {
             if is_node_short { FailureClass::Resource } else { FailureClass::Infrastructure };
         return Some(Cause::failure(class, "Disrupted", message));
     }
+    if text(pod, "/metadata/deletionTimestamp").is_some() {
+        let message = "somebody deleted its pod";
+        return Some(Cause::failure(FailureClass::Infrastructure, "PodDeleted", message));
+    }
     if let Some(ended) = terminated(pod, "/status/initContainerStatuses", RUNNER)
         && ended.pointer("/exitCode").and_then(Value::as_i64) != Some(0)
     {
@@ -87,6 +93,12 @@ fn of_agent(session: &Session, run: &Run, ended: &Value) -> Cause {
             FailureClass::Infrastructure,
             "NetworkOpen",
             "the network policies did not take hold in time, so the agent was not started",
+        ),
+        // The runner tells of an agent that ends itself; this one was told to end.
+        _ if code == TERMINATED => Cause::failure(
+            FailureClass::Infrastructure,
+            "Terminated",
+            "its pod was told to end, and nothing says by whom",
         ),
         // 128 and the signal, as shells count.
         _ if (129..=192).contains(&code) => Cause::failure(

@@ -5,7 +5,8 @@ use crate::{
     Context,
     api_server::{ApiError, ApiServer, Propagation, delete_options},
 };
-use domain::{Cause, FailureClass, Run, RunId, Session, SessionState};
+use domain::{Cause, FailureClass, ProjectName, Run, RunId, Session, SessionState};
+use jiff::SignedDuration;
 use planning::{
     Key, RunAccess, RunObjects,
     job::{RUN_LABEL, job_key, owner_patch, secret_key},
@@ -14,6 +15,9 @@ use planning::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use store::{MoveError, NewRun, StoreError};
+
+/// How long a session waits for the standard project, if somebody deleted it.
+const PROJECT_COMES: SignedDuration = SignedDuration::from_mins(2);
 
 /// Begins an attempt at a queued session. Gives the run whose Job was made, if one was.
 #[tracing::instrument(
@@ -80,6 +84,9 @@ async fn place(
             accepted(cx, server, session, run, &job).await?;
             Ok(Some(run.id))
         }
+        Err(error) if is_project_missing(&error) && is_patient(cx, session) => {
+            Err(ActError::NoProject(error))
+        }
         Err(error) if error.is_denied() || error.is_not_found() => {
             refuse(cx, server, session, run, &error).await?;
             Ok(None)
@@ -87,6 +94,21 @@ async fn place(
         // Not noted as made: it is taken up again.
         Err(error) => Err(error.into()),
     }
+}
+
+/// The project's namespace is not there, or is being deleted.
+fn is_project_missing(error: &ApiError) -> bool {
+    // Kubernetes, plugin NamespaceLifecycle, words it like this.
+    let is_going = "because it is being terminated";
+    error.is_not_found()
+        || error.refusal().is_some_and(|refusal| refusal.message.contains(is_going))
+}
+
+/// The standard project is Warren's to mend; for a while it is waited for.
+fn is_patient(cx: &Context, session: &Session) -> bool {
+    let since = session.starting_at.unwrap_or(session.created_at);
+    session.spec.project == ProjectName::standard()
+        && cx.clock.now().duration_since(since) < PROJECT_COMES
 }
 
 /// Makes the Secret with a fresh token; one that is there holds a dead token, and cannot be changed.

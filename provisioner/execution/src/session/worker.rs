@@ -5,7 +5,11 @@ use super::{
     end::{ActError, Acted, act, delete_job},
     jobs::{self, Jobs, News},
 };
-use crate::Context;
+use crate::{
+    Context,
+    hint::Hint,
+    watch::{Target, Wake},
+};
 use domain::{ConditionKind, Plan, Run, RunId, Session, SessionId, SessionState, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -34,6 +38,8 @@ const DRAIN: Duration = Duration::from_secs(8);
 struct Worker {
     cx: Context,
     tenant: TenantId,
+    /// Wakes the tenant's own controller.
+    tenants: mpsc::UnboundedSender<Wake>,
     jobs: Jobs,
     news: mpsc::UnboundedReceiver<News>,
     sender: mpsc::UnboundedSender<News>,
@@ -61,12 +67,14 @@ pub(super) async fn run(
     cx: Context,
     tenant: TenantId,
     wake: Arc<Notify>,
+    tenants: mpsc::UnboundedSender<Wake>,
     cancel: CancellationToken,
 ) {
     let (sender, news) = mpsc::unbounded_channel();
     let mut worker = Worker {
         cx,
         tenant,
+        tenants,
         jobs: Jobs::default(),
         news,
         sender,
@@ -238,6 +246,12 @@ impl Worker {
                     self.failures.get(&session).copied().unwrap_or((0, Instant::now()));
                 let wait = match &error {
                     ActError::Api(error) => error.retry_after(),
+                    ActError::NoProject(_) => {
+                        let target = Target::Tenant(self.tenant);
+                        // Nobody listens any more only while the process ends.
+                        let _ = self.tenants.send(Wake { target, hint: Hint::Everything });
+                        None
+                    }
                     ActError::Store(_) | ActError::Reach(_) => None,
                 };
                 let wait = wait.unwrap_or_default().max(backoff(failures));

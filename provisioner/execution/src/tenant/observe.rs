@@ -67,6 +67,11 @@ pub(super) async fn everything(
     Ok(objects)
 }
 
+/// Whether somebody deletes an object, and it is still there.
+pub(super) fn is_terminating(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
+}
+
 /// The version of an observed object; nothing for an absent one.
 pub(super) fn version(object: &Value) -> Option<&str> {
     object.pointer("/metadata/resourceVersion").and_then(Value::as_str)

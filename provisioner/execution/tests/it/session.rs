@@ -186,3 +186,14 @@ async fn no_more_sessions_run_than_the_plan_allows_and_the_oldest_goes_first() {
     assert_eq!(world.session_now(&sessions[5]).await.state, SessionState::Queued);
     controllers.stop().await;
 }
+
+#[tokio::test]
+async fn a_standard_project_that_somebody_deleted_is_made_anew_and_the_session_runs() {
+    let world = World::new().await;
+    let controllers = world.start();
+    let tenant = world.ready("acme").await;
+    world.inside.objects(|objects| objects.remove("namespaces", "", "agents"));
+    world.session(tenant.id).await;
+    world.until("its Job is there", async |world| !world.jobs().is_empty()).await;
+    controllers.stop().await;
+}

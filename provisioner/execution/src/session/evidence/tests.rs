@@ -76,6 +76,8 @@ fn each_way_to_fail_is_blamed_on_the_right_one() {
         ended(&json!({ "reason": "StartError", "exitCode": 128, "message": "no such file" }));
     let code = ended(&json!({ "reason": "Error", "exitCode": 3 }));
     let signal = ended(&json!({ "reason": "Error", "exitCode": 137 }));
+    let told = ended(&json!({ "reason": "Error", "exitCode": 143 }));
+    let deleted = json!({ "metadata": { "deletionTimestamp": "2027-01-15T08:00:00Z" } });
     let cases = [
         (Some(&oom), F::Resource, "OutOfMemory"),
         (Some(&evicted), F::Resource, "Evicted"),
@@ -83,6 +85,8 @@ fn each_way_to_fail_is_blamed_on_the_right_one() {
         (Some(&code), F::Agent, "ExitCode"),
         (Some(&signal), F::Agent, "Signal"),
         (Some(&runner), F::Infrastructure, "RunnerNotInstalled"),
+        (Some(&told), F::Infrastructure, "Terminated"),
+        (Some(&deleted), F::Infrastructure, "PodDeleted"),
         (None, F::Infrastructure, "PodGone"),
     ];
     for (pod, class, reason) in cases {

@@ -3,7 +3,7 @@
 use super::Outcome;
 use crate::{
     api_server::{ApiError, ApiServer, Propagation, delete_options},
-    tenant::readiness::trouble,
+    tenant::{observe::is_terminating, readiness::trouble},
 };
 use planning::{Key, Kind, object::CLUSTER_LABEL};
 use serde_json::Value;
@@ -261,10 +261,6 @@ fn foreign_finalizers(object: &Value) -> Vec<&str> {
         .filter_map(Value::as_str)
         .filter(|finalizer| !own.contains(finalizer))
         .collect()
-}
-
-fn is_terminating(object: &Value) -> bool {
-    object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
 fn name_of(object: &Value) -> &str {
