@@ -1,4 +1,4 @@
-//! Programs that check dependencies, from crates.io.
+//! Programs that check dependencies, from the registry of Rust packages.
 
 use std::path::PathBuf;
 use std::process::Command;
