@@ -7,7 +7,7 @@ use crate::{
     tenant::{self, Memory, Next, ReconcileError},
     watch::{Target, Wake},
 };
-use domain::TenantId;
+use domain::{Generation, TenantId};
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -16,7 +16,7 @@ use std::{
 use store::Change;
 use tokio::{
     sync::{broadcast, mpsc, watch},
-    task::JoinSet,
+    task::{Id, JoinError, JoinSet},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,8 @@ struct Slot {
     memory: Option<Box<Memory>>,
     due: Option<Instant>,
     failures: u32,
+    /// The newest generation that a signal told of.
+    generation: Option<Generation>,
     is_settled: bool,
     /// When everything is looked at although no watch told anything.
     full_at: Option<Instant>,
@@ -64,6 +66,8 @@ pub(crate) struct Controller {
     due: BTreeSet<(Instant, TenantId)>,
     clusters: HashMap<String, TenantId>,
     looks: JoinSet<Ended>,
+    /// Whom each look that is under way is at.
+    tasks: HashMap<Id, TenantId>,
 }
 
 /// Runs until cancelled; then lets the looks that are under way come to their end.
@@ -80,7 +84,9 @@ pub(crate) async fn run(
         return;
     }
     let mut controller = Controller::new(cx);
-    controller.learn_all().await;
+    if cancel.run_until_cancelled(controller.learn_all()).await.is_none() {
+        return;
+    }
     loop {
         let next = controller.start_due();
         tokio::select! {
@@ -95,13 +101,7 @@ pub(crate) async fn run(
                 Err(broadcast::error::RecvError::Lagged(_)) => controller.learn_all().await,
                 Err(broadcast::error::RecvError::Closed) => break,
             },
-            Some(ended) = controller.looks.join_next() => match ended {
-                Ok(ended) => controller.ended(ended),
-                Err(error) => tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "a look at a tenant broke off; it is looked at again after a restart"
-                ),
-            },
+            Some(ended) = controller.looks.join_next_with_id() => controller.joined(ended),
             () = sleep_until(next) => {}
         }
     }
@@ -125,22 +125,25 @@ impl Controller {
             due: BTreeSet::new(),
             clusters: HashMap::new(),
             looks: JoinSet::new(),
+            tasks: HashMap::new(),
         }
     }
 
     /// Looks at every tenant that exists.
     async fn learn_all(&mut self) {
-        match self.cx.store.tenant_unsettled().await {
-            Ok(tenants) => {
-                for tenant in tenants {
-                    self.learn(tenant).await;
-                    self.add(tenant, Hint::Everything);
-                }
+        let tenants = loop {
+            match self.cx.store.tenant_unsettled().await {
+                Ok(tenants) => break tenants,
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the tenants could not be listed"
+                ),
             }
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the tenants could not be listed"
-            ),
+            tokio::time::sleep(jittered(BACKOFF)).await;
+        };
+        for tenant in tenants {
+            self.learn(tenant).await;
+            self.add(tenant, Hint::Everything);
         }
     }
 
@@ -150,12 +153,24 @@ impl Controller {
         }
     }
 
-    /// Somebody changed the record, perhaps this controller itself.
+    /// Somebody changed the record. Its own reports are none of this controller's business: only what
+    /// is wanted is, and that has a generation.
     async fn changed(&mut self, tenant: TenantId) {
-        if !self.slots.contains_key(&tenant) {
-            self.learn(tenant).await;
+        let record = match self.cx.store.tenant_get(tenant).await {
+            Ok(Some(record)) => record,
+            // Whoever has removed it has told already.
+            Ok(None) => return,
+            Err(_) => return self.add(tenant, Hint::Record),
+        };
+        let known = self.slots.get(&tenant).and_then(|slot| slot.generation);
+        if known == Some(record.generation) {
+            return;
         }
+        self.clusters.insert(record.cluster.to_string(), tenant);
         self.add(tenant, Hint::Record);
+        if let Some(slot) = self.slots.get_mut(&tenant) {
+            slot.generation = Some(record.generation);
+        }
     }
 
     fn wake(&mut self, wake: Wake) {
@@ -234,11 +249,35 @@ impl Controller {
         let mut hints = std::mem::take(&mut slot.hints);
         hints.is_everything |= slot.full_at.is_some_and(|at| at <= Instant::now());
         let (cx, places) = (self.cx.clone(), Arc::clone(&self.places));
-        self.looks.spawn(async move {
+        let look = self.looks.spawn(async move {
             let result =
                 Box::pin(tenant::reconcile(&cx, &places, tenant, &mut memory, &hints)).await;
             Ended { tenant, memory, hints, result }
         });
+        self.tasks.insert(look.id(), tenant);
+    }
+
+    fn joined(&mut self, ended: Result<(Id, Ended), JoinError>) {
+        match ended {
+            Ok((id, ended)) => {
+                self.tasks.remove(&id);
+                self.ended(ended);
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a look at a tenant broke off; it begins anew"
+                );
+                let Some(tenant) = self.tasks.remove(&error.id()) else { return };
+                if let Some(slot) = self.slots.get_mut(&tenant) {
+                    slot.memory = Some(Box::default());
+                    slot.failures = slot.failures.saturating_add(1);
+                    slot.hints.add(Hint::Everything);
+                    let wait = backoff(slot.failures);
+                    self.schedule(tenant, Instant::now() + wait);
+                }
+            }
+        }
     }
 
     fn ended(&mut self, ended: Ended) {

@@ -13,7 +13,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use store::Change;
 use tokio::{
     sync::{Notify, broadcast::error::RecvError, mpsc::UnboundedSender},
-    task::JoinSet,
+    task::{Id, JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +24,8 @@ struct Workers {
     cx: Context,
     tenants: UnboundedSender<Wake>,
     cancel: CancellationToken,
-    wakes: HashMap<TenantId, Arc<Notify>>,
-    tasks: JoinSet<TenantId>,
+    wakes: HashMap<TenantId, (Id, Arc<Notify>)>,
+    tasks: JoinSet<()>,
 }
 
 /// Keeps a worker for every tenant that needs one, until cancelled.
@@ -49,7 +49,7 @@ pub(crate) async fn run(cx: Context, tenants: UnboundedSender<Wake>, cancel: Can
                 Err(RecvError::Lagged(_)) => workers.wake_all().await,
                 Err(RecvError::Closed) => break,
             },
-            Some(ended) = workers.tasks.join_next() => workers.ended(ended).await,
+            Some(ended) = workers.tasks.join_next_with_id() => workers.ended(ended).await,
         }
     }
     // Workers end by the same token; what they were doing is bounded.
@@ -82,50 +82,46 @@ impl Workers {
     }
 
     fn wake(&mut self, tenant: TenantId) {
-        if let Some(wake) = self.wakes.get(&tenant) {
+        if let Some((_, wake)) = self.wakes.get(&tenant) {
             wake.notify_one();
             return;
         }
         let wake = Arc::new(Notify::new());
-        self.wakes.insert(tenant, Arc::clone(&wake));
+        let woken = Arc::clone(&wake);
         let (cx, cancel) = (self.cx.clone(), self.cancel.clone());
         let tenants = self.tenants.clone();
-        self.tasks.spawn(async move {
-            worker::run(cx, tenant, wake, tenants, cancel).await;
-            tenant
-        });
+        let task = self.tasks.spawn(worker::run(cx, tenant, woken, tenants, cancel));
+        self.wakes.insert(tenant, (task.id(), wake));
     }
 
     fn wake_if_there(&self, tenant: TenantId) {
-        if let Some(wake) = self.wakes.get(&tenant) {
+        if let Some((_, wake)) = self.wakes.get(&tenant) {
             wake.notify_one();
         }
     }
 
     /// A worker ends when its tenant has no active session; one may have come in between.
-    async fn ended(&mut self, ended: Result<TenantId, tokio::task::JoinError>) {
-        match ended {
-            Ok(tenant) => {
-                self.wakes.remove(&tenant);
-                if self.cancel.is_cancelled() {
-                    return;
-                }
-                match self.cx.store.session_active(tenant).await {
-                    Ok(active) if active.is_empty() => {}
-                    Ok(_) | Err(_) if self.is_there(tenant).await => self.wake(tenant),
-                    Ok(_) | Err(_) => {}
-                }
-            }
+    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "a worker for sessions broke off; all are looked at"
+                    "a worker for sessions broke off; another one begins"
                 );
-                let gone: Vec<TenantId> = self.wakes.keys().copied().collect();
-                for tenant in gone {
-                    self.wake_if_there(tenant);
-                }
+                error.id()
             }
+        };
+        let tenant =
+            self.wakes.iter().find(|(_, (task, _))| *task == id).map(|(tenant, _)| *tenant);
+        let Some(tenant) = tenant else { return };
+        self.wakes.remove(&tenant);
+        if self.cancel.is_cancelled() {
+            return;
+        }
+        let is_idle = self.cx.store.session_active(tenant).await.is_ok_and(|all| all.is_empty());
+        if !is_idle && self.is_there(tenant).await {
+            self.wake(tenant);
         }
     }
 

@@ -6,6 +6,7 @@ use crate::{
     api_server::{ApiError, ApiServer, Propagation, delete_options},
 };
 use domain::{Cause, FailureClass, ProjectName, Run, RunId, Session, SessionState};
+use http::StatusCode;
 use jiff::SignedDuration;
 use planning::{
     Key, RunAccess, RunObjects,
@@ -104,6 +105,15 @@ fn is_project_missing(error: &ApiError) -> bool {
         || error.refusal().is_some_and(|refusal| refusal.message.contains(is_going))
 }
 
+/// The Job breaks a rule of its format. Policies answer with the same status.
+fn is_malformed(error: &ApiError) -> bool {
+    error.refusal().is_some_and(|refusal| {
+        refusal.status == StatusCode::UNPROCESSABLE_ENTITY
+            // Kubernetes, plugin ValidatingAdmissionPolicy, words it like this.
+            && !refusal.message.contains("denied request")
+    })
+}
+
 /// The standard project is Warren's to mend; for a while it is waited for.
 fn is_patient(cx: &Context, session: &Session) -> bool {
     let since = session.starting_at.unwrap_or(session.created_at);
@@ -179,6 +189,8 @@ async fn refuse(
     let cause = if error.is_not_found() {
         let message = format!("there is no project {project} in the tenant: {words}");
         Cause::failure(FailureClass::UserConfig, "NoSuchProject", message)
+    } else if is_malformed(error) {
+        Cause::failure(FailureClass::UserConfig, "JobInvalid", words)
     } else {
         Cause::failure(FailureClass::PolicyDenied, "JobRefused", words)
     };

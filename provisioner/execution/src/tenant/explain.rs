@@ -30,6 +30,10 @@ pub enum ExplainError {
 pub async fn explain(cx: &Context, tenant: TenantId) -> Result<Vec<Change>, ExplainError> {
     let record = cx.store.tenant_get(tenant).await.map_err(ExplainError::Store)?;
     let record = record.ok_or(ExplainError::NotFound)?;
+    if record.deletion_requested_at.is_some() {
+        // A removal makes nothing; its operation says what it waits for.
+        return Ok(Vec::new());
+    }
     let look = |error: Box<dyn Error + Send + Sync>| ExplainError::Look(error);
 
     let host = ApiServer::host(cx.host.client());
