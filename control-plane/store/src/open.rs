@@ -13,11 +13,20 @@ use sqlx::{
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use std::{io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::broadcast;
 
 /// Changes that a slow receiver may be behind before it is told to look at everything.
 const CHANGES_KEPT: usize = 1024;
+/// How long a predecessor may take to let go of the file.
+const HANDOVER: Duration = Duration::from_secs(3);
+const HANDOVER_PAUSE: Duration = Duration::from_millis(50);
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 20;
 /// How long a caller waits for a connection, and SQLite for a lock.
@@ -121,6 +130,20 @@ impl Store {
     }
 }
 
+/// Takes the lock. A predecessor that was just killed holds it until the last of its threads is gone,
+/// so whoever starts right after it waits a little before it refuses.
+async fn hold(path: &Path, clock: &dyn Clock) -> Result<Holder, HoldError> {
+    let deadline = tokio::time::Instant::now() + HANDOVER;
+    loop {
+        match Holder::take(path, clock.now()) {
+            Err(HoldError::Held(_)) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(HANDOVER_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 async fn open_sqlite(url: &str, clock: &dyn Clock) -> Result<Connections, OpenError> {
     let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
     let file = options.get_filename();
@@ -130,7 +153,7 @@ async fn open_sqlite(url: &str, clock: &dyn Clock) -> Result<Connections, OpenEr
     let mut path = file.as_os_str().to_owned();
     path.push(".lock");
     let path = PathBuf::from(path);
-    let holder = Holder::take(&path, clock.now()).map_err(|error| match error {
+    let holder = hold(&path, clock).await.map_err(|error| match error {
         HoldError::Held(holder) => OpenError::Held { holder },
         HoldError::Io(source) => OpenError::Lock { path, source },
     })?;
