@@ -105,6 +105,13 @@ impl ClusterSpec {
         Key::namespaced(Kind::Pod, &self.namespace(), &format!("{}-0", self.cluster))
     }
 
+    /// The address of the account that the control plane runs as.
+    #[must_use]
+    pub fn control_plane_account(&self) -> Key {
+        let name = accounts::control_plane(self.cluster.as_str());
+        Key::namespaced(Kind::ServiceAccount, &self.namespace(), &name)
+    }
+
     /// The address of the claim that holds the control plane's data.
     #[must_use]
     pub fn data_claim(&self) -> Key {

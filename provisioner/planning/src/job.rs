@@ -16,6 +16,8 @@ pub const SESSION_LABEL: &str = "warren.dev/session";
 pub const RUN_LABEL: &str = "warren.dev/run";
 /// How long a finished Job stays, in seconds, if nobody deletes it.
 const KEPT_SECONDS: u32 = 300;
+/// What a container says last before it fails is kept with the pod: the runner may have nobody else to tell.
+const TERMINATION_MESSAGE: &str = "FallbackToLogsOnError";
 /// Who agents run as, unless the image says otherwise: upstream's `nonroot`.
 const USER: u32 = 65532;
 
@@ -156,6 +158,7 @@ fn install(host: &HostSettings) -> Value {
         "args": ["install", "/warren/bin"],
         "resources": { "limits": amount, "requests": { "cpu": "10m", "memory": "16Mi" } },
         "securityContext": container_security(),
+        "terminationMessagePolicy": TERMINATION_MESSAGE,
         "volumeMounts": [{ "name": "warren-bin", "mountPath": "/warren/bin" }],
     })
 }
@@ -194,6 +197,7 @@ fn agent(session: &Session, run: &Run, host: &HostSettings) -> Value {
         "env": env,
         "resources": { "limits": amount, "requests": amount },
         "securityContext": container_security(),
+        "terminationMessagePolicy": TERMINATION_MESSAGE,
         "volumeMounts": [
             { "name": "warren-bin", "mountPath": "/warren/bin", "readOnly": true },
             mount("warren-inputs", "/warren/inputs"),

@@ -25,7 +25,11 @@ pub(crate) struct Endpoint {
     agent: Agent,
     base: String,
     authorization: String,
+    run: String,
 }
+
+/// In which a run says which one it is.
+const RUN: &str = "Warren-Run";
 
 /// Why a call did not have its effect.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +145,7 @@ impl Endpoint {
             agent: Agent::with_parts(config, connector, Fixed(settings.endpoint)),
             base: format!("https://{}/run/v1", settings.endpoint),
             authorization: format!("Bearer {}", settings.token),
+            run: settings.run.clone(),
         })
     }
 
@@ -174,7 +179,7 @@ impl Endpoint {
     }
 
     pub(crate) fn result(&self, json: &[u8]) -> Result<(), CallError> {
-        let request = self.agent.put(format!("{}/result", self.base));
+        let request = self.agent.put(format!("{}/result", self.base)).header(RUN, &self.run);
         let request = request.header("Authorization", &self.authorization);
         settle(request.content_type("application/json").send(json)).map(drop)
     }
@@ -190,6 +195,7 @@ impl Endpoint {
         let mut bytes = Exactly { bytes, missing: size, error: None };
         let url = format!("{}/artifacts/{}", self.base, escape(path));
         let request = self.agent.put(url).header("Authorization", &self.authorization);
+        let request = request.header(RUN, &self.run);
         // Warren may refuse by the headers: then nothing is sent.
         let request = request.header("Expect", "100-continue").header("Content-Length", size);
         let request = request.header("X-Content-Sha256", sha256).config();
@@ -209,12 +215,13 @@ impl Endpoint {
     }
 
     fn get(&self, path: &str) -> Result<Response<Body>, CallError> {
-        let request = self.agent.get(format!("{}{path}", self.base));
+        let request = self.agent.get(format!("{}{path}", self.base)).header(RUN, &self.run);
         settle(request.header("Authorization", &self.authorization).call())
     }
 
     fn post(&self, path: &str, kind: &str, body: &[u8]) -> Result<Response<Body>, CallError> {
-        let request = self.agent.post(format!("{}{path}", self.base)).content_type(kind);
+        let request = self.agent.post(format!("{}{path}", self.base)).header(RUN, &self.run);
+        let request = request.content_type(kind);
         settle(request.header("Authorization", &self.authorization).send(body))
     }
 }

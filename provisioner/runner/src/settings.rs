@@ -6,6 +6,8 @@ pub(crate) struct Settings {
     pub(crate) endpoint: SocketAddr,
     /// The address that the agent must not be able to reach.
     pub(crate) gate: SocketAddr,
+    /// Which run this is; a token of another one is refused.
+    pub(crate) run: String,
     /// Shown to the run endpoint; never logged.
     pub(crate) token: String,
     /// The certificate authority of the run endpoint.
@@ -31,6 +33,7 @@ pub(crate) enum SettingsError {
 pub(crate) const ENDPOINT: &str = "WARREN_RUN_ENDPOINT";
 /// Kept from the agent.
 pub(crate) const GATE: &str = "WARREN_RUN_GATE";
+const RUN: &str = "WARREN_RUN_ID";
 
 impl Settings {
     pub(crate) fn read() -> Result<Self, SettingsError> {
@@ -43,6 +46,7 @@ impl Settings {
         Ok(Self {
             endpoint: endpoint.ok_or(SettingsError::Malformed(ENDPOINT, URL))?,
             gate: gate.parse().map_err(|_| SettingsError::Malformed(GATE, "IP:PORT"))?,
+            run: variable(RUN).ok_or(SettingsError::Missing(RUN))?,
             token,
             authority: read(folder.join("ca.crt"))?,
             manifest: path("WARREN_INPUT_MANIFEST", "/warren/inputs/manifest.json"),

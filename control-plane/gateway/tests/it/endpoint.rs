@@ -110,6 +110,17 @@ async fn without_the_token_of_a_run_in_progress_every_path_is_shut() {
 }
 
 #[tokio::test]
+async fn a_request_that_names_another_run_than_its_token_is_refused() {
+    let (world, run, runner) = world_with_run().await;
+    let other = world.run(Vec::new()).await;
+    for (named, status) in [(&run.id, StatusCode::OK), (&other.id, StatusCode::UNAUTHORIZED)] {
+        let request =
+            runner.request(Method::GET, "/manifest").header("Warren-Run", named.to_string());
+        assert_eq!(answer(request).await.0, status, "{named}");
+    }
+}
+
+#[tokio::test]
 async fn a_run_gets_its_own_inputs_and_nobody_elses() {
     let world = World::start().await;
     let digest = world.blob(b"large").await;

@@ -1,10 +1,9 @@
 //! A host, a tenant and a run like those of the lab.
 
 use domain::{
-    ClusterName, Input, InputSource, Plan, PlanName, ProjectName, Resources, Run, RunId, Session,
-    SessionId, SessionSpec, SessionState, TenantId,
+    ClusterName, Input, InputSource, Plan, PlanName, Run, RunId, Session, SessionId, SessionSpec,
+    SessionState, TenantId, sample,
 };
-use jiff::Timestamp;
 use planning::{
     Bundle, ClusterSpec, HostSettings, Images, KubernetesDelivery, Rendered, RunAccess, RunObjects,
     UserNamespaces, render_baseline, render_cluster, render_host_policies, render_run_job,
@@ -60,10 +59,7 @@ pub(crate) fn bundle(host: &HostSettings) -> Bundle {
 }
 
 pub(crate) fn session() -> Session {
-    let at = Timestamp::from_second(1_800_000_000).expect("a time");
     let spec = SessionSpec {
-        project: ProjectName::standard(),
-        image: "registry.example/agent:1".to_owned(),
         command: vec!["/agent".to_owned(), "--price=$5".to_owned()],
         args: vec!["$(HOME) is not replaced".to_owned()],
         env: BTreeMap::from([("MODEL".to_owned(), "large $$".to_owned())]),
@@ -71,24 +67,16 @@ pub(crate) fn session() -> Session {
             name: "task.md".to_owned(),
             source: InputSource::Inline("write a test".to_owned()),
         }],
-        resources: Resources::default(),
         timeout_seconds: 900,
         grace_period_seconds: 30,
-        labels: BTreeMap::new(),
+        ..sample::spec()
     };
     Session {
         id: SessionId::new(Uuid::from_u128(7)),
         tenant: TenantId::new(Uuid::from_u128(1)),
         spec,
-        state: SessionState::Starting,
-        cause: None,
-        revision: 2,
         run: Some(run().id),
-        created_at: at,
-        starting_at: Some(at),
-        running_at: None,
-        stop_requested_at: None,
-        finished_at: None,
+        ..sample::session(SessionState::Starting)
     }
 }
 
@@ -97,15 +85,7 @@ pub(crate) fn run() -> Run {
         id: RunId::new(Uuid::from_u128(8)),
         session: SessionId::new(Uuid::from_u128(7)),
         tenant: TenantId::new(Uuid::from_u128(1)),
-        attempt: 1,
-        created_at: Timestamp::from_second(1_800_000_000).expect("a time"),
-        job_created_at: None,
-        started_at: None,
-        heartbeat_at: None,
-        exited_at: None,
-        exit: None,
-        usage: None,
-        next_log_line: 1,
+        ..sample::run()
     }
 }
 

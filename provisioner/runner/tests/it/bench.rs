@@ -22,6 +22,7 @@ use tokio::{
 /// The folders and the network that a pod would have.
 pub(crate) struct Pod {
     pub(crate) folder: TempDir,
+    run: String,
     pub(crate) endpoint: SocketAddr,
     pub(crate) gate: SocketAddr,
 }
@@ -55,7 +56,7 @@ impl Pod {
         fs::create_dir(folder.path().join("outputs")).expect("a new folder");
         fs::write(folder.path().join("run/token"), &run.token).expect("a new file");
         fs::write(folder.path().join("run/ca.crt"), &world.authority).expect("a new file");
-        Self { folder, endpoint: world.address, gate }
+        Self { folder, run: run.id.to_string(), endpoint: world.address, gate }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -73,7 +74,7 @@ impl Pod {
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("POD", path(""))
             .env("WARREN_SESSION_ID", "ses_test")
-            .env("WARREN_RUN_ID", "run_test")
+            .env("WARREN_RUN_ID", &self.run)
             .env("WARREN_RUN_DIR", path("run"))
             .env("WARREN_RUN_ENDPOINT", format!("https://{}", self.endpoint))
             .env("WARREN_RUN_GATE", self.gate.to_string())

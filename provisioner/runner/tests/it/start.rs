@@ -64,13 +64,17 @@ async fn an_input_that_is_not_the_promised_one_keeps_the_agent_from_starting() {
 #[tokio::test]
 async fn a_token_that_is_not_this_runs_keeps_the_agent_from_starting() {
     let (world, run, pod) = pod_of_run().await;
-    let token = format!("wrr_{}", "A".repeat(43));
-    fs::write(pod.path("run/token"), &token).expect("it is there");
-    let ended = pod.shell("touch \"$POD/started\"").await;
-    assert_eq!(ended.code, Some(77), "{ended:?}");
-    assert!(!exists(&pod.path("started")));
-    assert!(!ended.err.contains(&token), "the token is a secret");
-    assert_eq!(world.session(&run).await.state, SessionState::Starting);
+    let other = world.run(Vec::new()).await;
+    for token in [format!("wrr_{}", "A".repeat(43)), other.token.clone()] {
+        fs::write(pod.path("run/token"), &token).expect("it is there");
+        let ended = pod.shell("touch \"$POD/started\"").await;
+        assert_eq!(ended.code, Some(77), "{ended:?}");
+        assert!(!exists(&pod.path("started")));
+        assert!(!ended.err.contains(&token), "the token is a secret");
+    }
+    for run in [run, other] {
+        assert_eq!(world.session(&run).await.state, SessionState::Starting);
+    }
 }
 
 #[tokio::test]
