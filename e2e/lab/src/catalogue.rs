@@ -19,6 +19,17 @@ const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\
     agent:x:65532:65532:agent:/:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nnobody:x:65534:\nagent:x:65532:\n";
 
+/// The syncer gives pods with a subdomain an init container whose `sed` is told `\d`. Upstream's image is Alpine,
+/// whose C library knows that for a digit; Debian's busybox has another one, which does not. This shell tells it
+/// in other words.
+const SHELL: &str = r#"#!/bin/busybox sh
+for word; do
+  shift
+  set -- "$@" "${word//\\d/[0-9]}"
+done
+exec /bin/busybox sh "$@"
+"#;
+
 /// Parts of Debian's packages that nothing in a container reads.
 const UNREAD: [&str; 6] = [
     "usr/share/doc/",
@@ -83,6 +94,7 @@ impl Ingredients<'_> {
 
     fn syncer(&self) -> Result<Image> {
         let mut layer = self.with_busybox()?;
+        layer.script("bin/sh", SHELL);
         layer.file("vcluster", &self.vcluster.path, &self.vcluster.key)?;
         Ok(image("loft-sh/vcluster-oss", VCLUSTER, &["/vcluster", "start"], layer))
     }

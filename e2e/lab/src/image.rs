@@ -71,6 +71,11 @@ impl Layer {
         self.insert(path, Entry::Text { text: text.into(), mode: 0o644 })
     }
 
+    /// Adds a program that is a text.
+    pub(crate) fn script(&mut self, path: &str, text: impl Into<String>) -> &mut Self {
+        self.insert(path, Entry::Text { text: text.into(), mode: 0o755 })
+    }
+
     pub(crate) fn link(&mut self, path: &str, target: &str) -> &mut Self {
         self.insert(path, Entry::Link { target: target.into() })
     }
