@@ -20,16 +20,15 @@ pub(crate) struct Identity {
 impl Identity {
     /// The living process with this number; a zombie does not live.
     pub(crate) fn of(pid: i32) -> Option<Self> {
-        let (state, started) = parse_stat(&stat(pid)?)?;
-        (!matches!(state, 'Z' | 'X')).then_some(Self { pid, started })
+        let stat = Stat::of(pid)?;
+        stat.is_alive.then_some(Self { pid, started: stat.started })
     }
 
     /// A child that was not waited for yet, so that its number is its own.
     pub(crate) fn of_child(child: &Child) -> Result<Self> {
         let pid = i32::try_from(child.id())?;
-        let parsed = stat(pid).as_deref().and_then(parse_stat);
-        let (_, started) = parsed.with_context(|| format!("look at process {pid}"))?;
-        Ok(Self { pid, started })
+        let stat = Stat::of(pid).with_context(|| format!("look at process {pid}"))?;
+        Ok(Self { pid, started: stat.started })
     }
 
     pub(crate) fn is_alive(self) -> bool {
@@ -62,22 +61,34 @@ impl Identity {
     }
 }
 
-fn stat(pid: i32) -> Option<String> {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()
+/// What `/proc/PID/stat` says (proc(5)).
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    is_alive: bool,
+    parent: i32,
+    started: u64,
 }
 
-/// The state and the start time from `/proc/PID/stat`.
-fn parse_stat(stat: &str) -> Option<(char, u64)> {
-    // The name in parentheses may hold anything, so count from the last one.
-    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.nth(18)?.parse().ok()?))
+impl Stat {
+    fn of(pid: i32) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(stat: &str) -> Option<Self> {
+        // The name in parentheses may hold anything, so count from the last one.
+        let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_whitespace();
+        let is_zombie = matches!(fields.next()?, "Z" | "X");
+        let parent = fields.next()?.parse().ok()?;
+        let threads: u32 = fields.nth(15)?.parse().ok()?;
+        let started = fields.nth(1)?.parse().ok()?;
+        // A main thread that ended counts until the others, which hold the files, are gone.
+        Some(Self { is_alive: !is_zombie || threads > 1, parent, started })
+    }
 }
 
 /// The parent of a process.
 pub(crate) fn parent(pid: i32) -> Option<i32> {
-    let stat = stat(pid)?;
-    stat.get(stat.rfind(')')? + 1..)?.split_whitespace().nth(1)?.parse().ok()
+    Stat::of(pid).map(|stat| stat.parent)
 }
 
 /// Numbers of all processes that the kernel shows now.
@@ -117,11 +128,22 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    const STAT: &str = "42 (a) b (c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
+    fn stat(state: char, threads: u32) -> Option<Stat> {
+        let middle = "7 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0";
+        Stat::parse(&format!("42 (a) b (c) {state} {middle} {threads} 0 987654 1 2"))
+    }
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
-        assert_eq!(parse_stat(STAT), Some(('S', 987_654)));
+        let expected = Stat { is_alive: true, parent: 7, started: 987_654 };
+        assert_eq!(stat('S', 1), Some(expected));
+    }
+
+    #[test]
+    fn a_process_lives_until_its_last_thread_has_ended() {
+        let is_alive = |threads| stat('Z', threads).expect("is of the right form").is_alive;
+        assert!(is_alive(2), "the main thread ended, another one holds the files");
+        assert!(!is_alive(1));
     }
 
     #[test]
