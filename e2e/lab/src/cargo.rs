@@ -1,11 +1,13 @@
 //! Building this workspace's own programs.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
 
-use crate::command::logged;
+use crate::command::{line, logged, open_log, output, tail};
 use crate::context::Context;
 use crate::layout::Layout;
 
@@ -34,6 +36,92 @@ pub(crate) fn cargo(layout: &Layout) -> Command {
     cargo
 }
 
+/// What the tests of the whole workspace were built to.
+#[derive(Debug)]
+pub(crate) struct Tests {
+    pub(crate) warren: PathBuf,
+    /// The programs of the tests that look at a lab.
+    pub(crate) black_box: Vec<PathBuf>,
+}
+
+/// A line of cargo's `--message-format json` (The Cargo Book, "External tools").
+#[derive(Debug, Deserialize)]
+struct Message {
+    reason: String,
+    #[serde(default)]
+    manifest_path: PathBuf,
+    executable: Option<PathBuf>,
+    profile: Option<Profile>,
+    target: Option<Target>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    name: String,
+}
+
+/// Builds all tests and, as some of them start it, Warren. One command for all: cargo
+/// compiles a library anew for every set of features, and each choice of packages has
+/// its own.
+pub(crate) fn build_tests(cx: &Context) -> Result<Tests> {
+    let _task = cx.progress.task("build Warren and all tests");
+    let mut cargo = cargo(&cx.layout);
+    cargo.args(["test", "--workspace", "--no-run"]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    let said = output(&cx.cancel, &mut cargo)?;
+    let errors = String::from_utf8_lossy(&said.stderr);
+    let log = cx.layout.build_log("tests");
+    writeln!(open_log(&log)?, "--- {}\n{errors}", line(&cargo))?;
+    if !said.status.success() {
+        bail!("build the tests: {}; {} ends with\n{}", said.status, log.display(), tail(&errors));
+    }
+    let programs = programs(&String::from_utf8_lossy(&said.stdout));
+    let warren = programs.iter().find(|program| program.is("warren") && !program.is_test);
+    let black_box = cx.layout.checkout.join("e2e/black-box/Cargo.toml");
+    Ok(Tests {
+        warren: warren.context("no test has Warren built")?.path.clone(),
+        black_box: programs
+            .into_iter()
+            .filter(|program| program.is_test && program.is("it") && program.manifest == black_box)
+            .map(|program| program.path)
+            .collect(),
+    })
+}
+
+#[derive(Debug)]
+struct Executable {
+    name: String,
+    manifest: PathBuf,
+    is_test: bool,
+    path: PathBuf,
+}
+
+impl Executable {
+    fn is(&self, name: &str) -> bool {
+        self.name == name
+    }
+}
+
+fn programs(messages: &str) -> Vec<Executable> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
+    let artifacts = messages.filter(|message| message.reason == "compiler-artifact");
+    artifacts
+        .filter_map(|message| {
+            Some(Executable {
+                name: message.target?.name,
+                manifest: message.manifest_path,
+                is_test: message.profile?.test,
+                path: message.executable?,
+            })
+        })
+        .collect()
+}
+
 /// Builds a program of this workspace.
 pub(crate) fn build(cx: &Context, package: &str, program: &str, form: Form) -> Result<PathBuf> {
     let _task = cx.progress.task(format!("build {package}"));
@@ -57,4 +145,22 @@ pub(crate) fn build(cx: &Context, package: &str, program: &str, form: Form) -> R
     logged(&cx.cancel, &mut cargo, &cx.layout.build_log(package))
         .with_context(|| format!("build {package}"))?;
     Ok(folder.join(program))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_all_that_cargo_built_the_programs_are_found() {
+        let messages = [
+            r#"{"reason":"compiler-artifact","manifest_path":"/w/a/Cargo.toml","target":{"name":"a"},"profile":{"test":false},"executable":null}"#,
+            r#"{"reason":"compiler-artifact","manifest_path":"/w/a/Cargo.toml","target":{"name":"it"},"profile":{"test":true},"executable":"/w/target/it-1"}"#,
+            r#"{"reason":"build-finished","success":true}"#,
+        ];
+        let found = programs(&messages.join("\n"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].is("it") && found[0].is_test);
+        assert_eq!(found[0].path, PathBuf::from("/w/target/it-1"));
+    }
 }

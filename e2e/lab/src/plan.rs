@@ -48,14 +48,17 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Builds and fetches what the cache lacks.
-    pub(crate) fn prepare(cx: &Context, with_warren: bool) -> Result<Self> {
+    /// Builds and fetches what the cache lacks; `warren` builds Warren, if it is wanted.
+    pub(crate) fn prepare(
+        cx: &Context,
+        warren: impl FnOnce(&Context) -> Result<Option<PathBuf>>,
+    ) -> Result<Self> {
         debian::install(cx, &BUILD_NEEDS)?;
-        let product = |package, program, form| {
-            with_warren.then(|| cargo::build(cx, package, program, form)).transpose()
-        };
-        let warren = product("warren", "warren", Form::Debug)?;
-        let runner = product("runner", "warren-runner", Form::Static)?;
+        let warren = warren(cx)?;
+        let runner = warren
+            .is_some()
+            .then(|| cargo::build(cx, "runner", "warren-runner", Form::Static))
+            .transpose()?;
         let tools = TOOLS.fetch(cx)?;
         let python = PYTHON.fetch(cx)?;
         let built = build_programs(cx)?;

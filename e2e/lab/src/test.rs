@@ -6,13 +6,14 @@ mod group;
 mod tools;
 
 use std::io::Write;
-use std::process::ExitCode;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
-use crate::cargo::cargo;
+use crate::cargo::{Tests, build_tests, cargo};
 use crate::context::Context;
 use crate::debian::{self, TEST_NEEDS, TOOLS};
 use crate::plan::Plan;
@@ -34,13 +35,13 @@ pub(crate) fn test(cx: &Context) -> Result<ExitCode> {
     let mut outcomes = Vec::new();
     thread::scope(|scope| {
         let tools = scope.spawn(|| tools::install(cx));
-        let plan = prepare(cx);
-        if let Err(error) = &plan {
+        let prepared = prepare(cx);
+        if let Err(error) = &prepared {
             cx.progress.say(format!("the lab cannot be prepared, the rest goes on: {error:#}"));
         }
         thread::scope(|scope| {
             let others = scope.spawn(|| {
-                let mut outcomes = vec![example(cx), runner_size(cx, &plan), go(cx)];
+                let mut outcomes = vec![example(cx), runner_size(cx, &prepared), go(cx)];
                 let tools = tools.join().unwrap_or_else(|_| Err(anyhow!("installing panicked")));
                 outcomes.push(dependencies(cx, tools));
                 outcomes
@@ -48,19 +49,32 @@ pub(crate) fn test(cx: &Context) -> Result<ExitCode> {
             outcomes.extend(workspace(cx));
             outcomes.extend(others.join().unwrap_or_default());
         });
-        outcomes.push(black_box(cx, plan));
+        outcomes.push(black_box(cx, prepared));
     });
     let took = start.elapsed().as_secs();
     cx.progress.say(format!("all of it took {} min {} s", took / 60, took % 60));
     summary(&outcomes)
 }
 
+/// What the lab and the tests that look at it are made of.
+#[derive(Debug)]
+struct Prepared {
+    plan: Plan,
+    tests: Vec<PathBuf>,
+}
+
 /// Builds and fetches everything that later steps need.
-fn prepare(cx: &Context) -> Result<Plan> {
+fn prepare(cx: &Context) -> Result<Prepared> {
     debian::install(cx, &TEST_NEEDS)?;
     debian::install_postgresql(cx)?;
     tools::rust_components(cx)?;
-    Plan::prepare(cx, true)
+    let mut tests = Vec::new();
+    let plan = Plan::prepare(cx, |cx| {
+        let Tests { warren, black_box } = build_tests(cx)?;
+        tests = black_box;
+        Ok(Some(warren))
+    })?;
+    Ok(Prepared { plan, tests })
 }
 
 /// What cargo says about the workspace; these share its folder, so one goes after the other.
@@ -89,7 +103,7 @@ fn example(cx: &Context) -> Outcome {
     let check = python::with_linter(cx).map_or_else(
         |error| Check::Fact(Err(error)),
         |python| {
-            let mut unittest = std::process::Command::new(python.join("bin/python3"));
+            let mut unittest = Command::new(python.join("bin/python3"));
             unittest.current_dir(cx.layout.checkout.join("docs/examples/lint-package"));
             unittest.args(["-B", "-m", "unittest", "-v"]);
             Check::program(unittest, Count::Python)
@@ -98,10 +112,10 @@ fn example(cx: &Context) -> Outcome {
     group.run([check])
 }
 
-fn runner_size(cx: &Context, plan: &Result<Plan>) -> Outcome {
+fn runner_size(cx: &Context, prepared: &Result<Prepared>) -> Outcome {
     let size = || {
-        let plan = plan.as_ref().map_err(|_| anyhow!("nothing was built"))?;
-        let runner = plan.runner.as_ref().context("the runner was not built")?;
+        let prepared = prepared.as_ref().map_err(|_| anyhow!("nothing was built"))?;
+        let runner = prepared.plan.runner.as_ref().context("the runner was not built")?;
         let bytes = runner.metadata()?.len();
         let text = format!("the runner has {bytes} bytes; at most {RUNNER_BYTES} are allowed");
         ensure!(bytes <= RUNNER_BYTES, "{text}");
@@ -115,7 +129,7 @@ fn runner_size(cx: &Context, plan: &Result<Plan>) -> Outcome {
 fn go(cx: &Context) -> Outcome {
     let group = Group::new(cx, "go");
     let packages = ["./internal/...", "./cmd/network-policy", "./cmd/local-storage"];
-    let mut format = std::process::Command::new("gofmt");
+    let mut format = Command::new("gofmt");
     format.arg("-l").arg(cx.layout.checkout.join("e2e/lab/go"));
     let mut vet = golang::own(cx, "vet");
     vet.args(packages);
@@ -150,33 +164,27 @@ fn dependencies(cx: &Context, tools: Result<[Tool; 2]>) -> Outcome {
 
 /// Brings the lab up, looks at it from outside and takes it down. Nothing else runs
 /// meanwhile: these tests have time limits.
-fn black_box(cx: &Context, plan: Result<Plan>) -> Outcome {
+fn black_box(cx: &Context, prepared: Result<Prepared>) -> Outcome {
     let group = Group::new(cx, "lab tests");
-    let tests = || {
-        let mut cargo = cargo(&cx.layout);
-        cargo.args(["test", "--package", "black-box", "--no-fail-fast"]);
-        cargo
-    };
     let ready = || {
-        let plan = plan.context("prepare the lab")?;
+        let Prepared { plan, tests } = prepared.context("prepare the lab")?;
+        ensure!(!tests.is_empty(), "there are no tests of the lab");
         let client = python::with_client(cx)?;
-        let task = cx.progress.task("build the tests");
-        let log = cx.layout.build_log("black-box");
-        crate::command::logged(&cx.cancel, tests().arg("--no-run"), &log)?;
-        drop(task);
         up::bring_up(cx, &plan)?;
         std::os::unix::fs::symlink(client, cx.layout.python())?;
-        anyhow::Ok(())
+        anyhow::Ok(tests)
     };
-    let check = match ready() {
-        Ok(()) => {
-            let mut command = tests();
-            command.env("WARREN_LAB", cx.layout.lab_json()).env("RUST_TEST_THREADS", "3");
-            Check::program(command, Count::Cargo)
-        }
-        Err(error) => Check::Fact(Err(error)),
+    let check = |program| {
+        let mut test = Command::new(program);
+        test.current_dir(cx.layout.checkout.join("e2e/black-box"));
+        test.env("WARREN_LAB", cx.layout.lab_json()).env("RUST_TEST_THREADS", "3");
+        Check::program(test, Count::Cargo)
     };
-    group.run_with([check], |has_failed| {
+    let checks: Vec<Check> = match ready() {
+        Ok(tests) => tests.into_iter().map(check).collect(),
+        Err(error) => vec![Check::Fact(Err(error))],
+    };
+    group.run_with(checks, |has_failed| {
         if has_failed && cx.layout.record().exists() {
             up::keep_logs(cx);
         }
