@@ -158,7 +158,8 @@ impl Authority {
     }
 }
 
-fn write_secret(path: &Path, text: &str) -> Result<()> {
+/// Writes a file that only its owner may read.
+pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
     let mut options = OpenOptions::new();
     let file = options.create(true).write(true).truncate(true).mode(0o600).open(path);
     let mut file = file.with_context(|| format!("write {}", path.display()))?;

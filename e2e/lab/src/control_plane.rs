@@ -1,4 +1,4 @@
-//! The host's control plane: what a K3s server holds in one process.
+//! The host's control plane in parts: what a K3s server holds in one process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -6,13 +6,26 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::host::{Made, Stage};
 use crate::layout::Layout;
-use crate::network::{CONTROL, CONTROL_ADDRESS, FIRST, SERVICES};
-use crate::node::kube_proxy;
+use crate::network::{CONTROL, CONTROL_ADDRESS, FIRST, NODES, SERVICES};
+use crate::node::{containerd, kube_proxy, kubelet, node_proxy};
 use crate::part::{Check, Part};
 
+/// The host cluster of parts: what keeps records, what serves them, what works on them.
+pub(crate) fn stages(layout: &Layout) -> Vec<Stage> {
+    let keepers = NODES.iter().map(|node| containerd(layout, node)).chain([kine(layout)]);
+    let managers = [kube_controller_manager(layout), kube_scheduler(layout)];
+    let nodes = NODES.iter().flat_map(|node| [kubelet(layout, node), node_proxy(layout, node)]);
+    vec![
+        Stage { parts: keepers.collect(), makes: Made::Ground },
+        Stage { parts: vec![kube_apiserver(layout)], makes: Made::ApiServer },
+        Stage { parts: managers.into_iter().chain(nodes).collect(), makes: Made::Nodes },
+    ]
+}
+
 /// The record of the host cluster: etcd's interface on an SQLite file.
-pub(crate) fn kine(layout: &Layout) -> Part {
+fn kine(layout: &Layout) -> Part {
     let folder = layout.state.join("kine");
     let socket = folder.join("kine.sock");
     let options = "_journal=WAL&cache=shared&_busy_timeout=30000&_txlock=immediate";
@@ -24,7 +37,7 @@ pub(crate) fn kine(layout: &Layout) -> Part {
         .check(Check::Unix(socket))
 }
 
-pub(crate) fn kube_apiserver(layout: &Layout) -> Part {
+fn kube_apiserver(layout: &Layout) -> Part {
     let pki = |file: &str| layout.pki(file);
     let socket = layout.state.join("kine/kine.sock");
     let part = part(layout, "kube-apiserver")
@@ -53,10 +66,8 @@ pub(crate) fn kube_apiserver(layout: &Layout) -> Part {
         .flag("--requestheader-username-headers", "X-Remote-User")
         .path("--proxy-client-cert-file", pki("front-proxy-client.crt"))
         .path("--proxy-client-key-file", pki("front-proxy-client.key"))
-        .path("--audit-policy-file", audit_policy(layout))
-        .path("--audit-log-path", layout.log("audit"))
         .check(Check::Tcp(SocketAddr::new(FIRST.address.into(), 6443)));
-    Part { stop_limit: Duration::from_secs(3), ..part }
+    with_flags(Part { stop_limit: Duration::from_secs(3), ..part }, audit_flags(layout))
 }
 
 /// Writes the configuration.
@@ -71,8 +82,27 @@ fn audit_policy(layout: &Layout) -> PathBuf {
     layout.pki("audit-policy.yaml")
 }
 
-pub(crate) fn kube_controller_manager(layout: &Layout) -> Part {
-    authenticated(layout, "kube-controller-manager")
+/// Flags of the API server, whoever runs it.
+pub(crate) fn audit_flags(layout: &Layout) -> [(&'static str, String); 2] {
+    [
+        ("audit-policy-file", audit_policy(layout).display().to_string()),
+        ("audit-log-path", layout.log("audit").display().to_string()),
+    ]
+}
+
+/// Flags of the controller manager, whoever runs it: the usual 20 requests a second
+/// delay every controller at the start.
+pub(crate) fn manager_limits() -> [(&'static str, String); 2] {
+    [("kube-api-qps", "200".into()), ("kube-api-burst", "400".into())]
+}
+
+fn with_flags(part: Part, flags: impl IntoIterator<Item = (&'static str, String)>) -> Part {
+    let add = |part: Part, (name, value)| part.flag(&format!("--{name}"), value);
+    flags.into_iter().fold(part, add)
+}
+
+fn kube_controller_manager(layout: &Layout) -> Part {
+    let part = authenticated(layout, "kube-controller-manager")
         .switch("--use-service-account-credentials=true")
         .path("--root-ca-file", layout.pki("ca.crt"))
         .path("--service-account-private-key-file", layout.pki("service-accounts.key"))
@@ -80,13 +110,11 @@ pub(crate) fn kube_controller_manager(layout: &Layout) -> Part {
         .path("--cluster-signing-key-file", layout.pki("ca.key"))
         .switch("--allocate-node-cidrs=false")
         .flag("--controllers", "*,bootstrapsigner,tokencleaner")
-        // The usual 20 requests a second delay every controller at the start.
-        .flag("--kube-api-qps", "200")
-        .flag("--kube-api-burst", "400")
-        .check(Check::Tcp(local(10257)))
+        .check(Check::Tcp(local(10257)));
+    with_flags(part, manager_limits())
 }
 
-pub(crate) fn kube_scheduler(layout: &Layout) -> Part {
+fn kube_scheduler(layout: &Layout) -> Part {
     authenticated(layout, "kube-scheduler").check(Check::Tcp(local(10259)))
 }
 

@@ -101,11 +101,6 @@ impl Program {
         cx.layout.checkout.join("e2e/lab/go").join(self.module)
     }
 
-    /// Whether our own sources of it are there.
-    pub(crate) fn exists(&self, cx: &Context) -> bool {
-        !self.package.starts_with("./") || self.folder(cx).join(self.package).is_dir()
-    }
-
     /// Builds the program unless the cache holds it.
     pub(crate) fn build(&self, cx: &Context, tools: &Tools) -> Result<Built> {
         let key = self.key(cx, tools).with_context(|| format!("hash sources of {}", self.name))?;

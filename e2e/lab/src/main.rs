@@ -18,8 +18,10 @@ mod debian;
 mod demo;
 mod digest;
 mod golang;
+mod host;
 mod image;
 mod imported;
+mod k3s;
 mod kernel;
 mod kubectl;
 mod lab;
@@ -54,6 +56,7 @@ use clap::{Parser, Subcommand};
 use crate::cancel::Cancel;
 use crate::cargo::Form;
 use crate::context::Context;
+use crate::host::Host;
 use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::progress::Progress;
@@ -70,8 +73,8 @@ struct Arguments {
     /// Where a lab that is up keeps its data.
     #[arg(long, global = true, env = "WARREN_LAB_STATE", default_value = "/var/lib/warren-lab")]
     state: PathBuf,
-    /// A k3s binary that takes the parts' place.
-    #[arg(long, global = true, env = "WARREN_K3S", hide = true)]
+    /// A k3s binary that makes the host cluster in the parts' place.
+    #[arg(long, global = true, env = "WARREN_K3S")]
     k3s: Option<PathBuf>,
     #[command(subcommand)]
     task: Task,
@@ -169,13 +172,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         | Task::Supervise) => {
             ensure!(rustix::process::geteuid().is_root(), "the lab needs root");
             let cancel = Cancel::on_signals()?;
-            let cx = Context { layout, progress: Progress::new(), cancel };
-            if let Some(k3s) = arguments.k3s {
-                bail!(
-                    "WARREN_K3S={}: a k3s binary in place of the parts is not supported yet",
-                    k3s.display()
-                );
-            }
+            let host = Host::new(arguments.k3s)?;
+            let cx = Context { layout, host, progress: Progress::new(), cancel };
             return change(&cx, task);
         }
     }

@@ -1,7 +1,7 @@
 //! The nodes' mount namespaces, and the mounts that a lab leaves.
 //!
-//! A node keeps its own `/run`, `/var/lib` and `/var/log`: two kubelets do not share
-//! the sockets whose paths are fixed, and whatever is mounted or written there ends
+//! A node keeps its own `/run`, `/var/lib` and `/var/log`, and its own changes of `/etc`:
+//! two kubelets do not share the sockets whose paths are fixed, and whatever is mounted or written there ends
 //! with the namespace, also after a crash.
 
 use std::path::{Path, PathBuf};
@@ -19,7 +19,8 @@ const FURNISH: &str = r#"
 set -eu
 # -n: nothing about it is written to the machine's own /run.
 mount -n -t tmpfs -o mode=755 warren-lab /run
-mkdir -p /run/netns /run/kept
+mkdir -p /run/netns /run/kept /run/etc/own /run/etc/work
+mount -n -t overlay -o lowerdir=/etc,upperdir=/run/etc/own,workdir=/run/etc/work warren-lab /etc
 count=0
 for folder in "$@"; do
     count=$((count + 1))

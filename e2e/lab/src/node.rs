@@ -1,5 +1,6 @@
 //! A node of the host cluster: containerd, kubelet, kube-proxy and the enforcer of
-//! network policies, in namespaces of its own on this machine's kernel.
+//! network policies, in namespaces of its own on this machine's kernel. A `k3s` binary
+//! takes the place of the first three.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,17 +18,37 @@ use crate::network::{DNS_SERVICE, FIRST, Node, PODS, SWITCH_ADDRESS};
 use crate::part::{Check, Part};
 use crate::plan::Plan;
 
-/// Writes the node's configuration and makes its mount namespace.
-pub(crate) fn prepare(layout: &Layout, plan: &Plan, node: &Node) -> Result<()> {
+/// Where a containerd keeps its things.
+#[derive(Debug)]
+pub(crate) struct Runtime {
+    pub(crate) root: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) socket: PathBuf,
+}
+
+/// Makes the node's mount namespace and writes what does not depend on who runs it.
+pub(crate) fn prepare(layout: &Layout, node: &Node) -> Result<()> {
     let folder = layout.node(node.name);
     std::fs::create_dir_all(folder.join("cni"))?;
     std::fs::write(folder.join("resolv.conf"), format!("nameserver {SWITCH_ADDRESS}\n"))?;
     write_json(&folder.join("cni/10-lab.conflist"), &pod_network(node))?;
-    std::fs::write(folder.join("containerd.toml"), containerd_config(layout, plan, node)?)?;
+    mounts::create_namespace(layout, node.name)
+}
+
+/// Writes the configuration of the node's parts.
+pub(crate) fn prepare_parts(layout: &Layout, plan: &Plan, node: &Node) -> Result<()> {
+    let folder = layout.node(node.name);
+    let runtime = Runtime {
+        root: folder.join("containerd"),
+        state: "/run/containerd".into(),
+        socket: containerd_socket(layout, node),
+    };
+    let containerd = containerd_config(layout, plan, node, &runtime)?;
+    std::fs::write(folder.join("containerd.toml"), containerd)?;
     write_json(&folder.join("kubelet.json"), &kubelet_config(layout, node))?;
     write_json(&folder.join("kube-proxy.json"), &kube_proxy_config(layout, node, node.address))?;
-    imported::link(&plan.store, &folder.join("containerd"))?;
-    mounts::create_namespace(layout, node.name)
+    let store = plan.store.as_ref().context("the images are imported")?;
+    imported::link(store, &runtime.root)
 }
 
 fn containerd_socket(layout: &Layout, node: &Node) -> PathBuf {
@@ -93,7 +114,7 @@ fn part(layout: &Layout, program: &str, node: &Node) -> Part {
 }
 
 /// Lets the part find the lab's programs by their names.
-fn with_programs(layout: &Layout, part: Part) -> Part {
+pub(crate) fn with_programs(layout: &Layout, part: Part) -> Part {
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", layout.state.join("bin").display());
     part.env("PATH", path)
 }
@@ -118,16 +139,21 @@ fn pod_network(node: &Node) -> serde_json::Value {
     })
 }
 
-fn containerd_config(layout: &Layout, plan: &Plan, node: &Node) -> Result<String> {
+pub(crate) fn containerd_config(
+    layout: &Layout,
+    plan: &Plan,
+    node: &Node,
+    runtime: &Runtime,
+) -> Result<String> {
     let folder = layout.node(node.name);
     let text = include_str!("../templates/containerd.toml");
     let quoted = |path: &Path| serde_json::to_string(path).context("paths are text");
     let values = [
-        ("ROOT", quoted(&folder.join("containerd"))?),
-        ("STATE", quoted(Path::new("/run/containerd"))?),
+        ("ROOT", quoted(&runtime.root)?),
+        ("STATE", quoted(&runtime.state)?),
         ("OPT", quoted(&folder.join("opt"))?),
-        ("SOCKET", quoted(&containerd_socket(layout, node))?),
-        ("TTRPC", quoted(Path::new("/run/containerd/containerd.sock.ttrpc"))?),
+        ("SOCKET", quoted(&runtime.socket)?),
+        ("TTRPC", quoted(&runtime.state.join("containerd.sock.ttrpc"))?),
         ("PAUSE", serde_json::to_string(&plan.image("pause")?.reference)?),
         ("RUNC", quoted(&layout.program("runc"))?),
         ("CNI_PLUGINS", quoted(&plan.tools.join("usr/lib/cni"))?),
@@ -138,13 +164,26 @@ fn containerd_config(layout: &Layout, plan: &Plan, node: &Node) -> Result<String
     Ok(values.iter().fold(text.to_owned(), fill))
 }
 
+/// The whole configuration of a kubelet that is a part.
 fn kubelet_config(layout: &Layout, node: &Node) -> serde_json::Value {
+    let socket = containerd_socket(layout, node);
+    let mut config = kubelet_settings(layout, node);
+    config["containerRuntimeEndpoint"] = json!(format!("unix://{}", socket.display()));
+    config["authentication"] = json!({
+        "anonymous": {"enabled": false},
+        "webhook": {"enabled": true},
+        "x509": {"clientCAFile": layout.pki("ca.crt")},
+    });
+    config["authorization"] = json!({"mode": "Webhook"});
+    config
+}
+
+/// What the lab wants of every kubelet, whoever runs it.
+pub(crate) fn kubelet_settings(layout: &Layout, node: &Node) -> serde_json::Value {
     let folder = layout.node(node.name);
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "containerRuntimeEndpoint":
-            format!("unix://{}", containerd_socket(layout, node).display()),
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": cgroups::node(node.name),
         "failCgroupV1": false,
@@ -160,12 +199,6 @@ fn kubelet_config(layout: &Layout, node: &Node) -> serde_json::Value {
         "volumePluginDir": folder.join("volume-plugins"),
         "podCIDR": node.pods,
         "maxPods": 110,
-        "authentication": {
-            "anonymous": {"enabled": false},
-            "webhook": {"enabled": true},
-            "x509": {"clientCAFile": layout.pki("ca.crt")},
-        },
-        "authorization": {"mode": "Webhook"},
         "enforceNodeAllocatable": ["pods"],
         "serializeImagePulls": false,
         // Images cannot be pulled again.

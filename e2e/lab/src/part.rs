@@ -40,6 +40,8 @@ pub(crate) enum Check {
     Http(SocketAddr, &'static str),
     /// In the machine's own network namespace.
     OwnHttp(SocketAddr, &'static str),
+    /// One process that is several things at once.
+    All(Vec<Check>),
 }
 
 impl Part {
@@ -100,14 +102,19 @@ impl Part {
 
     /// Asks the part whether it works.
     pub(crate) fn probe(&self) -> Result<()> {
-        match &self.check {
-            Check::Runs => Ok(()),
-            Check::Unix(socket) => namespace::probe_unix(socket),
-            Check::Tcp(address) => namespace::probe_tcp(self.namespace, *address),
-            Check::Http(address, page) => {
-                namespace::probe_http(Some(self.namespace), *address, page)
-            }
-            Check::OwnHttp(address, page) => namespace::probe_http(None, *address, page),
+        self.check.ask(self.namespace)
+    }
+}
+
+impl Check {
+    fn ask(&self, namespace: &str) -> Result<()> {
+        match self {
+            Self::Runs => Ok(()),
+            Self::Unix(socket) => namespace::probe_unix(socket),
+            Self::Tcp(address) => namespace::probe_tcp(namespace, *address),
+            Self::Http(address, page) => namespace::probe_http(Some(namespace), *address, page),
+            Self::OwnHttp(address, page) => namespace::probe_http(None, *address, page),
+            Self::All(checks) => checks.iter().try_for_each(|check| check.ask(namespace)),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::catalogue::{Ingredients, Written};
 use crate::context::Context;
 use crate::debian::{self, BUILD_NEEDS, PYTHON, TOOLS};
 use crate::golang::{Built, Program, Tools};
+use crate::host::Host;
 use crate::imported;
 use crate::python;
 use crate::warren;
@@ -33,12 +34,13 @@ const HYPERKUBE: [&str; 7] = [
 /// Paths of programs and images.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
-    programs: BTreeMap<String, PathBuf>,
+    pub(crate) host: Host,
+    pub(crate) programs: BTreeMap<String, PathBuf>,
     /// Unpacked Debian packages with CNI plugins and nft.
     pub(crate) tools: PathBuf,
     pub(crate) images: Vec<Written>,
-    /// containerd's store with those images.
-    pub(crate) store: PathBuf,
+    /// containerd's store with those images, for nodes whose containerd is the lab's.
+    pub(crate) store: Option<PathBuf>,
     /// Warren's binary, once it exists.
     pub(crate) warren: Option<PathBuf>,
     /// Warren's runner, which goes into an image.
@@ -53,6 +55,7 @@ impl Plan {
         cx: &Context,
         warren: impl FnOnce(&Context) -> Result<Option<PathBuf>>,
     ) -> Result<Self> {
+        cx.host.check()?;
         debian::install(cx, &BUILD_NEEDS)?;
         let warren = warren(cx)?;
         let runner = warren
@@ -72,11 +75,18 @@ impl Plan {
             runner: runner.as_deref(),
         }
         .write(cx)?;
-        let store = imported::prepare(cx, built_one("containerd")?, built_one("ctr")?, &images)?;
+        let store = match cx.host {
+            Host::Parts => {
+                let (containerd, ctr) = (built_one("containerd")?, built_one("ctr")?);
+                Some(imported::prepare(cx, containerd, ctr, &images)?)
+            }
+            Host::K3s(_) => None,
+        };
         let programs = built.into_iter().map(|(name, built)| (name, built.path)).collect();
         let packages = python::archives(cx)?;
         cache::prune(cx)?;
-        Ok(Self { programs, tools: tools.root, store, images, warren, runner, packages })
+        let (host, tools) = (cx.host.clone(), tools.root);
+        Ok(Self { host, programs, tools, images, store, warren, runner, packages })
     }
 
     /// Links all programs under the names they run by.
@@ -110,10 +120,6 @@ impl Plan {
         Ok(())
     }
 
-    pub(crate) fn has(&self, program: &str) -> bool {
-        self.programs.contains_key(program)
-    }
-
     pub(crate) fn image(&self, name: &str) -> Result<&Written> {
         let image = self.images.iter().find(|image| image.name == name);
         image.with_context(|| format!("the lab made no image {name}"))
@@ -125,11 +131,7 @@ fn build_programs(cx: &Context) -> Result<BTreeMap<String, Built>> {
     let tools = Tools::find()?;
     let built = Mutex::new(BTreeMap::new());
     let build_list = |list: Vec<Program>| {
-        for program in list {
-            if !program.exists(cx) {
-                cx.progress.say(format!("{} has no sources yet: left out", program.name));
-                continue;
-            }
+        for program in list.into_iter().filter(|program| cx.host.needs(program.name)) {
             let result = program.build(cx, &tools)?;
             let mut built = built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             built.insert(program.name.into(), result);

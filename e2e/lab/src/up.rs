@@ -14,11 +14,10 @@ use crate::command::open_log;
 use crate::context::Context;
 use crate::layout::{read_json, write_json};
 use crate::lock::Present;
-use crate::network::{CONTROL_ADDRESS, NODES};
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::supervisor::Report;
-use crate::{certificates, cgroups, clean, control_plane, kernel, mounts, network, node};
+use crate::{certificates, cgroups, clean, kernel, mounts, network};
 
 /// How often the wish to end is looked at while the supervisor works.
 const LOOK: Duration = Duration::from_millis(100);
@@ -69,6 +68,11 @@ fn is_up(cx: &Context, with_warren: bool) -> Result<bool> {
     let state = layout.state.display();
     ensure!(layout.state == cx.layout.state, "the lab of {state} is up: only one can be");
     ensure!(record.is_healthy(), "the lab is up but not well: see `cargo lab status`");
+    let plan: Plan = read_json(&layout.plan())?;
+    ensure!(
+        plan.host == cx.host,
+        "the lab is up with another host cluster (WARREN_K3S): `cargo lab down`, then again"
+    );
     let has_warren = record.parts.iter().any(|part| part.name == "warren");
     ensure!(
         has_warren || !with_warren,
@@ -87,12 +91,8 @@ fn start(cx: &Context, plan: &Plan) -> Result<()> {
     cgroups::create()?;
     network::create()?;
     certificates::create(layout)?;
-    control_plane::prepare(layout)?;
     mounts::create_holder(layout)?;
-    for node in &NODES {
-        node::prepare(layout, plan, node)?;
-    }
-    node::prepare_proxy(layout, "control", CONTROL_ADDRESS)?;
+    plan.host.prepare(layout, plan)?;
     cx.progress.say("network, certificates and configuration are made");
     cx.cancel.check()?;
 

@@ -9,13 +9,11 @@ use rustix::process::Signal;
 
 use super::{Report, Supervisor, report};
 use crate::cgroups;
-use crate::control_plane::{
-    control_proxy, kine, kube_apiserver, kube_controller_manager, kube_scheduler, local_storage,
-};
+use crate::host::Made;
 use crate::kubectl;
 use crate::lab;
 use crate::network::NODES;
-use crate::node::{self, containerd, kubelet, network_policy, node_proxy};
+use crate::node;
 use crate::part::Part;
 use crate::process::Identity;
 use crate::record::Phase;
@@ -33,39 +31,26 @@ impl Supervisor {
         if self.plan.warren.is_some() {
             warren::prepare(layout, &self.plan, api)?;
         }
-        for stage in self.stages() {
-            stage_of(stage.iter().map(|part| self.starting(part)).collect())?;
-            if stage.iter().any(|part| part.name == "kube-apiserver") {
-                kubectl::await_api_server(&self.cx)?;
-                kubectl::check_policies(&self.cx)?;
-                report(&Report::Step("the API server is ready".into()));
-            }
-            if stage.iter().any(|part| part.name.starts_with("kubelet")) {
-                kubectl::apply_addons(&self.cx, &self.plan)?;
-                self.step("all nodes are ready", || kubectl::await_nodes(&self.cx))?;
-                self.step("DNS is ready", || kubectl::await_dns(&self.cx))?;
+        for stage in self.plan.host.stages(layout) {
+            stage_of(stage.parts.iter().map(|part| self.starting(part)).collect())?;
+            match stage.makes {
+                Made::Ground => {}
+                Made::ApiServer => {
+                    kubectl::await_api_server(&self.cx)?;
+                    kubectl::check_policies(&self.cx)?;
+                    report(&Report::Step("the API server is ready".into()));
+                }
+                Made::Nodes => {
+                    kubectl::apply_addons(&self.cx, &self.plan)?;
+                    self.step("all nodes are ready", || kubectl::await_nodes(&self.cx))?;
+                    self.step("DNS is ready", || kubectl::await_dns(&self.cx))?;
+                }
             }
         }
         if self.plan.warren.is_some() {
             self.start(&warren::part(layout, api))?;
         }
         Ok(())
-    }
-
-    fn stages(&self) -> Vec<Vec<Part>> {
-        let layout = &self.cx.layout;
-        let first = NODES.iter().map(|node| containerd(layout, node)).chain([kine(layout)]);
-        let nodes = NODES.iter().flat_map(|node| [kubelet(layout, node), node_proxy(layout, node)]);
-        let managers = [kube_controller_manager(layout), kube_scheduler(layout)];
-        let mut third: Vec<_> =
-            managers.into_iter().chain(nodes).chain([control_proxy(layout)]).collect();
-        if self.plan.has("local-storage") {
-            third.push(local_storage(layout));
-        }
-        if self.plan.has("network-policy") {
-            third.extend(NODES.iter().map(|node| network_policy(layout, node)));
-        }
-        vec![first.collect(), vec![kube_apiserver(layout)], third]
     }
 
     /// Starting a part, with what has to follow at once.
