@@ -13,6 +13,8 @@ mod operation;
 mod plan;
 mod policy;
 mod quantity;
+#[cfg(any(test, feature = "samples"))]
+pub mod sample;
 mod session;
 mod tenant;
 
@@ -29,7 +31,7 @@ pub use policy::{
     ExplainTenant, ListTenants, Permission, ReadKubeconfig, ReadOperation, ReadSession, ReadTenant,
     Role, Scope, StopSession, UploadBlob, allows, authorize,
 };
-pub use quantity::{Bytes, Millicores};
+pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{
     Cause, Exit, FailureClass, Input, InputSource, Resources, Run, RunUsage, Session, SessionSpec,
     SessionState,

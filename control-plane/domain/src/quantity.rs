@@ -1,6 +1,15 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// An amount as Kubernetes writes it, exact to a thousandth: `2`, `250m`, `1.5Gi`, `1G`.
+///
+/// Source: Kubernetes API machinery, resource.Quantity; exponents (`1e3`) and suffixes below a
+/// thousandth (`u`, `n`) are not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Quantity {
+    thousandths: u128,
+}
+
 /// An amount of CPU in thousandths of a core.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -15,11 +24,47 @@ pub struct Millicores(pub u64);
 #[serde(transparent)]
 pub struct Bytes(pub u64);
 
+impl Quantity {
+    /// Reads a quantity; nothing if it is none or not a whole number of thousandths.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        /// Suffixes and how many thousandths one of each is; longer suffixes first.
+        const UNITS: [(&str, u128); 14] = [
+            ("Ki", 1000 << 10),
+            ("Mi", 1000 << 20),
+            ("Gi", 1000 << 30),
+            ("Ti", 1000 << 40),
+            ("Pi", 1000 << 50),
+            ("Ei", 1000 << 60),
+            ("m", 1),
+            ("k", 10_u128.pow(6)),
+            ("M", 10_u128.pow(9)),
+            ("G", 10_u128.pow(12)),
+            ("T", 10_u128.pow(15)),
+            ("P", 10_u128.pow(18)),
+            ("E", 10_u128.pow(21)),
+            ("", 1000),
+        ];
+        let (number, unit) =
+            UNITS.iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))?;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        // As a whole number of the fraction's last place, and how many of those make one.
+        let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
+        let places = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+        let scaled = digits.checked_mul(unit)?;
+        scaled.is_multiple_of(places).then(|| Self { thousandths: scaled / places })
+    }
+}
+
 impl Millicores {
     /// Reads a Kubernetes quantity of CPU, e.g. `2`, `0.5` or `250m`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        thousandths(text).map(Self)
+        let Quantity { thousandths } = Quantity::parse(text)?;
+        u64::try_from(thousandths).ok().map(Self)
     }
 }
 
@@ -46,33 +91,12 @@ impl Bytes {
         Self(count << 30)
     }
 
-    /// Reads a Kubernetes quantity of bytes, e.g. `512Mi`, `2Gi`, `1.5Gi`, `1G` or `4096`.
-    ///
-    /// Source: Kubernetes API machinery, resource.Quantity.
+    /// Reads a Kubernetes quantity of bytes, e.g. `512Mi`, `2Gi`, `1.5Gi`, `1G` or `4096`; a part of
+    /// a byte is a whole one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        const UNITS: [(&str, u64); 12] = [
-            ("Ki", 1 << 10),
-            ("Mi", 1 << 20),
-            ("Gi", 1 << 30),
-            ("Ti", 1 << 40),
-            ("Pi", 1 << 50),
-            ("k", 1_000),
-            ("M", 1_000_000),
-            ("G", 1_000_000_000),
-            ("T", 1_000_000_000_000),
-            ("P", 1_000_000_000_000_000),
-            ("m", 0),
-            ("", 1),
-        ];
-        let (number, unit) = UNITS
-            .iter()
-            .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|number| (number, *unit)))?;
-        if unit == 0 {
-            return number.parse::<u64>().ok().map(|thousandths| Self(thousandths.div_ceil(1000)));
-        }
-        let thousandths = u128::from(thousandths_of_number(number)?);
-        u64::try_from((thousandths * u128::from(unit)).div_ceil(1000)).ok().map(Self)
+        let Quantity { thousandths } = Quantity::parse(text)?;
+        u64::try_from(thousandths.div_ceil(1000)).ok().map(Self)
     }
 }
 
@@ -85,25 +109,6 @@ impl fmt::Display for Bytes {
         }
         write!(f, "{}", self.0)
     }
-}
-
-fn thousandths(text: &str) -> Option<u64> {
-    match text.strip_suffix('m') {
-        Some(number) => number.parse().ok(),
-        None => thousandths_of_number(text),
-    }
-}
-
-fn thousandths_of_number(text: &str) -> Option<u64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if whole.is_empty()
-        || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit())
-        || fraction.len() > 3
-    {
-        return None;
-    }
-    let fraction: u64 = format!("{fraction:0<3}").parse().ok()?;
-    whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(fraction)
 }
 
 #[cfg(test)]
@@ -121,9 +126,30 @@ mod tests {
         {
             assert_eq!(Bytes::parse(text), Some(Bytes(expected)), "{text}");
         }
-        for text in ["", "-1", "x", "1.2345", "Gi", "1e3x", "99999999999999999999Gi"] {
+        for text in ["", "-1", "x", "1.2345", "Gi", "1e3x", "99999999999999999999Gi", ".5", "1m5"] {
             assert_eq!(Bytes::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn the_same_amount_is_the_same_however_it_is_written() {
+        for (left, right) in [
+            ("1000m", "1"),
+            ("1Gi", "1024Mi"),
+            ("0.0625Gi", "64Mi"),
+            ("1.5G", "1500M"),
+            ("1Ei", "1024Pi"),
+            ("0", "0Mi"),
+        ] {
+            assert_eq!(Quantity::parse(left), Quantity::parse(right), "{left} {right}");
+            assert!(Quantity::parse(left).is_some(), "{left}");
+        }
+        for (less, more) in [("999m", "1"), ("1k", "1Ki"), ("1499m", "1.5"), ("1E", "1Ei")] {
+            assert!(Quantity::parse(less) < Quantity::parse(more), "{less} {more}");
+        }
+        // A part of a byte is a whole byte, and yet not the same.
+        assert_eq!(Bytes::parse("1500m"), Bytes::parse("2"));
+        assert_ne!(Quantity::parse("1500m"), Quantity::parse("2"));
     }
 
     proptest! {

@@ -426,23 +426,8 @@ fn pointer(segment: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PlanName;
+    use crate::{PlanName, sample::spec};
     use proptest::prelude::*;
-
-    fn spec() -> SessionSpec {
-        SessionSpec {
-            project: ProjectName::standard(),
-            image: "registry.example/agent:1".to_owned(),
-            command: vec!["/agent".to_owned()],
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            inputs: Vec::new(),
-            resources: Resources::default(),
-            timeout_seconds: 60,
-            grace_period_seconds: 10,
-            labels: BTreeMap::new(),
-        }
-    }
 
     fn fields(spec: &SessionSpec) -> Vec<String> {
         match spec.validate(&Plan::current(PlanName::Starter)) {

@@ -13,10 +13,7 @@
 //! `coredns`, `runner`, `delivery=init-container`, `user-namespaces=unavailable`, `service-cidr`, `storage-class`,
 //! `api-server`, `client`, `denied`, `run-endpoint`, `run-gate`.
 
-use domain::{
-    ClusterName, Plan, PlanName, ProjectName, Resources, Run, RunId, Session, SessionId,
-    SessionSpec, SessionState, TenantId,
-};
+use domain::{ClusterName, Plan, PlanName, Session, SessionSpec, SessionState, sample};
 use planning::{
     Change, ClusterSpec, HostSettings, Images, Key, Kind, KubernetesDelivery, Observed, Rendered,
     RunAccess, UserNamespaces, diff, object, render_baseline, render_cluster, render_host_policies,
@@ -135,49 +132,15 @@ fn spec(name: &str) -> ClusterSpec {
 }
 
 fn run(image: &str, command: &[&str], host: &HostSettings) -> Vec<Rendered> {
-    let at = jiff::Timestamp::UNIX_EPOCH;
-    let id = SessionId::new(uuid::Uuid::from_u128(1));
-    let tenant = TenantId::new(uuid::Uuid::from_u128(1));
-    let run = Run {
-        id: RunId::new(uuid::Uuid::from_u128(1)),
-        session: id,
-        tenant,
-        attempt: 1,
-        created_at: at,
-        job_created_at: None,
-        started_at: None,
-        heartbeat_at: None,
-        exited_at: None,
-        exit: None,
-        usage: None,
-        next_log_line: 1,
-    };
     let spec = SessionSpec {
-        project: ProjectName::standard(),
         image: image.to_owned(),
         command: command.iter().map(|word| (*word).to_owned()).collect(),
-        args: Vec::new(),
-        env: BTreeMap::new(),
-        inputs: Vec::new(),
-        resources: Resources::default(),
         timeout_seconds: 300,
         grace_period_seconds: 5,
-        labels: BTreeMap::new(),
+        ..sample::spec()
     };
-    let session = Session {
-        id,
-        tenant,
-        spec,
-        state: SessionState::Starting,
-        cause: None,
-        revision: 1,
-        run: Some(run.id),
-        created_at: at,
-        starting_at: Some(at),
-        running_at: None,
-        stop_requested_at: None,
-        finished_at: None,
-    };
+    let session = Session { spec, ..sample::session(SessionState::Starting) };
+    let run = sample::run();
     let access = RunAccess { token: "wrr_worth-nothing", authority: "" };
     let objects = render_run_job(&session, &run, host, access);
     vec![objects.secret, objects.job]

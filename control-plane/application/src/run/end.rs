@@ -84,39 +84,7 @@ fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{ProjectName, Resources, SessionId, SessionSpec, TenantId};
-    use jiff::Timestamp;
-    use std::collections::BTreeMap;
-    use uuid::Uuid;
-
-    fn session(state: SessionState) -> Session {
-        let spec = SessionSpec {
-            project: ProjectName::standard(),
-            image: "agent".to_owned(),
-            command: vec!["/agent".to_owned()],
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            inputs: Vec::new(),
-            resources: Resources::default(),
-            timeout_seconds: 60,
-            grace_period_seconds: 10,
-            labels: BTreeMap::new(),
-        };
-        Session {
-            id: SessionId::new(Uuid::nil()),
-            tenant: TenantId::new(Uuid::nil()),
-            spec,
-            state,
-            cause: None,
-            revision: 1,
-            run: None,
-            created_at: Timestamp::UNIX_EPOCH,
-            starting_at: None,
-            running_at: None,
-            stop_requested_at: None,
-            finished_at: None,
-        }
-    }
+    use domain::sample::session;
 
     const fn ended(code: Option<i32>, signal: Option<i32>) -> Report {
         Report {

@@ -2,8 +2,8 @@
 
 use crate::postgres::Server;
 use domain::{
-    Action, Actor, Authorized, Bytes, Clock, Generation, IdGen, Operation, PlanName, ProjectName,
-    Resources, Role, Scope, Session, SessionSpec, Tenant, TenantId, TenantName, TokenId, authorize,
+    Action, Actor, Authorized, Clock, Generation, IdGen, Operation, PlanName, Role, Scope, Session,
+    SessionSpec, Tenant, TenantId, TenantName, TokenId, authorize, sample,
 };
 use jiff::{SignedDuration, Timestamp};
 use sea_orm::{
@@ -193,16 +193,9 @@ pub(crate) async fn create(store: &Store, text: &str) -> (Tenant, Operation) {
 
 pub(crate) fn spec() -> SessionSpec {
     SessionSpec {
-        project: ProjectName::standard(),
-        image: "registry.example/agent:1".to_owned(),
-        command: vec!["/agent".to_owned()],
         args: vec!["--task".to_owned(), "count to \u{1f980}\u{0}".to_owned()],
         env: BTreeMap::from([("MODE".to_owned(), "fast".to_owned())]),
-        inputs: Vec::new(),
-        resources: Resources { memory: Bytes::mebi(64), ..Resources::default() },
-        timeout_seconds: 60,
-        grace_period_seconds: 10,
-        labels: BTreeMap::new(),
+        ..sample::spec()
     }
 }
 

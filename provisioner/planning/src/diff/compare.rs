@@ -1,6 +1,7 @@
 //! Compares an observed object with the rendered one, part by part.
 
 use crate::object::Rendered;
+use domain::Quantity;
 use serde_json::{Map, Value};
 
 /// One place where the observed object is not as rendered.
@@ -218,43 +219,15 @@ fn is_same_quantity(at: &str, left: &Value, right: &Value) -> bool {
         .is_some_and(|parent| LISTS.contains(&parent))
         || at.ends_with("/sizeLimit");
     is_resource_list
-        && matches!((thousandths(left), thousandths(right)), (Some(left), Some(right)) if left == right)
+        && matches!((quantity(left), quantity(right)), (Some(left), Some(right)) if left == right)
 }
 
-/// A quantity in thousandths.
-///
-/// Source: Kubernetes API machinery, resource.Quantity; exponents (`1e3`) are not used here.
-fn thousandths(value: &Value) -> Option<u128> {
-    const UNITS: [(&str, u128); 11] = [
-        ("Ki", 1 << 10),
-        ("Mi", 1 << 20),
-        ("Gi", 1 << 30),
-        ("Ti", 1 << 40),
-        ("Pi", 1 << 50),
-        ("k", 1_000),
-        ("M", 1_000_000),
-        ("G", 1_000_000_000),
-        ("T", 1_000_000_000_000),
-        ("P", 1_000_000_000_000_000),
-        ("", 1),
-    ];
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
-    };
-    if let Some(number) = text.strip_suffix('m') {
-        return number.parse().ok();
+fn quantity(value: &Value) -> Option<Quantity> {
+    match value {
+        Value::String(text) => Quantity::parse(text),
+        Value::Number(number) => Quantity::parse(&number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
-    let (number, unit) =
-        UNITS.iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))?;
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if fraction.len() > 3 {
-        return None;
-    }
-    let fraction: u128 = format!("{fraction:0<3}").parse().ok()?;
-    let thousandths = whole.parse::<u128>().ok()?.checked_mul(1000)?.checked_add(fraction)?;
-    thousandths.checked_mul(unit)
 }
 
 fn text(value: &Value) -> String {

@@ -1,0 +1,64 @@
+//! What tests begin with, here and in other crates: a session and its run, of which each test changes
+//! what it is about.
+
+use crate::{
+    ProjectName, Resources, Run, RunId, Session, SessionId, SessionSpec, SessionState, TenantId,
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// An agent with the least that is needed: 60 s of time, 10 s of grace.
+#[must_use]
+pub fn spec() -> SessionSpec {
+    SessionSpec {
+        project: ProjectName::standard(),
+        image: "registry.example/agent:1".to_owned(),
+        command: vec!["/agent".to_owned()],
+        args: Vec::new(),
+        env: BTreeMap::new(),
+        inputs: Vec::new(),
+        resources: Resources::default(),
+        timeout_seconds: 60,
+        grace_period_seconds: 10,
+        labels: BTreeMap::new(),
+    }
+}
+
+/// A session with [`spec`] that was accepted at the epoch; one that is not queued has [`run`].
+#[must_use]
+pub fn session(state: SessionState) -> Session {
+    Session {
+        id: SessionId::new(Uuid::from_u128(1)),
+        tenant: TenantId::new(Uuid::from_u128(2)),
+        spec: spec(),
+        state,
+        cause: None,
+        revision: 2,
+        run: (state != SessionState::Queued).then(|| run().id),
+        created_at: Timestamp::UNIX_EPOCH,
+        starting_at: None,
+        running_at: None,
+        stop_requested_at: None,
+        finished_at: None,
+    }
+}
+
+/// The first run of [`session`], whose Job is not made yet.
+#[must_use]
+pub fn run() -> Run {
+    Run {
+        id: RunId::new(Uuid::from_u128(3)),
+        session: SessionId::new(Uuid::from_u128(1)),
+        tenant: TenantId::new(Uuid::from_u128(2)),
+        attempt: 1,
+        created_at: Timestamp::UNIX_EPOCH,
+        job_created_at: None,
+        started_at: None,
+        heartbeat_at: None,
+        exited_at: None,
+        exit: None,
+        usage: None,
+        next_log_line: 1,
+    }
+}
