@@ -6,6 +6,7 @@
 mod dialect;
 mod m0001_tenants;
 mod m0002_sessions;
+mod m0003_upkeep;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -19,7 +20,11 @@ pub struct Migrator;
 #[async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_tenants::Migration), Box::new(m0002_sessions::Migration)]
+        vec![
+            Box::new(m0001_tenants::Migration),
+            Box::new(m0002_sessions::Migration),
+            Box::new(m0003_upkeep::Migration),
+        ]
     }
 }
 

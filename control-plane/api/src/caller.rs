@@ -19,8 +19,27 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Caller {
     pub(crate) app: App,
     pub(crate) actor: Actor,
-    /// Ends streams.
+    /// Ends streams and waiting.
     pub(crate) shutdown: Arc<CancellationToken>,
+}
+
+impl Caller {
+    /// What a caller waits for who prefers to; otherwise, and when the server begins to shut down
+    /// first, what is there `now`.
+    pub(crate) async fn wait_or<T>(
+        &self,
+        waiting: Option<impl Future<Output = T>>,
+        now: impl Future<Output = T>,
+    ) -> T {
+        let waited = match waiting {
+            Some(waiting) => self.shutdown.run_until_cancelled(waiting).await,
+            None => None,
+        };
+        match waited {
+            Some(waited) => waited,
+            None => now.await,
+        }
+    }
 }
 
 impl FromRequestParts<Api> for Caller {

@@ -10,4 +10,6 @@ pub(crate) use body::Body;
 pub(crate) use fields::{Field, Fields, Record};
 pub(crate) use header::{Preference, RetryKey};
 pub(crate) use parameters::Parameters;
-pub(crate) use path::{ArtifactPath, DigestPath, OperationPath, SessionPath, TenantPath};
+pub(crate) use path::{
+    ArtifactPath, DigestPath, OperationPath, SessionPath, TenantPath, TokenPath,
+};

@@ -12,13 +12,24 @@ use object_store::{
 };
 use sha2::{Digest as _, Sha256};
 use std::{error::Error, fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Where finished objects are and how they get there. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Blobs {
     objects: Arc<dyn ObjectStore>,
-    staging: PathBuf,
+    folder: PathBuf,
     ids: Arc<dyn IdGen>,
+    inputs: Arc<Mutex<()>>,
+}
+
+/// Bytes that were received and are kept nowhere yet.
+#[derive(Debug)]
+#[must_use = "it is kept or discarded"]
+pub struct Staged {
+    path: Path,
+    /// What was received.
+    pub written: Written,
 }
 
 /// The address of an object.
@@ -58,6 +69,15 @@ pub struct OpenBlobsError {
     folder: String,
     #[source]
     source: Box<dyn Error + Send + Sync>,
+}
+
+/// What runs or tenants left could not be removed.
+#[derive(Debug, thiserror::Error)]
+#[error("remove the objects below {path}")]
+pub struct RemoveError {
+    path: String,
+    #[source]
+    source: io::Error,
 }
 
 /// The object store failed.
@@ -103,7 +123,17 @@ impl BlobPath {
     /// An uploaded input of a tenant.
     #[must_use]
     pub fn input(tenant: TenantId, digest: &Digest) -> Self {
-        Self(Path::from(format!("inputs/{}/{}", tenant.digits(), digest.digits())))
+        Self(Self::inputs(tenant).0.join(digest.digits()))
+    }
+
+    /// The folder of all that a tenant uploaded.
+    fn inputs(tenant: TenantId) -> Self {
+        Self(Path::from(format!("inputs/{}", tenant.digits())))
+    }
+
+    /// The folder of all that a run left.
+    fn run(run: RunId) -> Self {
+        Self(Path::from(format!("runs/{}", run.digits())))
     }
 
     /// The segment of a run's log that starts at line `first`.
@@ -162,8 +192,12 @@ impl Blobs {
         std::fs::create_dir_all(folder).map_err(|error| failed(error.into()))?;
         let objects =
             LocalFileSystem::new_with_prefix(folder).map_err(|error| failed(error.into()))?;
-        let staging = folder.join(Self::STAGING);
-        Ok(Self { objects: Arc::new(objects.with_fsync(true)), staging, ids })
+        Ok(Self {
+            objects: Arc::new(objects.with_fsync(true)),
+            folder: folder.to_owned(),
+            ids,
+            inputs: Arc::default(),
+        })
     }
 
     /// Removes what was being written before `before` and was never finished; says how much.
@@ -171,7 +205,8 @@ impl Blobs {
     /// # Errors
     /// If the folder cannot be read.
     pub async fn sweep(&self, before: Timestamp) -> io::Result<u64> {
-        let mut entries = match tokio::fs::read_dir(&self.staging).await {
+        let staging = self.folder.join(Self::STAGING);
+        let mut entries = match tokio::fs::read_dir(staging).await {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(error) => return Err(error),
@@ -219,20 +254,77 @@ impl Blobs {
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        let staged = self.staged();
-        let failed = |error| BlobError::new("write", &staged, error);
-        let upload = self.objects.put_multipart(&staged).await.map_err(failed)?;
+        let staged = self.receive(bytes, limits).await?;
+        Ok(self.keep(staged, path).await?)
+    }
+
+    /// Takes bytes as they arrive, within limits. They are on the disk, and not yet an object.
+    ///
+    /// # Errors
+    /// If the bytes break a limit or stop coming, or the object store fails; nothing is kept then.
+    pub async fn receive<E>(
+        &self,
+        bytes: impl Stream<Item = Result<Bytes, E>>,
+        limits: Limits<'_>,
+    ) -> Result<Staged, WriteError>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let path = self.staged();
+        let failed = |error| BlobError::new("write", &path, error);
+        let upload = self.objects.put_multipart(&path).await.map_err(failed)?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, Self::PART_BYTES);
         match receive(bytes, limits, &mut upload, failed).await {
             Ok(written) => {
                 upload.finish().await.map_err(failed)?;
-                self.objects.rename(&staged, &path.0).await.map_err(failed)?;
-                Ok(written)
+                Ok(Staged { path, written })
             }
             Err(error) => {
                 upload.abort().await.map_err(failed)?;
                 Err(error)
             }
+        }
+    }
+
+    /// Makes an object of what was received, over an older one.
+    ///
+    /// # Errors
+    /// If the object store fails.
+    pub async fn keep(&self, staged: Staged, path: &BlobPath) -> Result<Written, BlobError> {
+        let Staged { path: from, written } = staged;
+        let renamed = self.objects.rename(&from, &path.0).await;
+        renamed.map(|()| written).map_err(|error| BlobError::new("write", &path.0, error))
+    }
+
+    /// The right to make or remove the object of an uploaded input together with its row. Whoever
+    /// has it is alone, because there is one process at a time that serves a record.
+    pub(crate) async fn inputs(&self) -> MutexGuard<'_, ()> {
+        self.inputs.lock().await
+    }
+
+    /// Removes everything that a run left: its log, its result, its artifacts. Nothing is no error.
+    ///
+    /// # Errors
+    /// If a file or folder cannot be removed.
+    pub async fn remove_run(&self, run: RunId) -> Result<(), RemoveError> {
+        self.remove(&BlobPath::run(run)).await
+    }
+
+    /// Removes everything that a tenant uploaded. Nothing is no error.
+    ///
+    /// # Errors
+    /// If a file or folder cannot be removed.
+    pub async fn remove_inputs(&self, tenant: TenantId) -> Result<(), RemoveError> {
+        self.remove(&BlobPath::inputs(tenant)).await
+    }
+
+    /// Removes a folder with all that is in it, half-written objects included.
+    async fn remove(&self, path: &BlobPath) -> Result<(), RemoveError> {
+        match tokio::fs::remove_dir_all(self.folder.join(path.0.as_ref())).await {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(RemoveError { path: path.to_string(), source })
+            }
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 

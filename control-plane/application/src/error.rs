@@ -14,6 +14,8 @@ pub enum Noun {
     Operation,
     /// An uploaded input.
     Blob,
+    /// An API token.
+    Token,
     /// The result of a session.
     Result,
     /// A file that a session left.

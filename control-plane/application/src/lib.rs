@@ -9,6 +9,7 @@ pub mod blobs;
 pub mod doctor;
 mod draft;
 pub mod error;
+pub mod housekeeping;
 pub mod log;
 pub mod numbers;
 pub mod operation;
@@ -17,10 +18,11 @@ pub mod run;
 pub mod session;
 pub mod tenant;
 pub mod token;
+mod trace;
 mod wait;
 
 pub use draft::Draft;
-pub use store::{Artifact, Blob, Created, IdempotencyKey, StoreError};
+pub use store::{Artifact, Blob, Created, IdempotencyKey, StoreError, Token};
 
 use crate::{access::TenantAccess, blobs::Blobs};
 use domain::{Clock, IdGen};

@@ -4,6 +4,7 @@ use crate::{
     App, Page,
     error::{FindError, Noun, permit},
     tenant::{self, TenantRef},
+    trace::note,
     wait::Waiter,
 };
 use domain::{Actor, Operation, OperationId, ReadOperation, Scope};
@@ -18,6 +19,8 @@ pub async fn get(app: &App, actor: &Actor, id: OperationId) -> Result<Operation,
     let missing = FindError::Missing(Noun::Operation);
     let operation = app.store.operation_get(id).await?.ok_or(missing)?;
     permit::<ReadOperation>(actor, Scope::Tenant(operation.tenant), Noun::Operation)?;
+    note("tenant.id", operation.tenant);
+    note("operation.id", operation.id);
     Ok(operation)
 }
 

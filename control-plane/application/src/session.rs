@@ -5,12 +5,13 @@ use crate::{
     blobs::{BlobError, BlobPath, Reading},
     error::{FindError, Noun},
     tenant::{self, TenantRef},
+    trace::note,
     wait::Waiter,
 };
 use bytes::Bytes;
 use domain::{
-    Action, Actor, Authorized, CreateSession, Input, InputSource, Invalid, Plan, ReadSession, Run,
-    Session, SessionId, SessionSpec, SessionState, StopSession, Tenant,
+    Action, Actor, Authorized, CreateSession, Digest, Input, InputSource, Invalid, Plan,
+    ReadSession, Run, Session, SessionId, SessionState, StopSession,
 };
 use std::time::Duration;
 use store::{Artifact, Change, Created, IdempotencyKey, SessionCreateError};
@@ -70,14 +71,18 @@ pub async fn create(
     let (tenant, proof) = tenant::find::<CreateSession>(app, actor, tenant).await?;
     let spec = new.check(|new| new.check(&Plan::current(tenant.plan)));
     let spec = spec.map_err(CreateError::Invalid)?;
-    check_blobs(app, &tenant, &spec).await?;
+    let inputs = spec.inputs.clone();
     match app.store.session_create(&proof, tenant.id, spec, key).await {
         Ok(Created { value, is_replay }) => {
+            note("session.id", value.id);
             let value = with_run(app, value).await?;
             Ok(Created { value, is_replay })
         }
         Err(SessionCreateError::TenantDeleting) => Err(CreateError::TenantDeleting),
         Err(SessionCreateError::IdempotencyMismatch) => Err(CreateError::IdempotencyMismatch),
+        Err(SessionCreateError::InputsMissing(missing)) => {
+            Err(CreateError::Invalid(inputs_missing(&inputs, &missing)))
+        }
         Err(SessionCreateError::Store(error)) => {
             Err(FindError::of_write(error, Noun::Tenant).into())
         }
@@ -218,7 +223,9 @@ pub(crate) async fn find<A: Action>(
     let (tenant, proof) = tenant::find(app, actor, tenant).await?;
     let session = app.store.session_get(session).await?;
     let session = session.filter(|session| session.tenant == tenant.id);
-    Ok((session.ok_or(FindError::Missing(Noun::Session))?, proof))
+    let session = session.ok_or(FindError::Missing(Noun::Session))?;
+    note("session.id", session.id);
+    Ok((session, proof))
 }
 
 async fn with_run(app: &App, session: Session) -> Result<SessionView, FindError> {
@@ -229,16 +236,16 @@ async fn with_run(app: &App, session: Session) -> Result<SessionView, FindError>
     Ok(SessionView { session, run })
 }
 
-/// Every uploaded input that a session names must be there.
-async fn check_blobs(app: &App, tenant: &Tenant, spec: &SessionSpec) -> Result<(), CreateError> {
+/// Names the inputs whose uploads are not there.
+fn inputs_missing(inputs: &[Input], missing: &[Digest]) -> Invalid {
     let mut invalid = Invalid::default();
-    for (index, Input { source, .. }) in spec.inputs.iter().enumerate() {
-        let InputSource::Blob(digest) = source else { continue };
-        let blob = app.store.blob_get(tenant.id, digest).await.map_err(FindError::from)?;
-        if blob.is_none() {
+    for (index, Input { source, .. }) in inputs.iter().enumerate() {
+        if let InputSource::Blob(digest) = source
+            && missing.contains(digest)
+        {
             let rule = "the digest of an uploaded input; upload it first";
             invalid.add(&format!("/inputs/{index}/digest"), digest, rule);
         }
     }
-    invalid.into_result().map_err(CreateError::Invalid)
+    invalid
 }

@@ -4,6 +4,7 @@ use crate::{
     App, Draft, Page,
     access::{AccessError, Explanation},
     error::{FindError, Noun, permit},
+    trace::note,
     wait::Waiter,
 };
 use domain::{
@@ -109,6 +110,8 @@ pub async fn create(
     let (name, plan) = new.check(NewTenant::check).map_err(CreateError::Invalid)?;
     match app.store.tenant_create(&proof, name.clone(), plan, key).await {
         Ok(Created { value: (tenant, operation), is_replay }) => {
+            note("tenant.id", tenant.id);
+            note("operation.id", operation.id);
             let operation = (!operation.state.is_final()).then_some(operation);
             Ok(Created { value: TenantView { tenant, operation }, is_replay })
         }
@@ -182,7 +185,9 @@ pub async fn delete(
 ) -> Result<Operation, FindError> {
     let (tenant, proof) = find::<DeleteTenant>(app, actor, tenant).await?;
     let deleted = app.store.tenant_delete(&proof, tenant.id, is_force_clean).await;
-    deleted.map_err(|error| FindError::of_write(error, Noun::Tenant))
+    deleted
+        .inspect(|operation| note("operation.id", operation.id))
+        .map_err(|error| FindError::of_write(error, Noun::Tenant))
 }
 
 /// What a reconcile would change on the host.
@@ -226,6 +231,7 @@ pub(crate) async fn find<A: Action>(
         TenantRef::Name(name) => app.store.tenant_by_name(name).await?,
     };
     let tenant = found.ok_or(FindError::Missing(Noun::Tenant))?;
+    note("tenant.id", tenant.id);
     let proof = permit(actor, Scope::Tenant(tenant.id), Noun::Tenant)?;
     Ok((tenant, proof))
 }

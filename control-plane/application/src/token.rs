@@ -1,12 +1,16 @@
-//! API tokens of tenants.
+//! API tokens: of tenants, and of operators.
 
 use crate::{
-    App, Draft,
-    error::{FindError, Noun},
+    App, Draft, Page,
+    error::{FindError, Noun, permit},
     tenant::{self, TenantRef},
 };
-use domain::{Actor, CreateToken, Invalid, Role, TenantId, TokenId};
+use domain::{
+    Action, Actor, Authorized, CreateToken, Invalid, ReadToken, RevokeToken, Role, Scope, TenantId,
+    TokenId,
+};
 use secrecy::SecretString;
+use store::{StoreError, Token, TokenRevokeError};
 
 /// What a caller sends to make a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +30,8 @@ pub struct IssuedToken {
     pub name: String,
     /// What its holder may be.
     pub role: Role,
-    /// Where.
-    pub tenant: TenantId,
+    /// Where; nothing for an operator's.
+    pub tenant: Option<TenantId>,
     /// Its text.
     pub secret: SecretString,
 }
@@ -43,6 +47,17 @@ pub enum CreateError {
     Invalid(Invalid),
 }
 
+/// Why a token was not taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// Not found or not allowed.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// No operator would be left.
+    #[error("it is the last token of an operator")]
+    LastOperator,
+}
+
 /// Whose token this is; nothing if it is nobody's.
 ///
 /// # Errors
@@ -55,35 +70,93 @@ pub async fn actor(
     Ok(app.store.actor_by_token(secret, request_id).await?)
 }
 
-/// Makes a token for a tenant, at most as mighty as the caller's own.
+/// Makes a token: for a tenant, at most as mighty as the caller's own; or, without one, an
+/// operator's, as only operators may.
 ///
 /// # Errors
 /// If the caller may not, or a field breaks a rule.
 pub async fn create(
     app: &App,
     actor: &Actor,
-    tenant: &TenantRef,
+    tenant: Option<&TenantRef>,
     request: Draft<TokenRequest>,
 ) -> Result<IssuedToken, CreateError> {
-    let (tenant, proof) = tenant::find::<CreateToken>(app, actor, tenant).await?;
-    let checked = request.check(|request| request.check(actor.role));
+    let proof = authorized::<CreateToken>(app, actor, tenant).await?;
+    let tenant = proof.tenant();
+    let checked = request.check(|request| request.check(actor.role, tenant.is_some()));
     let (name, role) = checked.map_err(CreateError::Invalid)?;
-    let token = app.store.token_create(Some(&proof), role, Some(tenant.id), &name).await;
+    let token = app.store.token_create(Some(&proof), role, tenant, &name).await;
     let token = token.map_err(|error| FindError::of_write(error, Noun::Tenant))?;
-    Ok(IssuedToken { id: token.id, name, role, tenant: tenant.id, secret: token.secret })
+    Ok(IssuedToken { id: token.id, name, role, tenant, secret: token.secret })
+}
+
+/// The tokens of a tenant; or, without one, those of operators.
+///
+/// # Errors
+/// If the caller may not see them.
+pub async fn list(
+    app: &App,
+    actor: &Actor,
+    tenant: Option<&TenantRef>,
+    after: Option<TokenId>,
+    limit: u64,
+) -> Result<Page<Token, TokenId>, FindError> {
+    let proof = authorized::<ReadToken>(app, actor, tenant).await?;
+    let tokens = app.store.token_list(proof.tenant(), after, limit + 1).await?;
+    Ok(Page::cut(tokens, limit, |token| token.id))
+}
+
+/// Takes a token back; from now on it is nobody's. One that is mightier than the caller's own is
+/// not theirs to take.
+///
+/// # Errors
+/// If the caller may not, there is no such token, or no operator would be left.
+pub async fn revoke(
+    app: &App,
+    actor: &Actor,
+    tenant: Option<&TenantRef>,
+    id: TokenId,
+) -> Result<(), RevokeError> {
+    let proof = authorized::<RevokeToken>(app, actor, tenant).await?;
+    let token = app.store.token_get(proof.tenant(), id).await.map_err(FindError::from)?;
+    let token = token.ok_or(FindError::Missing(Noun::Token))?;
+    if rank(token.role) < rank(actor.role) {
+        return Err(FindError::Forbidden { role: actor.role.as_str() }.into());
+    }
+    match app.store.token_revoke(&proof, id).await {
+        Ok(()) => Ok(()),
+        Err(TokenRevokeError::LastOperator) => Err(RevokeError::LastOperator),
+        // Somebody else was faster.
+        Err(TokenRevokeError::Store(StoreError::Stale)) => {
+            Err(FindError::Missing(Noun::Token).into())
+        }
+        Err(TokenRevokeError::Store(error)) => Err(FindError::of_write(error, Noun::Token).into()),
+    }
+}
+
+async fn authorized<A: Action>(
+    app: &App,
+    actor: &Actor,
+    tenant: Option<&TenantRef>,
+) -> Result<Authorized<A>, FindError> {
+    match tenant {
+        Some(tenant) => tenant::find(app, actor, tenant).await.map(|(_, proof)| proof),
+        None => permit(actor, Scope::Platform, Noun::Page),
+    }
 }
 
 impl TokenRequest {
-    fn check(self, own: Role) -> Result<(String, Role), Invalid> {
+    fn check(self, own: Role, is_tenants: bool) -> Result<(String, Role), Invalid> {
         const GRANTABLE: &str = "one of: owner, admin, developer, viewer, billing";
         let mut invalid = Invalid::default();
         let is_printable = !self.name.chars().any(char::is_control);
         if !(1..=64).contains(&self.name.chars().count()) || !is_printable {
             invalid.add("/name", &self.name, "1 to 64 characters without control characters");
         }
-        let role = Role::parse(&self.role).filter(|role| *role != Role::Operator);
+        let role = Role::parse(&self.role).filter(|role| is_tenants == (*role != Role::Operator));
         match role {
-            None => invalid.add("/role", &self.role, GRANTABLE),
+            None if is_tenants => invalid.add("/role", &self.role, GRANTABLE),
+            None => invalid.add("/role", &self.role, "operator; other roles are a tenant's"),
             Some(role) if rank(role) < rank(own) => {
                 let limit = format!("at most your own role, {}", own.as_str());
                 invalid.add("/role", role.as_str(), limit);

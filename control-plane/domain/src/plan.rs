@@ -36,6 +36,19 @@ pub struct Quota {
     pub pods: u64,
 }
 
+/// What a tenant may keep of inputs that it uploaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Uploads {
+    /// Sum of their sizes.
+    pub bytes: Bytes,
+    /// How many there may be.
+    pub count: u64,
+    /// How long each is kept after it was last sent or named by a session, in hours; as long as such
+    /// a session is not over it is kept in any case.
+    pub kept_hours: u32,
+}
+
 /// One number of a tenant as it is shown: what the tenant uses, what its own control plane uses,
 /// and where it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +83,8 @@ pub struct Plan {
     pub session_cpu: Millicores,
     /// The most memory that one session may ask for.
     pub session_memory: Bytes,
+    /// What may be uploaded for sessions.
+    pub uploads: Uploads,
     /// Whether pods may run where the host cannot give each a user namespace of its own.
     pub may_lack_user_namespaces: bool,
 }
@@ -115,6 +130,11 @@ impl Plan {
             PlanName::Pro => (8, 16, 100, 100, 20),
             PlanName::Enterprise => (32, 64, 500, 500, 100),
         };
+        let (upload_bytes, upload_count, kept_days) = match name {
+            PlanName::Starter => (2, 1_000, 7),
+            PlanName::Pro => (20, 10_000, 30),
+            PlanName::Enterprise => (200, 50_000, 90),
+        };
         let quota = Quota {
             cpu: Millicores(cpu * 1000),
             memory: Bytes::gibi(memory),
@@ -136,6 +156,11 @@ impl Plan {
             session_timeout_seconds: 24 * 3600,
             session_cpu: quota.cpu,
             session_memory: quota.memory,
+            uploads: Uploads {
+                bytes: Bytes::gibi(upload_bytes),
+                count: upload_count,
+                kept_hours: kept_days * 24,
+            },
             may_lack_user_namespaces: false,
         }
     }

@@ -73,8 +73,12 @@ pub enum Permission {
     TenantExplain,
     /// Get a credential for the tenant's API server.
     KubeconfigRead,
-    /// Make an API token for a tenant.
+    /// Make an API token.
     TokenCreate,
+    /// See which API tokens there are.
+    TokenRead,
+    /// Take an API token back.
+    TokenRevoke,
     /// See an operation of a tenant.
     OperationRead,
     /// Start a session.
@@ -89,7 +93,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::TenantCreate,
         Self::TenantList,
         Self::TenantRead,
@@ -97,6 +101,8 @@ impl Permission {
         Self::TenantExplain,
         Self::KubeconfigRead,
         Self::TokenCreate,
+        Self::TokenRead,
+        Self::TokenRevoke,
         Self::OperationRead,
         Self::SessionCreate,
         Self::SessionRead,
@@ -187,6 +193,10 @@ actions! {
     ReadKubeconfig => KubeconfigRead;
     /// Make an API token.
     CreateToken => TokenCreate;
+    /// See API tokens.
+    ReadToken => TokenRead;
+    /// Take an API token back.
+    RevokeToken => TokenRevoke;
     /// See an operation.
     ReadOperation => OperationRead;
     /// Start a session.
@@ -274,6 +284,8 @@ mod tests {
 +----- TenantExplain
 ++++-- KubeconfigRead
 +++--- TokenCreate
++++--- TokenRead
++++--- TokenRevoke
 ++++++ OperationRead
 ++++-- SessionCreate
 +++++- SessionRead

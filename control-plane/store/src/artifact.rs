@@ -27,6 +27,7 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` if there is no such run; or if the database fails.
+    #[tracing::instrument(name = "db.artifact.put", skip_all)]
     pub async fn artifact_put(&self, run: RunId, artifact: Artifact) -> Result<(), StoreError> {
         in_txn!(self, |txn| put_in_txn(&mut txn, run, &artifact))
     }
@@ -35,6 +36,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.artifact.list", skip_all)]
     pub async fn artifact_list(&self, run: RunId) -> Result<Vec<Artifact>, StoreError> {
         let select = artifacts::Entity::find()
             .filter(artifacts::Column::Run.eq(run.uuid()))

@@ -31,6 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.audit.list", skip_all)]
     pub async fn audit_list(
         &self,
         tenant: Option<TenantId>,

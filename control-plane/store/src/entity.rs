@@ -36,6 +36,8 @@ entity!(tenants, "tenants" {
     created_at: i64,
     deletion_requested_at: Option<i64>,
     deleted_at: Option<i64>,
+    is_ready: bool,
+    erased_at: Option<i64>,
 });
 
 entity!(operations, "operations" {
@@ -163,4 +165,6 @@ entity!(blobs, "blobs" {
     digest: String,
     size: i64,
     created_at: i64,
+    needed_at: i64,
+    removing_at: Option<i64>,
 });

@@ -54,6 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// If lines are missing or overlap, there is no such run, or the database fails.
+    #[tracing::instrument(name = "db.log.append", skip_all)]
     pub async fn log_append(&self, run: RunId, segment: LogSegment) -> Result<u64, LogAppendError> {
         in_txn!(self, |txn| append_in_txn(&mut txn, run, &segment))
     }
@@ -62,6 +63,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.log.segments", skip_all)]
     pub async fn log_segments(
         &self,
         run: RunId,

@@ -21,6 +21,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.operation.get", skip_all)]
     pub async fn operation_get(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
         let row = operations::Entity::find_by_id(id.uuid()).one(&self.0.read).await?;
         row.map(Operation::try_from).transpose()
@@ -30,6 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.operation.list", skip_all)]
     pub async fn operation_list(
         &self,
         tenant: TenantId,
@@ -49,6 +51,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.operation.open", skip_all)]
     pub async fn operation_open(&self, tenant: TenantId) -> Result<Option<Operation>, StoreError> {
         let row = open_row(&self.0.read, tenant).await?;
         row.map(Operation::try_from).transpose()

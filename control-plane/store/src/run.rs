@@ -1,6 +1,6 @@
 use crate::{
     Change, MoveError, Store, StoreError, column,
-    entity::{runs, sessions},
+    entity::{artifacts, log_segments, runs, sessions},
     secret::sha256,
     session::{expected_in_txn, stale_move, write_in_txn},
     token,
@@ -9,7 +9,7 @@ use crate::{
 use domain::{Exit, Run, RunId, RunUsage, Session, SessionId, SessionState, TenantId};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
-    QueryFilter, Set,
+    QueryFilter, QueryOrder, QuerySelect, Set,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -32,6 +32,7 @@ impl Store {
     /// # Errors
     /// `Stale` if the session changed since `expected_revision`, `NotAllowed` if it is not queued;
     /// nothing is written then.
+    #[tracing::instrument(name = "db.run.create", skip_all)]
     pub async fn run_create(
         &self,
         session: SessionId,
@@ -45,6 +46,7 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` if there is no such run, `Ended` if its session is over.
+    #[tracing::instrument(name = "db.run.token_replace", skip_all)]
     pub async fn run_token_replace(&self, id: RunId) -> Result<SecretString, StoreError> {
         in_txn!(self, |txn| replace_token_in_txn(&mut txn, id))
     }
@@ -53,15 +55,49 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.run.get", skip_all)]
     pub async fn run_get(&self, id: RunId) -> Result<Option<Run>, StoreError> {
         let row = runs::Entity::find_by_id(id.uuid()).one(&self.0.read).await?;
         row.map(Run::try_from).transpose()
+    }
+
+    /// At most `limit` runs of a tenant, deleted or not, by identifier, starting after `after`.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.run.list", skip_all)]
+    pub async fn run_list(
+        &self,
+        tenant: TenantId,
+        after: Option<RunId>,
+        limit: u64,
+    ) -> Result<Vec<RunId>, StoreError> {
+        let mut select = runs::Entity::find()
+            .select_only()
+            .column(runs::Column::Id)
+            .filter(runs::Column::Tenant.eq(tenant.uuid()));
+        if let Some(after) = after {
+            select = select.filter(runs::Column::Id.gt(after.uuid()));
+        }
+        let select = select.order_by_asc(runs::Column::Id).limit(limit);
+        let ids = select.into_tuple().all(&self.0.read).await?;
+        Ok(ids.into_iter().map(RunId::new).collect())
+    }
+
+    /// Forgets what runs left, when the objects are gone: the index of their logs, and their files.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.run.forget_files", skip_all)]
+    pub async fn run_forget_files(&self, runs: &[RunId]) -> Result<(), StoreError> {
+        in_txn!(self, |txn| forget_files_in_txn(&mut txn, runs))
     }
 
     /// The run that shows this token, and its session; none if that is over.
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.run.by_token", skip_all)]
     pub async fn run_by_token(&self, token: &str) -> Result<Option<(Run, Session)>, StoreError> {
         if !token.starts_with(PREFIX) {
             return Ok(None);
@@ -77,6 +113,7 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` if there is no such run; or if the database fails.
+    #[tracing::instrument(name = "db.run.job_created", skip_all)]
     pub async fn run_job_created(&self, id: RunId) -> Result<(), StoreError> {
         in_txn!(self, |txn| async {
             let at = Some(txn.at());
@@ -90,6 +127,7 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` if there is no such run; or if the database fails.
+    #[tracing::instrument(name = "db.run.started", skip_all)]
     pub async fn run_started(&self, id: RunId) -> Result<(), StoreError> {
         in_txn!(self, |txn| async {
             let at = Some(txn.at());
@@ -108,6 +146,7 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` if there is no such run; or if the database fails.
+    #[tracing::instrument(name = "db.run.heartbeat", skip_all)]
     pub async fn run_heartbeat(&self, id: RunId, usage: RunUsage) -> Result<(), StoreError> {
         in_txn!(self, |txn| async {
             let change = runs::ActiveModel {
@@ -124,6 +163,7 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` if there is no such run; or if the database fails.
+    #[tracing::instrument(name = "db.run.exited", skip_all)]
     pub async fn run_exited(
         &self,
         id: RunId,
@@ -174,6 +214,19 @@ async fn create_in_txn(
     let session = session.map_err(stale_move)?;
     runs::Entity::insert(row.clone().into_active_model()).exec_without_returning(&txn.db).await?;
     Ok(NewRun { run: row.try_into()?, session, token })
+}
+
+async fn forget_files_in_txn(txn: &mut Txn, runs: &[RunId]) -> Result<(), StoreError> {
+    let ids = || runs.iter().map(|run| run.uuid());
+    log_segments::Entity::delete_many()
+        .filter(log_segments::Column::Run.is_in(ids()))
+        .exec(&txn.db)
+        .await?;
+    artifacts::Entity::delete_many()
+        .filter(artifacts::Column::Run.is_in(ids()))
+        .exec(&txn.db)
+        .await?;
+    Ok(())
 }
 
 async fn replace_token_in_txn(txn: &mut Txn, id: RunId) -> Result<SecretString, StoreError> {

@@ -1,5 +1,5 @@
 use crate::{
-    Change, Created, IdempotencyKey, Store, StoreError, column,
+    Change, Created, IdempotencyKey, Store, StoreError, blob, column,
     entity::sessions,
     error::write_error,
     idempotency::Known,
@@ -7,7 +7,7 @@ use crate::{
     txn::{Txn, in_txn},
 };
 use domain::{
-    Authorized, Cause, CreateSession, FailureClass, RunId, Session, SessionId, SessionSpec,
+    Authorized, Cause, CreateSession, Digest, FailureClass, RunId, Session, SessionId, SessionSpec,
     SessionState, StopSession, TenantId,
 };
 use sea_orm::{
@@ -24,6 +24,9 @@ pub enum SessionCreateError {
     /// The idempotency key stands for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
+    /// It names uploads that are not there.
+    #[error("{} of its inputs are not there", .0.len())]
+    InputsMissing(Vec<Digest>),
     /// The record failed; `NotFound` if there is no such tenant.
     #[error("write the session")]
     Store(#[from] StoreError),
@@ -55,8 +58,9 @@ impl Store {
     /// validated before.
     ///
     /// # Errors
-    /// If the tenant is on its way out, the key stands for another request, there is no such
-    /// tenant, the proof is for another one, or the database fails.
+    /// If the tenant is on its way out, the key stands for another request, an upload that it names
+    /// is not there, there is no such tenant, the proof is for another one, or the database fails.
+    #[tracing::instrument(name = "db.session.create", skip_all)]
     pub async fn session_create(
         &self,
         proof: &Authorized<CreateSession>,
@@ -74,6 +78,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.session.get", skip_all)]
     pub async fn session_get(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
         let row = sessions::Entity::find_by_id(id.uuid()).one(&self.0.read).await?;
         row.map(Session::try_from).transpose()
@@ -84,6 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.session.list", skip_all)]
     pub async fn session_list(
         &self,
         tenant: TenantId,
@@ -107,6 +113,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.session.active", skip_all)]
     pub async fn session_active(&self, tenant: TenantId) -> Result<Vec<Session>, StoreError> {
         let rows = active_rows(&self.0.read, tenant).await?;
         rows.into_iter().map(Session::try_from).collect()
@@ -116,6 +123,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.session.active_tenants", skip_all)]
     pub async fn sessions_active_tenants(&self) -> Result<Vec<TenantId>, StoreError> {
         let select = sessions::Entity::find()
             .select_only()
@@ -133,6 +141,7 @@ impl Store {
     /// # Errors
     /// `NotFound` if there is no such session or the proof is for another tenant; or if the
     /// database fails.
+    #[tracing::instrument(name = "db.session.stop", skip_all)]
     pub async fn session_stop(
         &self,
         proof: &Authorized<StopSession>,
@@ -147,6 +156,7 @@ impl Store {
     /// # Errors
     /// `Stale` if the session changed meanwhile, `NotAllowed` if the states do not follow one
     /// another; nothing is written then.
+    #[tracing::instrument(name = "db.session.move", skip_all)]
     pub async fn session_move(
         &self,
         id: SessionId,
@@ -184,6 +194,10 @@ async fn create_in_txn(
     }
     if owner.deletion_requested_at.is_some() {
         return Err(SessionCreateError::TenantDeleting);
+    }
+    let missing = blob::need_all_in_txn(txn, tenant, spec).await?;
+    if !missing.is_empty() {
+        return Err(SessionCreateError::InputsMissing(missing));
     }
     let id = SessionId::new(txn.store.ids.uuid());
     let row = sessions::Model {

@@ -14,6 +14,7 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be decrypted, or the database fails.
+    #[tracing::instrument(name = "db.setting.secret", skip_all)]
     pub async fn setting_secret(
         &self,
         name: &str,
@@ -27,6 +28,7 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be encrypted or decrypted, or the database fails.
+    #[tracing::instrument(name = "db.setting.secret_put_if_absent", skip_all)]
     pub async fn setting_secret_put_if_absent(
         &self,
         name: &str,

@@ -53,6 +53,7 @@ impl Store {
     ///
     /// # Errors
     /// If it does not.
+    #[tracing::instrument(name = "db.store.check", skip_all)]
     pub async fn check(&self) -> Result<(), StoreError> {
         Ok(self.0.read.ping().await?)
     }

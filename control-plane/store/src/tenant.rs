@@ -15,10 +15,12 @@ use sea_orm::{
     QuerySelect, Select, Set,
 };
 
+mod erase;
 mod keys;
 mod remove;
 mod report;
 
+pub use erase::RemovedTenant;
 pub use report::TenantReport;
 
 /// Why a tenant was not made.
@@ -42,6 +44,7 @@ impl Store {
     ///
     /// # Errors
     /// If the name is taken, the key stands for another request, or the database fails.
+    #[tracing::instrument(name = "db.tenant.create", skip_all)]
     pub async fn tenant_create(
         &self,
         proof: &Authorized<CreateTenant>,
@@ -56,6 +59,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.tenant.get", skip_all)]
     pub async fn tenant_get(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
         let row = existing_by_id(id).one(&self.0.read).await?;
         row.map(Tenant::try_from).transpose()
@@ -65,6 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.tenant.by_name", skip_all)]
     pub async fn tenant_by_name(&self, name: &TenantName) -> Result<Option<Tenant>, StoreError> {
         let row = named(&self.0.read, name).await?;
         row.map(Tenant::try_from).transpose()
@@ -74,6 +79,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.tenant.list", skip_all)]
     pub async fn tenant_list(
         &self,
         after: Option<TenantId>,
@@ -91,6 +97,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.tenant.unsettled", skip_all)]
     pub async fn tenant_unsettled(&self) -> Result<Vec<TenantId>, StoreError> {
         let select = existing().select_only().column(tenants::Column::Id);
         let ids = select.order_by_asc(tenants::Column::Id).into_tuple().all(&self.0.read).await?;
@@ -103,6 +110,7 @@ impl Store {
     ///
     /// # Errors
     /// If there is no such tenant, the proof is for another one, or the database fails.
+    #[tracing::instrument(name = "db.tenant.delete", skip_all)]
     pub async fn tenant_delete(
         &self,
         proof: &Authorized<DeleteTenant>,
@@ -151,6 +159,8 @@ async fn create_in_txn(
         created_at: txn.at(),
         deletion_requested_at: None,
         deleted_at: None,
+        is_ready: false,
+        erased_at: None,
     };
     tenants::Entity::insert(row.clone().into_active_model())
         .exec_without_returning(&txn.db)

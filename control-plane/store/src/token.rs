@@ -1,20 +1,53 @@
 use crate::{
     Store, StoreError, column,
     entity::tokens,
+    error::write_error,
     secret::sha256,
     tenant,
     txn::{Txn, in_txn},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use domain::{Actor, Authorized, CreateToken, Role, TenantId, TokenId};
+use domain::{Actor, Authorized, CreateToken, RevokeToken, Role, TenantId, TokenId};
+use jiff::Timestamp;
 use sea_orm::{
-    ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QuerySelect,
+    ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::SimpleExpr,
 };
 use secrecy::{ExposeSecret, SecretString};
 
 const PREFIX: &str = "wrn_";
 /// Hexadecimal digits at a token's end that tell a typing error from an unknown token.
 const CHECK_DIGITS: usize = 6;
+
+/// What is known about a token; not the token itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Names it in the audit log.
+    pub id: TokenId,
+    /// What it is for.
+    pub name: String,
+    /// What its holder may be.
+    pub role: Role,
+    /// Where; nothing for an operator's.
+    pub tenant: Option<TenantId>,
+    /// Whether it is the one that the first start made.
+    pub is_bootstrap: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Why a token was not taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenRevokeError {
+    /// Nobody could do anything about the platform any more.
+    #[error("it is the last token of an operator")]
+    LastOperator,
+    /// The record failed; `NotFound` if there is no such token where the proof is for.
+    #[error("take the token back")]
+    Store(#[from] StoreError),
+}
+
+write_error!(TokenRevokeError);
 
 /// A token at the only moment when it can be seen.
 #[derive(Debug, Clone)]
@@ -33,6 +66,7 @@ impl Store {
     /// `Refused` for a second bootstrap token, or a role that does not go with the tenant;
     /// `NotFound` if there is no such tenant or the proof is for another one; or if the database
     /// fails.
+    #[tracing::instrument(name = "db.token.create", skip_all)]
     pub async fn token_create(
         &self,
         proof: Option<&Authorized<CreateToken>>,
@@ -52,10 +86,69 @@ impl Store {
         in_txn!(self, |txn| create_in_txn(&mut txn, proof, role, tenant, name))
     }
 
+    /// Makes an operator's token for whoever has the record itself in hand: the way back when every
+    /// other one is lost.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.token.recover", skip_all)]
+    pub async fn token_recover(&self, name: &str) -> Result<NewToken, StoreError> {
+        in_txn!(self, |txn| recover_in_txn(&mut txn, name))
+    }
+
+    /// At most `limit` tokens of a tenant, or of operators, by identifier, starting after `after`.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.token.list", skip_all)]
+    pub async fn token_list(
+        &self,
+        tenant: Option<TenantId>,
+        after: Option<TokenId>,
+        limit: u64,
+    ) -> Result<Vec<Token>, StoreError> {
+        let mut select = tokens::Entity::find().filter(of(tenant));
+        if let Some(after) = after {
+            select = select.filter(tokens::Column::Id.gt(after.uuid()));
+        }
+        let select = select.order_by_asc(tokens::Column::Id).limit(limit);
+        select.all(&self.0.read).await?.into_iter().map(Token::try_from).collect()
+    }
+
+    /// One token of a tenant, or of operators.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.token.get", skip_all)]
+    pub async fn token_get(
+        &self,
+        tenant: Option<TenantId>,
+        id: TokenId,
+    ) -> Result<Option<Token>, StoreError> {
+        let select = tokens::Entity::find_by_id(id.uuid()).filter(of(tenant));
+        select.one(&self.0.read).await?.map(Token::try_from).transpose()
+    }
+
+    /// Takes a token back: from now on it is nobody's. The proof says whether it is a tenant's or an
+    /// operator's.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such token there; `LastOperator` if no operator would be left; or
+    /// if the database fails.
+    #[tracing::instrument(name = "db.token.revoke", skip_all)]
+    pub async fn token_revoke(
+        &self,
+        proof: &Authorized<RevokeToken>,
+        id: TokenId,
+    ) -> Result<(), TokenRevokeError> {
+        in_txn!(self, |txn| revoke_in_txn(&mut txn, proof, id))
+    }
+
     /// Whether there is any token.
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.token.is_any", skip_all)]
     pub async fn token_is_any(&self) -> Result<bool, StoreError> {
         Ok(tokens::Entity::find().limit(1).one(&self.0.read).await?.is_some())
     }
@@ -64,6 +157,7 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    #[tracing::instrument(name = "db.token.actor", skip_all)]
     pub async fn actor_by_token(
         &self,
         token: &str,
@@ -98,6 +192,48 @@ async fn create_in_txn(
         let select = tenant::existing_by_id(id).lock_shared();
         select.one(&txn.db).await?.ok_or(StoreError::NotFound)?;
     }
+    let token = insert_in_txn(txn, role, tenant, name, proof.is_none()).await?;
+    let actor = proof.map(Authorized::actor);
+    txn.audit(actor, "token.create", tenant, token.id.to_string()).await?;
+    Ok(token)
+}
+
+async fn recover_in_txn(txn: &mut Txn, name: &str) -> Result<NewToken, StoreError> {
+    let token = insert_in_txn(txn, Role::Operator, None, name, false).await?;
+    txn.audit(None, "token.recover", None, token.id.to_string()).await?;
+    Ok(token)
+}
+
+async fn revoke_in_txn(
+    txn: &mut Txn,
+    proof: &Authorized<RevokeToken>,
+    id: TokenId,
+) -> Result<(), TokenRevokeError> {
+    let tenant = proof.tenant();
+    // All of them, so that two operators cannot take back each other's at the same time.
+    let select = tokens::Entity::find().filter(of(tenant)).lock_exclusive();
+    let all = select.all(&txn.db).await?;
+    if all.iter().all(|token| token.id != id.uuid()) {
+        return Err(StoreError::NotFound.into());
+    }
+    if tenant.is_none() && all.len() == 1 {
+        return Err(TokenRevokeError::LastOperator);
+    }
+    let deleted = tokens::Entity::delete_by_id(id.uuid()).exec(&txn.db).await?;
+    if deleted.rows_affected != 1 {
+        return Err(StoreError::Stale.into());
+    }
+    txn.audit(Some(proof.actor()), "token.revoke", tenant, id.to_string()).await?;
+    Ok(())
+}
+
+async fn insert_in_txn(
+    txn: &mut Txn,
+    role: Role,
+    tenant: Option<TenantId>,
+    name: &str,
+    is_bootstrap: bool,
+) -> Result<NewToken, StoreError> {
     let id = TokenId::new(txn.store.ids.uuid());
     let secret = random(PREFIX, txn.store.ids.secret());
     let secret = SecretString::from(format!("{secret}{}", check_digits(&secret)));
@@ -107,13 +243,34 @@ async fn create_in_txn(
         role: role.as_str().to_owned(),
         tenant: tenant.map(TenantId::uuid),
         name: name.to_owned(),
-        is_bootstrap: proof.is_none(),
+        is_bootstrap,
         created_at: txn.at(),
     };
     tokens::Entity::insert(row.into_active_model()).exec_without_returning(&txn.db).await?;
-    let actor = proof.map(Authorized::actor);
-    txn.audit(actor, "token.create", tenant, id.to_string()).await?;
     Ok(NewToken { id, secret })
+}
+
+/// The tokens of a tenant, or those of operators.
+fn of(tenant: Option<TenantId>) -> SimpleExpr {
+    match tenant {
+        Some(tenant) => tokens::Column::Tenant.eq(tenant.uuid()),
+        None => tokens::Column::Tenant.is_null(),
+    }
+}
+
+impl TryFrom<tokens::Model> for Token {
+    type Error = StoreError;
+
+    fn try_from(row: tokens::Model) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: TokenId::new(row.id),
+            name: row.name,
+            role: column::to_word("tokens.role", &row.role)?,
+            tenant: row.tenant.map(TenantId::new),
+            is_bootstrap: row.is_bootstrap,
+            created_at: column::to_time("tokens.created_at", row.created_at)?,
+        })
+    }
 }
 
 /// A token's text: prefix and 32 random bytes in base64url (RFC 4648, section 5).

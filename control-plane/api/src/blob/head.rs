@@ -13,7 +13,7 @@ use axum::http::StatusCode;
     ),
     responses((status = OK, description = "It is there")),
 )]
-#[tracing::instrument(name = "http.blob.head", skip_all)]
+#[tracing::instrument(name = "http.blob.head", skip_all, fields(tenant.id))]
 pub(crate) async fn head(
     Caller { app, actor, .. }: Caller,
     DigestPath { tenant, digest }: DigestPath,

@@ -14,6 +14,9 @@ use axum::{
 };
 
 /// Uploads an input of at most 100 MiB. It is kept only if the bytes have the digest in the path.
+///
+/// The plan says how much may be kept in all, and how long each upload is kept after it was last
+/// sent or named by a session.
 #[utoipa::path(
     put, path = "/api/v1/tenants/{tenant}/blobs/{digest}", tag = "sessions", operation_id = "uploadBlob",
     params(
@@ -26,7 +29,7 @@ use axum::{
         (status = OK, description = "It was there before", body = BlobBody),
     ),
 )]
-#[tracing::instrument(name = "http.blob.put", skip_all)]
+#[tracing::instrument(name = "http.blob.put", skip_all, fields(tenant.id))]
 pub(crate) async fn put(
     Caller { app, actor, .. }: Caller,
     DigestPath { tenant, digest }: DigestPath,
@@ -34,11 +37,12 @@ pub(crate) async fn put(
     body: Body,
 ) -> Result<(StatusCode, Json<BlobBody>), Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if length.and_then(|text| text.parse().ok()).is_some_and(|size: u64| size > blob::MAX_BYTES) {
+    let length = length.and_then(|text| text.parse().ok());
+    if length.is_some_and(|size: u64| size > blob::MAX_BYTES) {
         return Err(too_large(blob::MAX_BYTES));
     }
     let bytes = body.into_data_stream();
-    let uploaded = blob::upload(&app, &actor, &tenant, &digest, bytes).await?;
+    let uploaded = blob::upload(&app, &actor, &tenant, &digest, length, bytes).await?;
     let status = if uploaded.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(uploaded.blob.into())))
 }

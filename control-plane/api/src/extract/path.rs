@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::request::Parts,
 };
-use domain::{Digest, Invalid, OperationId, SessionId};
+use domain::{Digest, Invalid, OperationId, SessionId, TokenId};
 use std::{fmt, str::FromStr};
 
 /// `{tenant}`: an identifier or a name.
@@ -23,6 +23,10 @@ pub(crate) struct SessionPath {
     pub(crate) tenant: TenantRef,
     pub(crate) session: SessionId,
 }
+
+/// `{token}`, and `{tenant}` if the route has it.
+#[derive(Debug)]
+pub(crate) struct TokenPath<T>(pub(crate) T, pub(crate) TokenId);
 
 /// `{*path}`: the path of an artifact.
 #[derive(Debug)]
@@ -72,6 +76,22 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
         let tenant = TenantPath::of(parts).await?;
         let session = parse(parts, "session").await?;
         Ok(Self { tenant, session })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TokenPath<()> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self((), parse(parts, "token").await?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TokenPath<TenantRef> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self(TenantPath::of(parts).await?, parse(parts, "token").await?))
     }
 }
 

@@ -48,6 +48,10 @@ pub(crate) fn failure_class() -> Object {
     ObjectBuilder::new().schema_type(types).enum_values(Some(words)).build()
 }
 
+pub(crate) fn role() -> Object {
+    one_of(Role::ALL.map(Role::as_str))
+}
+
 pub(crate) fn tenant_role() -> Object {
     one_of(Role::ALL.into_iter().filter(|role| *role != Role::Operator).map(Role::as_str))
 }

@@ -18,15 +18,14 @@ use axum::{Json, response::IntoResponse};
     ),
     responses((status = OK, description = "The operation", body = OperationBody)),
 )]
-#[tracing::instrument(name = "http.operation.get", skip_all)]
+#[tracing::instrument(name = "http.operation.get", skip_all, fields(tenant.id, operation.id))]
 pub(crate) async fn get(
-    Caller { app, actor, .. }: Caller,
+    caller: Caller,
     OperationPath(id): OperationPath,
     wait: Preference,
 ) -> Result<impl IntoResponse, Problem> {
-    let operation = match wait.0 {
-        Some(time) => operation::wait(&app, &actor, id, time).await?,
-        None => operation::get(&app, &actor, id).await?,
-    };
+    let Caller { app, actor, .. } = &caller;
+    let waiting = wait.0.map(|time| operation::wait(app, actor, id, time));
+    let operation = caller.wait_or(waiting, operation::get(app, actor, id)).await?;
     Ok((wait, Json(OperationBody::new(operation, app.clock.now()))))
 }

@@ -27,6 +27,8 @@ pub(crate) struct PlanBody {
     sessions_at_once: u32,
     /// The most one session may ask for.
     session: SessionLimits,
+    /// What may be uploaded for sessions.
+    uploads: UploadLimits,
 }
 
 /// Kubernetes quantities.
@@ -48,6 +50,19 @@ struct SessionLimits {
     cpu: String,
     memory: String,
     timeout_seconds: u32,
+}
+
+/// What may be kept of uploaded inputs.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct UploadLimits {
+    /// Sum of their sizes.
+    #[schema(examples("2Gi"))]
+    bytes: String,
+    /// How many.
+    count: u64,
+    /// How long each is kept after it was last sent or named by a session.
+    kept_hours: u32,
 }
 
 /// The plans that a tenant can have, smallest first.
@@ -74,6 +89,11 @@ impl From<Plan> for PlanBody {
                 cpu: plan.session_cpu.to_string(),
                 memory: plan.session_memory.to_string(),
                 timeout_seconds: plan.session_timeout_seconds,
+            },
+            uploads: UploadLimits {
+                bytes: plan.uploads.bytes.to_string(),
+                count: plan.uploads.count,
+                kept_hours: plan.uploads.kept_hours,
             },
         }
     }

@@ -83,6 +83,10 @@ codes! {
     /// The name is taken.
     NameTaken = "name-taken", CONFLICT, "Name taken", "A tenant has that name.",
         Some("Choose another name.");
+    /// No operator would be left.
+    LastOperator = "last-operator", CONFLICT, "Last operator",
+        "It is the last token of an operator: without it nobody could run the platform.",
+        Some("Make another one first.");
     /// The tenant is on its way out.
     TenantDeleting = "tenant-deleting", CONFLICT, "Tenant is being deleted",
         "The tenant is being deleted and takes nothing new.", None;
@@ -100,6 +104,9 @@ codes! {
     /// The bytes are not the promised ones.
     DigestMismatch = "digest-mismatch", UNPROCESSABLE_ENTITY, "Digest mismatch",
         "The bytes do not have the digest in the path.", Some("Nothing was kept. Compute the digest again, or send the bytes again.");
+    /// The plan has no room for it.
+    QuotaExceeded = "quota-exceeded", UNPROCESSABLE_ENTITY, "Quota exceeded",
+        "The tenant's plan has no room for this.", Some("Nothing was kept. Wait until older ones are gone, or ask for a larger plan.");
     /// The idempotency key was used for another request.
     IdempotencyMismatch = "idempotency-mismatch", UNPROCESSABLE_ENTITY, "Idempotency-Key used for another request",
         "This Idempotency-Key came with another request before.", Some("Use a new key for a new request.");

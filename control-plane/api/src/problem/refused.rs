@@ -64,6 +64,15 @@ impl From<token::CreateError> for Problem {
     }
 }
 
+impl From<token::RevokeError> for Problem {
+    fn from(error: token::RevokeError) -> Self {
+        match error {
+            token::RevokeError::Find(error) => error.into(),
+            token::RevokeError::LastOperator => Self::new(Code::LastOperator),
+        }
+    }
+}
+
 impl From<session::CreateError> for Problem {
     fn from(error: session::CreateError) -> Self {
         use session::CreateError as E;
@@ -89,6 +98,8 @@ impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {
         match error {
             UploadError::Find(error) => error.into(),
+            UploadError::TenantDeleting => Self::new(Code::TenantDeleting),
+            UploadError::Full(invalid) => Self::with_fields(Code::QuotaExceeded, invalid),
             UploadError::Write(WriteError::DigestMismatch { actual }) => {
                 let detail = format!("The bytes have the digest {actual}.");
                 Self::with_detail(Code::DigestMismatch, detail)
@@ -120,6 +131,7 @@ fn missing(noun: Noun) -> Problem {
         Noun::Tenant => ("There is no such tenant, or you may not see it.", None),
         Noun::Session => ("There is no such session in this tenant.", None),
         Noun::Operation => ("There is no such operation, or you may not see it.", None),
+        Noun::Token => ("There is no such token.", Some("The list of tokens has all ids.")),
         Noun::Blob => ("There is no such input.", Some("Upload it with PUT.")),
         Noun::Result => (
             "The session has left no result (yet).",

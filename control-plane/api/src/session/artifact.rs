@@ -25,7 +25,7 @@ const DIGEST: HeaderName = HeaderName::from_static("x-content-sha256");
     ),
     responses((status = OK, description = "Its bytes", content_type = "application/octet-stream", body = String)),
 )]
-#[tracing::instrument(name = "http.session.artifact", skip_all)]
+#[tracing::instrument(name = "http.session.artifact", skip_all, fields(tenant.id, session.id))]
 pub(crate) async fn artifact(
     Caller { app, actor, .. }: Caller,
     SessionPath { tenant, session }: SessionPath,

@@ -27,7 +27,7 @@ pub(crate) struct ArtifactBody {
     ),
     responses((status = OK, description = "All files, by path", body = List<ArtifactBody>)),
 )]
-#[tracing::instrument(name = "http.session.artifacts", skip_all)]
+#[tracing::instrument(name = "http.session.artifacts", skip_all, fields(tenant.id, session.id))]
 pub(crate) async fn artifacts(
     Caller { app, actor, .. }: Caller,
     SessionPath { tenant, session }: SessionPath,

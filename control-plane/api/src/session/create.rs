@@ -12,6 +12,7 @@ use axum::{
     http::StatusCode,
     response::{AppendHeaders, IntoResponse},
 };
+use futures::{FutureExt as _, future};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -79,7 +80,7 @@ pub(crate) struct CreateResources {
     responses((status = CREATED, description = "Accepted", body = SessionBody,
         headers(("location" = String, description = "The session's address")))),
 )]
-#[tracing::instrument(name = "http.session.create", skip_all)]
+#[tracing::instrument(name = "http.session.create", skip_all, fields(tenant.id, session.id))]
 pub(crate) async fn create(
     caller: Caller,
     TenantPath(tenant): TenantPath,
@@ -90,13 +91,12 @@ pub(crate) async fn create(
     let Caller { app, actor, .. } = &caller;
     let key = body.key(&caller, key);
     let created = session::create(app, actor, &tenant, body.into_draft(), key.as_ref()).await?;
-    let mut view = created.value;
-    if let Preference(Some(time)) = wait {
-        // It is there, whatever happens while waiting.
-        let waited = session::wait(app, actor, &tenant, view.session.id, time).await;
-        view = waited.unwrap_or(view);
-    }
-    let (owner, id) = (view.session.tenant, view.session.id);
+    let view = created.value;
+    let id = view.session.id;
+    let waiting = wait.0.map(|time| session::wait(app, actor, &tenant, id, time).map(Result::ok));
+    // It is there, whatever happens while waiting.
+    let view = caller.wait_or(waiting, future::ready(None)).await.unwrap_or(view);
+    let owner = view.session.tenant;
     let location = format!("/api/v1/tenants/{owner}/sessions/{id}");
     let replayed = created.is_replay.then_some(("idempotent-replayed", "true".to_owned()));
     let headers = [Some(("location", location)), replayed].into_iter().flatten();

@@ -19,15 +19,15 @@ use axum::{Json, response::IntoResponse};
     ),
     responses((status = OK, description = "The session", body = SessionBody)),
 )]
-#[tracing::instrument(name = "http.session.get", skip_all)]
+#[tracing::instrument(name = "http.session.get", skip_all, fields(tenant.id, session.id))]
 pub(crate) async fn get(
-    Caller { app, actor, .. }: Caller,
+    caller: Caller,
     SessionPath { tenant, session }: SessionPath,
     wait: Preference,
 ) -> Result<impl IntoResponse, Problem> {
-    let view = match wait.0 {
-        Some(time) => session::wait(&app, &actor, &tenant, session, time).await?,
-        None => session::get(&app, &actor, &tenant, session).await?,
-    };
+    let Caller { app, actor, .. } = &caller;
+    let waiting = wait.0.map(|time| session::wait(app, actor, &tenant, session, time));
+    let now = session::get(app, actor, &tenant, session);
+    let view = Box::pin(caller.wait_or(waiting, now)).await?;
     Ok((wait, Json(SessionBody::from(view))))
 }

@@ -21,7 +21,7 @@ use domain::SessionState;
     ),
     responses((status = OK, description = "A page, newest first", body = List<SessionBody>)),
 )]
-#[tracing::instrument(name = "http.session.list", skip_all)]
+#[tracing::instrument(name = "http.session.list", skip_all, fields(tenant.id))]
 pub(crate) async fn list(
     Caller { app, actor, .. }: Caller,
     TenantPath(tenant): TenantPath,

@@ -61,7 +61,7 @@ enum Form {
         (String = "text/plain"), (LineBody = "application/x-ndjson"), (String = "text/event-stream"),
     ))),
 )]
-#[tracing::instrument(name = "http.session.logs", skip_all)]
+#[tracing::instrument(name = "http.session.logs", skip_all, fields(tenant.id, session.id))]
 pub(crate) async fn logs(
     Caller { app, actor, shutdown }: Caller,
     SessionPath { tenant, session }: SessionPath,

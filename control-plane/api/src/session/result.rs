@@ -13,7 +13,7 @@ use axum::{http::header, response::IntoResponse};
     ),
     responses((status = OK, description = "The result", content_type = "application/json", body = Object)),
 )]
-#[tracing::instrument(name = "http.session.result", skip_all)]
+#[tracing::instrument(name = "http.session.result", skip_all, fields(tenant.id, session.id))]
 pub(crate) async fn result(
     Caller { app, actor, .. }: Caller,
     SessionPath { tenant, session }: SessionPath,

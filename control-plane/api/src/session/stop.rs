@@ -14,7 +14,7 @@ use axum::{Json, http::StatusCode};
     ),
     responses((status = ACCEPTED, description = "The session as it is now", body = SessionBody)),
 )]
-#[tracing::instrument(name = "http.session.stop", skip_all)]
+#[tracing::instrument(name = "http.session.stop", skip_all, fields(tenant.id, session.id))]
 pub(crate) async fn stop(
     Caller { app, actor, .. }: Caller,
     SessionPath { tenant, session }: SessionPath,

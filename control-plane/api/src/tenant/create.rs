@@ -13,6 +13,7 @@ use axum::{
     http::StatusCode,
     response::{AppendHeaders, IntoResponse},
 };
+use futures::{FutureExt as _, future};
 use utoipa::ToSchema;
 
 /// What a tenant is made from.
@@ -41,7 +42,7 @@ pub(crate) struct CreateTenant {
     responses((status = CREATED, description = "Accepted", body = TenantBody,
         headers(("location" = String, description = "The tenant's address")))),
 )]
-#[tracing::instrument(name = "http.tenant.create", skip_all)]
+#[tracing::instrument(name = "http.tenant.create", skip_all, fields(tenant.id, operation.id))]
 pub(crate) async fn create(
     caller: Caller,
     key: RetryKey,
@@ -51,12 +52,12 @@ pub(crate) async fn create(
     let Caller { app, actor, .. } = &caller;
     let key = body.key(&caller, key);
     let created = tenant::create(app, actor, body.into_draft(), key.as_ref()).await?;
-    let mut view = created.value;
-    if let Preference(Some(time)) = wait {
-        // It is there, whatever happens while waiting.
-        view = tenant::wait(app, actor, view.tenant.id, time).await.unwrap_or(view);
-    }
-    let location = format!("/api/v1/tenants/{}", view.tenant.id);
+    let view = created.value;
+    let id = view.tenant.id;
+    let waiting = wait.0.map(|time| tenant::wait(app, actor, id, time).map(Result::ok));
+    // It is there, whatever happens while waiting.
+    let view = caller.wait_or(waiting, future::ready(None)).await.unwrap_or(view);
+    let location = format!("/api/v1/tenants/{id}");
     let replayed = created.is_replay.then_some(("idempotent-replayed", "true".to_owned()));
     let headers = [Some(("location", location)), replayed].into_iter().flatten();
     let headers = AppendHeaders(headers);

@@ -19,7 +19,7 @@ use axum::{Json, http::StatusCode, response::IntoResponse};
     responses((status = ACCEPTED, description = "The deletion has begun", body = OperationBody,
         headers(("location" = String, description = "The operation's address")))),
 )]
-#[tracing::instrument(name = "http.tenant.delete", skip_all)]
+#[tracing::instrument(name = "http.tenant.delete", skip_all, fields(tenant.id, operation.id))]
 pub(crate) async fn delete(
     Caller { app, actor, .. }: Caller,
     TenantPath(tenant): TenantPath,

@@ -44,7 +44,7 @@ struct ChangeBody {
     params(("tenant" = String, Path, description = "Id or name")),
     responses((status = OK, description = "The changes", body = ExplanationBody)),
 )]
-#[tracing::instrument(name = "http.tenant.explanation", skip_all)]
+#[tracing::instrument(name = "http.tenant.explanation", skip_all, fields(tenant.id))]
 pub(crate) async fn explanation(
     Caller { app, actor, .. }: Caller,
     TenantPath(tenant): TenantPath,

@@ -11,7 +11,7 @@ use axum::Json;
     params(("tenant" = String, Path, description = "Id or name")),
     responses((status = OK, description = "The tenant", body = TenantBody)),
 )]
-#[tracing::instrument(name = "http.tenant.get", skip_all)]
+#[tracing::instrument(name = "http.tenant.get", skip_all, fields(tenant.id))]
 pub(crate) async fn get(
     Caller { app, actor, .. }: Caller,
     TenantPath(tenant): TenantPath,

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
     params(("tenant" = String, Path, description = "Id or name")),
     responses((status = OK, description = "A kubeconfig", content_type = "text/yaml", body = String)),
 )]
-#[tracing::instrument(name = "http.tenant.kubeconfig", skip_all)]
+#[tracing::instrument(name = "http.tenant.kubeconfig", skip_all, fields(tenant.id))]
 pub(crate) async fn kubeconfig(
     Caller { app, actor, .. }: Caller,
     TenantPath(tenant): TenantPath,

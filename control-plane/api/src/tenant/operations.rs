@@ -16,7 +16,7 @@ use axum::response::Response;
     params(("tenant" = String, Path, description = "Id or name"), PageParams),
     responses((status = OK, description = "A page, newest first", body = List<OperationBody>)),
 )]
-#[tracing::instrument(name = "http.operation.list", skip_all)]
+#[tracing::instrument(name = "http.operation.list", skip_all, fields(tenant.id))]
 pub(crate) async fn operations(
     Caller { app, actor, .. }: Caller,
     TenantPath(tenant): TenantPath,

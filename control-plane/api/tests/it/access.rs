@@ -22,7 +22,7 @@ enum Stranger {
 }
 
 /// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 24] = {
+const ROUTES: [(&str, &str, Stranger); 29] = {
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
         ("POST", "/api/v1/tenants", Forbidden),
@@ -33,6 +33,11 @@ const ROUTES: [(&str, &str, Stranger); 24] = {
         ("GET", "/api/v1/tenants/{tenant}/explanation", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/operations", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/tokens", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/tokens", Hidden),
+        ("DELETE", "/api/v1/tenants/{tenant}/tokens/{token}", Hidden),
+        ("POST", "/api/v1/tokens", Hidden),
+        ("GET", "/api/v1/tokens", Hidden),
+        ("DELETE", "/api/v1/tokens/{token}", Hidden),
         ("PUT", "/api/v1/tenants/{tenant}/blobs/{digest}", Hidden),
         ("HEAD", "/api/v1/tenants/{tenant}/blobs/{digest}", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/sessions", Hidden),
@@ -57,6 +62,7 @@ struct Parts {
     tenant: String,
     session: String,
     operation: String,
+    token: String,
 }
 
 impl Parts {
@@ -64,7 +70,9 @@ impl Parts {
         let session = server.session(tenant).await.to_string();
         let operation = server.get(&tenant.path).await.json()["operation"].clone();
         let operation = operation.as_str().expect("an operation").to_owned();
-        Self { tenant: tenant.id.to_string(), session, operation }
+        let tokens = server.get(&format!("{}/tokens", tenant.path)).await.json();
+        let token = tokens["items"][0]["id"].as_str().expect("the owner's").to_owned();
+        Self { tenant: tenant.id.to_string(), session, operation, token }
     }
 
     /// Well-formed, and never given to anything.
@@ -74,6 +82,7 @@ impl Parts {
             tenant: format!("tn_{digits}"),
             session: format!("ses_{digits}"),
             operation: format!("op_{digits}"),
+            token: format!("tok_{digits}"),
         }
     }
 
@@ -81,6 +90,7 @@ impl Parts {
         path.replace("{tenant}", &self.tenant)
             .replace("{session}", &self.session)
             .replace("{operation}", &self.operation)
+            .replace("{token}", &self.token)
             .replace("{digest}", &digest(b"").to_string())
             .replace("{path}", "a/b")
     }

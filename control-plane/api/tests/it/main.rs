@@ -4,9 +4,12 @@
 mod access;
 mod blobs;
 mod harness;
+mod housekeeping;
 mod logs;
 mod metrics;
 mod openapi;
 mod problems;
 mod sessions;
 mod tenants;
+mod tokens;
+mod traces;

@@ -64,6 +64,7 @@ async fn every_field_of_a_described_body_is_known_and_every_known_one_described(
     for (path, schema) in [
         ("/api/v1/tenants".to_owned(), "CreateTenant"),
         (format!("{}/tokens", tenant.path), "CreateToken"),
+        ("/api/v1/tokens".to_owned(), "CreateOperatorToken"),
         (format!("{}/sessions", tenant.path), "CreateSession"),
     ] {
         let schema = &document["components"]["schemas"][schema];

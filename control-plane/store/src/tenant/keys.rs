@@ -16,6 +16,7 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be decrypted, or the database fails.
+    #[tracing::instrument(name = "db.tenant.keys", skip_all)]
     pub async fn tenant_keys(
         &self,
         id: TenantId,
@@ -29,6 +30,7 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` if there is no such tenant; or if the database fails.
+    #[tracing::instrument(name = "db.tenant.keys_put_if_absent", skip_all)]
     pub async fn tenant_keys_put_if_absent(
         &self,
         id: TenantId,

@@ -16,6 +16,7 @@ impl Store {
     /// # Errors
     /// `Refused` if no deletion was asked for, or something remains without force-clean; `NotFound`
     /// if there never was such a tenant; or if the database fails.
+    #[tracing::instrument(name = "db.tenant.remove", skip_all)]
     pub async fn tenant_remove(
         &self,
         id: TenantId,

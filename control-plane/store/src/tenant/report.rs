@@ -43,6 +43,7 @@ impl Store {
     /// # Errors
     /// `NotFound` if there is no such tenant, `Stale` if a newer generation was reported on before,
     /// `Refused` if there is no such generation, or if the database fails.
+    #[tracing::instrument(name = "db.tenant.report", skip_all)]
     pub async fn tenant_report(
         &self,
         id: TenantId,
@@ -74,6 +75,7 @@ async fn report_in_txn(
             conditions: Set(column::json(&status.conditions)),
             usage: Set(status.usage.as_ref().map(column::json)),
             was_ready: Set(status.was_ready),
+            is_ready: Set(status.conditions.is_true(ConditionKind::Ready)),
             ..Default::default()
         };
         update_in_txn(txn, &row, change).await?;

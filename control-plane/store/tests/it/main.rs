@@ -8,9 +8,11 @@ mod run;
 mod secret;
 mod session;
 mod session_states;
+mod spans;
 mod tenant;
 mod tenant_delete;
 mod token;
+mod upkeep;
 mod world;
 mod writers;
 

@@ -2,14 +2,16 @@ use crate::{
     on_both,
     world::{World, create, owner, platform},
 };
-use domain::Role;
+use domain::{Role, TokenId};
 use secrecy::ExposeSecret;
-use store::StoreError;
+use store::{Store, StoreError, TokenRevokeError};
 
 on_both! {
     the_bootstrap_token_is_an_operators_and_there_is_one,
     a_token_is_for_its_tenant_and_role_and_only_whole,
     a_role_must_go_with_the_tenant,
+    a_token_that_was_taken_back_is_nobodys_and_the_last_operator_stays,
+    whoever_lost_every_token_gets_another_from_the_record,
 }
 
 async fn the_bootstrap_token_is_an_operators_and_there_is_one(world: World) {
@@ -70,4 +72,71 @@ async fn a_role_must_go_with_the_tenant(world: World) {
     let error = store.token_create(Some(&platform()), Role::Owner, Some(tenant.id), "x").await;
     assert!(matches!(error, Err(StoreError::NotFound)), "{error:?}");
     store.token_create(Some(&platform()), Role::Operator, None, "x").await.expect("operators may");
+}
+
+async fn is_good(store: &Store, token: &secrecy::SecretString) -> bool {
+    let actor = store.actor_by_token(token.expose_secret(), String::new()).await;
+    actor.expect("readable").is_some()
+}
+
+async fn a_token_that_was_taken_back_is_nobodys_and_the_last_operator_stays(world: World) {
+    let store = world.open().await;
+    let (tenant, _) = create(&store, "acme").await;
+    let (other, _) = create(&store, "other").await;
+    let first = store.token_create(None, Role::Operator, None, "first").await.expect("it is");
+    let last = store.token_revoke(&platform(), first.id).await;
+    assert!(matches!(last, Err(TokenRevokeError::LastOperator)), "{last:?}");
+    let second = store.token_create(Some(&platform()), Role::Operator, None, "second").await;
+    let second = second.expect("operators may");
+    let own = owner(tenant.id);
+    let ci = store.token_create(Some(&own), Role::Viewer, Some(tenant.id), "ci").await;
+    let ci = ci.expect("the owner may");
+
+    let names = async |tenant, after| -> Vec<String> {
+        let tokens = store.token_list(tenant, after, 10).await.expect("readable");
+        tokens.into_iter().map(|token| token.name).collect()
+    };
+    assert_eq!(names(None, None).await, ["first", "second"]);
+    assert_eq!(names(None, Some(first.id)).await, ["second"]);
+    assert_eq!(names(Some(tenant.id), None).await, ["ci"]);
+    assert_eq!(names(Some(other.id), None).await, [] as [&str; 0]);
+    let known = store.token_get(None, first.id).await.expect("readable").expect("it is there");
+    assert!(known.is_bootstrap);
+    assert_eq!(store.token_get(Some(tenant.id), first.id).await.expect("readable"), None);
+
+    for (proof, id) in [
+        (owner(tenant.id), first.id),
+        (owner(other.id), ci.id),
+        (platform(), ci.id),
+        (platform(), unknown()),
+    ] {
+        let refused = store.token_revoke(&proof, id).await;
+        let is_not_found = matches!(refused, Err(TokenRevokeError::Store(StoreError::NotFound)));
+        assert!(is_not_found, "{refused:?}");
+    }
+    // Both at once: one of them has to stay.
+    let (a, b) = tokio::join!(async { store.token_revoke(&platform(), first.id).await }, async {
+        store.token_revoke(&platform(), second.id).await
+    },);
+    assert_eq!(u8::from(a.is_ok()) + u8::from(b.is_ok()), 1, "{a:?} {b:?}");
+    assert_eq!(is_good(&store, &first.secret).await, a.is_err());
+    assert_eq!(is_good(&store, &second.secret).await, b.is_err());
+    store.token_revoke(&owner(tenant.id), ci.id).await.expect("a tenant may have none");
+    assert!(!is_good(&store, &ci.secret).await);
+    let audit = store.audit_list(None, None, 2).await.expect("readable");
+    assert_eq!(audit.iter().map(|entry| &*entry.action).collect::<Vec<_>>(), ["token.revoke"; 2]);
+}
+
+fn unknown() -> TokenId {
+    TokenId::new(uuid::Uuid::from_u128(4040))
+}
+
+async fn whoever_lost_every_token_gets_another_from_the_record(world: World) {
+    let store = world.open().await;
+    store.token_create(None, Role::Operator, None, "lost").await.expect("it is the first");
+    let recovered = store.token_recover("recovered").await.expect("the record is at hand");
+    assert!(is_good(&store, &recovered.secret).await);
+    assert_eq!(store.token_list(None, None, 10).await.expect("readable").len(), 2);
+    let audit = store.audit_list(None, None, 1).await.expect("readable");
+    assert_eq!((&*audit[0].action, audit[0].token), ("token.recover", None));
 }
