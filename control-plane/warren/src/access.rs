@@ -109,7 +109,7 @@ impl TenantAccess for Access {
                         .to_owned(),
             }];
         };
-        let checks = execution::doctor::examine(cx).await;
+        let checks = Box::pin(execution::doctor::examine(cx)).await;
         checks
             .into_iter()
             .map(|check| Check {

@@ -17,6 +17,7 @@ mod problem;
 mod progress;
 mod session;
 mod tenant;
+mod token;
 mod upload;
 mod version;
 mod wait;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Tenant(Box<Group<tenant::Command>>),
     /// Run agents: start, follow, stop sessions and fetch what they left
     Session(Box<Group<session::Command>>),
+    /// Make, list and take back API tokens
+    Token(Box<Group<token::Command>>),
     /// Get a kubeconfig for a tenant's own API server
     Kubeconfig(Box<kubeconfig::Arguments>),
     /// Show what a reconcile would change on the host, without changing it
@@ -122,6 +125,7 @@ impl Command {
             Self::Kubeconfig(arguments) => return (&arguments.connection, Format::Table),
             Self::Tenant(group) => &group.common,
             Self::Session(group) => &group.common,
+            Self::Token(group) => &group.common,
             Self::Explain(group) => &group.common,
             Self::Operation(group) => &group.common,
             Self::Plans(single) => &single.common,
@@ -136,6 +140,7 @@ async fn dispatch(cx: &Context, command: &Command) -> Result<(), Failure> {
     match command {
         Command::Tenant(group) => tenant::run(cx, &group.command).await,
         Command::Session(group) => session::run(cx, &group.command).await,
+        Command::Token(group) => token::run(cx, &group.command).await,
         Command::Kubeconfig(arguments) => kubeconfig::run(cx, arguments).await,
         Command::Explain(group) => explain::run(cx, &group.command).await,
         Command::Operation(group) => operation::run(cx, &group.command).await,

@@ -1,6 +1,7 @@
 //! Warren: one binary that is server and command line.
 
 mod access;
+mod bootstrap;
 mod cli;
 mod config;
 mod host;
@@ -28,6 +29,13 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Make another operator's token on the server's machine, when every one is lost; the server must
+    /// not be running meanwhile
+    Bootstrap {
+        /// The configuration of the server
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     #[command(flatten)]
     Client(cli::Command),
 }
@@ -41,12 +49,17 @@ fn main() -> ExitCode {
     let runtime = runtime.expect("the operating system gives threads to a starting process");
     match arguments.command {
         Command::Client(command) => runtime.block_on(cli::run(command)),
-        Command::Serve { config } => match runtime.block_on(serve::serve(&config)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                telemetry::fatal(&error);
-                ExitCode::FAILURE
-            }
-        },
+        Command::Serve { config } => exit(runtime.block_on(serve::serve(&config))),
+        Command::Bootstrap { config } => exit(runtime.block_on(bootstrap::recover(&config))),
+    }
+}
+
+fn exit(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            telemetry::fatal(&error);
+            ExitCode::FAILURE
+        }
     }
 }

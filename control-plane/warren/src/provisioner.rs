@@ -26,6 +26,8 @@ pub(crate) struct Provisioner {
     pub(crate) ids: Arc<dyn IdGen>,
     pub(crate) host: HostCluster,
     pub(crate) authority: RunAuthority,
+    /// How long what is under way may take at the end.
+    pub(crate) drain: Duration,
 }
 
 impl Provisioner {
@@ -39,7 +41,7 @@ impl Provisioner {
             return Ok(());
         };
         access.open(cx.clone());
-        let controllers = execution::start(&cx);
+        let controllers = execution::start(&cx, self.drain);
         stop.cancelled().await;
         controllers.stop().await;
         Ok(())

@@ -2,6 +2,7 @@
 
 use crate::{
     access::Access,
+    bootstrap,
     config::{self, Config},
     provisioner::Provisioner,
     system::{SystemClock, SystemIds},
@@ -11,15 +12,12 @@ use anyhow::{Context as _, Result};
 use api::{About, Metrics};
 use application::{App, blobs::Blobs};
 use clusters::{HostCluster, RunAuthority};
-use domain::{Clock, IdGen, Role};
+use domain::{Clock, IdGen};
 use futures::FutureExt as _;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret as _;
-use std::{
-    fs::OpenOptions, future::Future, io::Write as _, net::SocketAddr,
-    os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, time::Duration,
-};
-use store::{SecretKey, Store, StoreOptions};
+use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use store::Store;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -29,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long requests and reconciles that are under way may take after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(8);
+/// The same for reconciles alone: less, so that they can still say that they were cut off.
+const DRAIN_PROVISIONER: Duration = Duration::from_secs(7);
 /// Uploads that were begun so long ago and never finished were cut off by a crash.
 const ABANDONED: SignedDuration = SignedDuration::from_hours(24);
 /// The key under which the run endpoint's authority is kept.
@@ -43,7 +43,7 @@ pub(crate) async fn serve(path: &Path) -> Result<()> {
     telemetry::start(&config.log)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn IdGen> = Arc::new(SystemIds);
-    let store = open_store(&config, &clock, &ids).await?;
+    let store = bootstrap::open_store(&config, &clock, &ids).await?;
     let outcome = run(&config, &store, clock, ids).await;
     let closed = store.close().await;
     outcome.and(closed.context("close the database"))
@@ -80,10 +80,10 @@ async fn run(
     let api = TcpListener::from_std(
         config::api_listener(config.api.listen).context("listen for the API")?,
     )?;
-    let address = api.local_addr()?;
     let metrics = listen(config.metrics.listen, "metrics.listen").await?;
     let run_endpoint = listen(config.run_endpoint.listen, "run_endpoint.listen").await?;
     let gate = listen(config.run_endpoint.gate_listen, "run_endpoint.gate_listen").await?;
+    let addresses = (api.local_addr()?, metrics.local_addr()?);
     let figures = Metrics::new(About {
         version: env!("CARGO_PKG_VERSION"),
         commit: option_env!("WARREN_COMMIT").unwrap_or("unknown"),
@@ -92,17 +92,33 @@ async fn run(
     let metrics_router = api::metrics_router(app.clone(), &figures);
     let mut parts = JoinSet::new();
     parts.spawn(part("api", http(api, router, stop.clone())));
+    parts.spawn(part("housekeeping", housekeeping(app.clone(), stop.clone()).map(anyhow::Ok)));
     parts.spawn(part("metrics", http(metrics, metrics_router, stop.clone())));
     let run_endpoint = gateway::serve_run_endpoint(app, run_endpoint, Arc::new(tls), stop.clone());
     parts.spawn(part("run-endpoint", run_endpoint.map(anyhow::Ok)));
     let gate = gateway::serve_gate(gate, stop.clone());
     parts.spawn(part("gate", gate.map(anyhow::Ok)));
-    bootstrap(store, config.api.bootstrap_token_file.as_deref()).await?;
-    let provisioner =
-        Provisioner { config: config.clone(), store: store.clone(), clock, ids, host, authority };
+    bootstrap::first_token(store, config.api.bootstrap_token_file.as_deref()).await?;
+    let provisioner = Provisioner {
+        config: config.clone(),
+        store: store.clone(),
+        clock,
+        ids,
+        host,
+        authority,
+        drain: DRAIN_PROVISIONER,
+    };
     parts.spawn(part("provisioner", provisioner.run(access, stop.clone())));
-    tracing::info!(%address, "serving");
+    tracing::info!(api = %addresses.0, metrics = %addresses.1, "serving");
 
+    until_stopped(parts, stop).await
+}
+
+/// What a part of the server came to.
+type Ended = (&'static str, Result<()>);
+
+/// Serves until a signal or the end of a part, then lets what is under way come to its end.
+async fn until_stopped(mut parts: JoinSet<Ended>, stop: CancellationToken) -> Result<()> {
     let early = tokio::select! {
         () = asked_to_stop() => None,
         ended = parts.join_next() => ended,
@@ -124,22 +140,6 @@ async fn run(
     }
 }
 
-async fn open_store(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    ids: &Arc<dyn IdGen>,
-) -> Result<Store> {
-    let secret_key =
-        SecretKey::load_or_create(&config.secrets.key_file).context("open secrets.key_file")?;
-    let options = StoreOptions {
-        url: config.database.url.clone(),
-        secret_key,
-        clock: Arc::clone(clock),
-        ids: Arc::clone(ids),
-    };
-    Store::open(options).await.context("open the database")
-}
-
 /// The authority that runs verify the run endpoint with; made at the first start.
 async fn run_authority(store: &Store, clock: &dyn Clock) -> Result<RunAuthority> {
     let stored = if let Some(stored) = store.setting_secret(RUN_AUTHORITY).await? {
@@ -151,31 +151,8 @@ async fn run_authority(store: &Store, clock: &dyn Clock) -> Result<RunAuthority>
     RunAuthority::from_bytes(stored.expose_secret()).context("read the run endpoint's authority")
 }
 
-/// The first operator's token: made once, shown once.
-async fn bootstrap(store: &Store, file: Option<&Path>) -> Result<()> {
-    if store.token_is_any().await? {
-        return Ok(());
-    }
-    let token = store.token_create(None, Role::Operator, None, "bootstrap").await?;
-    let secret = token.secret.expose_secret();
-    match file {
-        Some(path) => {
-            let mut options = OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(path)
-                .with_context(|| {
-                format!("write api.bootstrap_token_file {}", path.display())
-            })?;
-            writeln!(file, "{secret}")?;
-            file.sync_all()?;
-        }
-        None => writeln!(std::io::stderr(), "The first operator's token, shown once: {secret}")?,
-    }
-    Ok(())
+async fn housekeeping(app: App, stop: CancellationToken) {
+    stop.run_until_cancelled(application::housekeeping::run(&app)).await;
 }
 
 async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener> {
@@ -194,7 +171,7 @@ async fn http(listener: TcpListener, router: axum::Router, stop: CancellationTok
 async fn part<E: Into<anyhow::Error>>(
     name: &'static str,
     serve: impl Future<Output = Result<(), E>>,
-) -> (&'static str, Result<()>) {
+) -> Ended {
     (name, serve.await.map_err(Into::into))
 }
 

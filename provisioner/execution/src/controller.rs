@@ -33,8 +33,6 @@ const FULL_LOOK: Duration = Duration::from_mins(10);
 const BACKOFF: Duration = Duration::from_millis(500);
 /// The longest wait after a failure.
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
-/// How long the looks that are under way may take when the process ends.
-const DRAIN: Duration = Duration::from_secs(8);
 
 /// One tenant's turn.
 #[derive(Default)]
@@ -332,13 +330,9 @@ impl Controller {
         }
     }
 
+    /// Whoever stops the controllers says how long this may take.
     async fn drain(mut self) {
-        let all = async { while self.looks.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN, all).await.is_err() {
-            tracing::warn!(
-                "looks at tenants were cut off; they are taken up again at the next start"
-            );
-        }
+        while self.looks.join_next().await.is_some() {}
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn run(cx: Context, tenants: UnboundedSender<Wake>, cancel: Can
             Some(ended) = workers.tasks.join_next_with_id() => workers.ended(ended).await,
         }
     }
-    // Workers end by the same token; what they were doing is bounded.
+    // Workers end by the same token; whoever stops the controllers says how long that may take.
     while workers.tasks.join_next().await.is_some() {}
 }
 

@@ -132,6 +132,11 @@ impl Client {
         self.json(self.request(Method::DELETE, path).query(query), Repeat::Harmless).await
     }
 
+    /// Takes something away; the answer is empty.
+    pub(super) async fn remove(&self, path: &[&str]) -> Result<(), Failure> {
+        self.read(self.request(Method::DELETE, path), Repeat::Harmless).await.map(drop)
+    }
+
     /// A small answer that is not JSON.
     pub(super) async fn bytes(&self, path: &[&str], accept: &str) -> Result<Vec<u8>, Failure> {
         let request = self.request(Method::GET, path).header(ACCEPT, accept);

@@ -12,10 +12,10 @@ use super::{
     answer::{Tenant, decode},
     client::Repeat,
     format::age,
-    options::{Format, duration, reference},
+    options::{duration, reference},
     output::Table,
     problem::Failure,
-    wait,
+    token, wait,
 };
 
 /// What can be done with tenants.
@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Delete(delete::Delete),
     /// Wait until a tenant is ready or deleted
     Wait(Wait),
-    /// Make an API token for one tenant; it is shown once
+    /// Make an API token for one tenant; the same as `warren token create --tenant`
     Token(Token),
 }
 
@@ -174,19 +174,8 @@ impl Wait {
 
 impl Token {
     async fn run(&self, cx: &Context) -> Result<(), Failure> {
-        if cx.printer.format == Format::Name {
-            return Err(Failure::usage("-o name would hide the token, which is shown only once")
-                .hint("leave -o out to get the token alone, or take -o json"));
-        }
         let path = ["api", "v1", "tenants", &self.tenant, "tokens"];
-        let body = json!({ "name": self.name, "role": self.role });
-        let made = cx.client.post(&path, &body, Repeat::OnlyUnsent).await?;
-        let secret = ["token", "secret"].iter().find_map(|name| made[*name].as_str());
-        let secret = secret.ok_or_else(|| Failure::unexpected("no token in the answer"))?;
-        let id = made["id"].as_str().unwrap_or_default();
-        cx.printer.item("token", id, &made, || format!("{secret}\n"))?;
-        cx.messages.note("The token is shown this once; keep it in a file that only you can read.");
-        Ok(())
+        token::create(cx, &path, &self.name, Some(&self.role)).await
     }
 }
 

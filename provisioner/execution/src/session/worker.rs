@@ -32,8 +32,6 @@ const FULL_LOOK: Duration = Duration::from_mins(5);
 /// The first wait after a failure; it doubles with each further one.
 const BACKOFF: Duration = Duration::from_millis(200);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(15);
-/// How long what is under way may take when the process ends.
-const DRAIN: Duration = Duration::from_secs(8);
 
 struct Worker {
     cx: Context,
@@ -306,15 +304,12 @@ impl Worker {
         }
     }
 
-    /// Lets what is under way come to its end.
+    /// Lets what is under way come to its end. Whoever stops the controllers says how long this may take.
     async fn drain(mut self) {
         if let Some(watch) = self.watch.take() {
             watch.abort();
         }
-        let all = async { while self.acts.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN, all).await.is_err() {
-            tracing::warn!("sessions were left in the middle; they are taken up again");
-        }
+        while self.acts.join_next().await.is_some() {}
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     LoseReply,
     /// The connection breaks before anything is done.
     Break,
+    /// Nothing is done, and there is never an answer.
+    Hang,
 }
 
 /// A request that was made.
@@ -255,6 +257,11 @@ impl Fake {
             *times -= 1;
             *fault
         });
+        if fault == Some(Fault::Hang) {
+            drop(state);
+            self.changed.send_modify(|count| *count += 1);
+            return std::future::pending().await;
+        }
         if fault == Some(Fault::Break) {
             self.changed.send_modify(|count| *count += 1);
             return Err(broken());

@@ -1,5 +1,6 @@
 //! The controllers against API servers that live in this process and can be made to fail.
 
+mod drain;
 mod fake;
 mod removal;
 mod session;

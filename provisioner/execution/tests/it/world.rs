@@ -132,7 +132,7 @@ impl World {
     }
 
     pub(crate) fn start(&self) -> Controllers {
-        execution::start(&self.cx)
+        execution::start(&self.cx, PATIENCE)
     }
 
     pub(crate) async fn create(&self, name: &str) -> Tenant {
