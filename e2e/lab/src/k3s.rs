@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::certificates::{api_server, write_secret};
+use crate::command::open_log;
 use crate::control_plane::{audit_flags, manager_limits};
 use crate::digest::sha256_file;
 use crate::host::{Made, Stage};
@@ -46,9 +48,13 @@ pub(crate) fn stages(layout: &Layout, program: &Path) -> Vec<Stage> {
 pub(crate) fn prepare(layout: &Layout, plan: &Plan, node: &Node) -> Result<()> {
     let data = data(layout, node);
     let agent = data.join("agent");
-    for folder in ["etc/containerd", "etc/kubelet.conf.d", "images"] {
+    for folder in ["containerd", "etc/containerd", "etc/kubelet.conf.d", "images"] {
         std::fs::create_dir_all(agent.join(folder))?;
     }
+    // K3s gives its containerd a log of its own: it goes to the logs of the parts.
+    let log = layout.log(&format!("containerd-{}", node.name));
+    open_log(&log)?;
+    symlink(log, agent.join("containerd/containerd.log"))?;
     // Read as a template; a whole configuration is one, too.
     let runtime = Runtime {
         root: agent.join("containerd"),

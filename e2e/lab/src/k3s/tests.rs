@@ -90,6 +90,15 @@ fn images_lie_where_k3s_imports_them_from() {
 }
 
 #[test]
+fn what_containerd_logs_is_among_the_logs_of_the_parts() {
+    let lab = Prepared::new();
+    let own = data(&lab.layout, &NODES[1]).join("agent/containerd/containerd.log");
+    std::fs::write(own, "a line").expect("can be written");
+    let shown = std::fs::read_to_string(lab.layout.log("containerd-node2")).expect("is there");
+    assert_eq!(shown, "a line");
+}
+
+#[test]
 fn the_labs_authorities_are_those_of_k3s() {
     let lab = Prepared::new();
     let tls = data(&lab.layout, &FIRST).join("server/tls");
