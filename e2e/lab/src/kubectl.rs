@@ -56,15 +56,16 @@ pub(crate) fn check_policies(cx: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Applies DNS and the storage class.
+/// Applies DNS, the storage class, and what Warren may do.
 pub(crate) fn apply_addons(cx: &Context, plan: &Plan) -> Result<()> {
-    let manifest = include_str!("../templates/addons.yaml")
+    let rights = include_str!("../../../templates/host/cluster-role.yaml");
+    let manifest = concat!(include_str!("../templates/addons.yaml"), "\n---\n")
         .replace("@NODE@", FIRST.name)
         .replace("@COREDNS@", &plan.image("coredns")?.reference)
         .replace("@DNS@", &DNS_SERVICE.to_string());
     let mut apply = command(&cx.layout);
     apply.args(["apply", "--server-side", "--field-manager=lab", "-f", "-"]);
-    feed(&mut apply, &manifest).context("apply DNS and storage class")?;
+    feed(&mut apply, &(manifest + rights)).context("apply DNS, storage class and rights")?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ pub use explain::{ExplainError, explain};
 
 use crate::{
     Context, KeysError,
-    api_server::{ApiError, ApiServer},
+    api_server::{ApiError, ApiServer, Place},
     desired,
     hint::{Hints, Seen},
     places::Places,
@@ -22,7 +22,7 @@ use clusters::ReachError;
 use domain::{ConditionKind, ConditionStatus, Generation, Tenant, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use observe::Objects;
-use planning::{Action, Change, Key, Observed, Rendered, diff};
+use planning::{Action, Change, Key, Kind, Observed, Rendered, diff};
 use report::Findings;
 use std::{collections::BTreeMap, time::Duration};
 use store::StoreError;
@@ -82,7 +82,7 @@ pub(crate) enum ReconcileError {
     #[error(transparent)]
     Api(#[from] ApiError),
     #[error(transparent)]
-    Reach(#[from] ReachError),
+    Reach(ReachError),
     #[error("damaged: {0}")]
     Damage(String),
     #[error("{0} is being deleted by somebody; it is made anew when it is gone")]
@@ -90,6 +90,22 @@ pub(crate) enum ReconcileError {
 }
 
 impl ReconcileError {
+    /// Why the tenant could not be reached. What the host said is told as of every other request to it.
+    fn of_reach(record: &Tenant, error: ReachError) -> Self {
+        match error {
+            ReachError::Host(source) => {
+                let namespace = record.cluster.host_namespace();
+                let service = Key::namespaced(Kind::Service, &namespace, record.cluster.as_str());
+                ApiError::of_client("get", &service, Place::Host, *source).into()
+            }
+            ReachError::Unknown
+            | ReachError::Source(_)
+            | ReachError::NoService
+            | ReachError::Credential(_)
+            | ReachError::Client(_) => Self::Reach(error),
+        }
+    }
+
     /// When the other side wants to be asked again.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {

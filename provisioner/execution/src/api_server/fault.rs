@@ -45,6 +45,27 @@ impl ApiError {
         Self { verb, key: key.to_string(), place, fault }
     }
 
+    /// The same for what a typed client met with.
+    pub(crate) fn of_client(
+        verb: &'static str,
+        key: &Key,
+        place: Place,
+        error: kube::Error,
+    ) -> Self {
+        let fault = if let kube::Error::Api(status) = error {
+            let seconds = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);
+            Fault::Refused(Refusal {
+                status: StatusCode::from_u16(status.code).unwrap_or_default(),
+                reason: status.reason.clone(),
+                message: status.message.clone(),
+                retry_after: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
+            })
+        } else {
+            Fault::of_transport(error)
+        };
+        Self::new(verb, key, place, fault)
+    }
+
     pub(crate) fn is_not_found(&self) -> bool {
         self.refusal().is_some_and(|refusal| refusal.status == StatusCode::NOT_FOUND)
     }
@@ -151,5 +172,27 @@ impl Refusal {
                 .unwrap_or_else(|| status.canonical_reason().unwrap_or("refused").to_owned()),
             retry_after: retry_after.or(seconds.filter(|s| *s > 0).map(Duration::from_secs)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+    use planning::Kind;
+
+    #[test]
+    fn what_a_typed_client_met_with_names_verb_and_object_and_when_to_come_back() {
+        let status: Status = serde_json::from_value(serde_json::json!({
+            "code": 429, "reason": "TooManyRequests", "message": "later",
+            "details": { "retryAfterSeconds": 7 },
+        }))
+        .expect("a status");
+        let key = Key::namespaced(Kind::Service, "warren-w", "w");
+        let error =
+            ApiError::of_client("get", &key, Place::Host, kube::Error::Api(Box::new(status)));
+        assert_eq!(error.to_string(), "get Service warren-w/w on the host cluster: 429 later");
+        assert_eq!(error.reason(), "TooManyRequests");
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
     }
 }

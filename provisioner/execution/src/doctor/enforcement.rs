@@ -1,6 +1,6 @@
 //! Whether network policies and user namespaces really hold here, by starting a pod and looking.
 
-use super::{Check, TRY_TIMEOUT};
+use super::{CHECK_TIMEOUT, Check, TRY_TIMEOUT};
 use crate::Context;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -21,36 +21,60 @@ pub(super) async fn check(cx: &Context) -> Vec<Check> {
     let digits = cx.ids.uuid().as_simple().to_string();
     let namespace = format!("warren-doctor-{}", &digits[20..]);
     let client = cx.host.client();
-    let result = tokio::time::timeout(TRY_TIMEOUT, try_out(cx, &client, &namespace)).await;
+    let made = tokio::time::timeout(CHECK_TIMEOUT, make_namespace(&client, &namespace)).await;
+    if let Ok(Err(error @ kube::Error::Api(_))) = &made {
+        return vec![refused(error)];
+    }
+    let result = match made {
+        Ok(Ok(())) => tokio::time::timeout(TRY_TIMEOUT, try_out(cx, &client, &namespace)).await,
+        Ok(Err(error)) => Ok(Err(error)),
+        Err(late) => Err(late),
+    };
     let namespaces: Api<Namespace> = Api::all(client);
-    // What was made is removed whatever came out; a namespace that stays is named.
-    let removal = namespaces.delete(&namespace, &DeleteParams::default()).await;
+    // What was made is removed whatever came out; a namespace that may stay is named.
+    let params = DeleteParams::default();
+    let removal = namespaces.delete(&namespace, &params);
+    let removal = tokio::time::timeout(CHECK_TIMEOUT / 2, removal).await;
     let mut checks = match result {
         Ok(Ok(checks)) => checks,
-        Ok(Err(error)) => vec![Check::bad(
-            POLICY,
-            format!("the try-out was refused: {error}"),
-            "see the check rights",
-        )],
+        Ok(Err(error)) => vec![refused(&error)],
         Err(_) => vec![Check::bad(
             POLICY,
             format!("the pod of the try-out did not end within {} s", TRY_TIMEOUT.as_secs()),
             "see that the host can start pods with the image images.runner",
         )],
     };
-    // What was never made needs no removal.
-    let is_absent =
-        |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 404);
-    if let Err(error) = removal
-        && !is_absent(&error)
-    {
+    let stays = match removal {
+        Ok(Ok(_)) => None,
+        // What was never made needs no removal.
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some("the host's API server does not answer".to_owned()),
+    };
+    if let Some(why) = stays {
         checks.push(Check::bad(
             POLICY,
-            format!("namespace {namespace} stays: {error}"),
-            "delete it by hand",
+            format!("namespace {namespace} may be left: {why}"),
+            format!("kubectl delete namespace {namespace}"),
         ));
     }
     checks
+}
+
+fn refused(error: &kube::Error) -> Check {
+    Check::bad(
+        POLICY,
+        format!("the try-out was refused: {error}"),
+        "see what the other checks say, above all rights",
+    )
+}
+
+async fn make_namespace(client: &Client, name: &str) -> Result<(), kube::Error> {
+    let object = serde_json::from_value(json!({"metadata": {"name": name, "labels": {
+        "app.kubernetes.io/managed-by": "warren-doctor",
+        "pod-security.kubernetes.io/enforce": "restricted"}}}))
+    .map_err(kube::Error::SerdeError)?;
+    Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.map(|_| ())
 }
 
 async fn try_out(
@@ -60,11 +84,6 @@ async fn try_out(
 ) -> Result<Vec<Check>, kube::Error> {
     let post = PostParams::default();
     let endpoint = cx.settings.run_endpoint;
-    let object = serde_json::from_value(json!({"metadata": {"name": namespace, "labels": {
-        "app.kubernetes.io/managed-by": "warren-doctor",
-        "pod-security.kubernetes.io/enforce": "restricted"}}}))
-    .map_err(kube::Error::SerdeError)?;
-    Api::<Namespace>::all(client.clone()).create(&post, &object).await?;
     let policy: NetworkPolicy =
         serde_json::from_value(json!({"metadata": {"name": "run-endpoint-only"},
         "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "egress": [{

@@ -1,102 +1,150 @@
 //! Whether Warren's account may do what it does; what is missing is printed as a manifest.
+//!
+//! What is needed stands in one place, the `ClusterRole` that operators apply.
 
 use super::Check;
 use crate::Context;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::{
+    authentication::v1::SelfSubjectReview,
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+    rbac::v1::ClusterRole,
 };
-use kube::{Api, api::PostParams};
-use std::{collections::BTreeMap, fmt::Write as _};
+use kube::{Api, Client, api::PostParams};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
-const WRITE: &[&str] = &["get", "list", "watch", "create", "patch", "update", "delete"];
-const READ: &[&str] = &["get", "list", "watch"];
+const ROLE: &str = include_str!("../../../../templates/host/cluster-role.yaml");
+/// Questions that are asked at the same time.
+const AT_ONCE: usize = 8;
+/// What the missing rights are given as.
+const MISSING: &str = "warren-missing";
 
-/// API group, resource, verbs: what the tenant controller, the session controller and this doctor use.
-const NEEDED: [(&str, &str, &[&str]); 22] = [
-    ("", "namespaces", WRITE),
-    ("", "serviceaccounts", WRITE),
-    ("", "secrets", WRITE),
-    ("", "services", WRITE),
-    ("", "resourcequotas", WRITE),
-    ("", "limitranges", WRITE),
-    ("", "persistentvolumeclaims", WRITE),
-    ("", "configmaps", WRITE),
-    ("", "pods", WRITE),
-    ("", "pods/portforward", &["create"]),
-    ("", "events", READ),
-    ("", "nodes", READ),
-    ("", "persistentvolumes", READ),
-    ("apps", "statefulsets", WRITE),
-    ("networking.k8s.io", "networkpolicies", WRITE),
-    ("rbac.authorization.k8s.io", "roles", WRITE),
-    ("rbac.authorization.k8s.io", "rolebindings", WRITE),
-    ("storage.k8s.io", "storageclasses", READ),
-    ("admissionregistration.k8s.io", "mutatingadmissionpolicies", WRITE),
-    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings", WRITE),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicies", WRITE),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", WRITE),
-];
+/// One thing that somebody may do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Right {
+    group: String,
+    /// With its subresource, if it is about one.
+    resource: String,
+    verb: String,
+}
 
 pub(super) async fn check(cx: &Context) -> Result<Check, kube::Error> {
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(cx.host.client());
-    let mut missing: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for (group, resource, verbs) in NEEDED {
-        let (resource_name, subresource) = match resource.split_once('/') {
-            Some((name, sub)) => (name, Some(sub.to_owned())),
-            None => (resource, None),
-        };
-        for verb in verbs {
-            let attributes = ResourceAttributes {
-                group: Some(group.to_owned()),
-                resource: Some(resource_name.to_owned()),
-                subresource: subresource.clone(),
-                verb: Some((*verb).to_owned()),
-                ..ResourceAttributes::default()
-            };
-            let review = SelfSubjectAccessReview {
-                spec: SelfSubjectAccessReviewSpec {
-                    resource_attributes: Some(attributes),
-                    non_resource_attributes: None,
-                },
-                ..SelfSubjectAccessReview::default()
-            };
-            let answer = reviews.create(&PostParams::default(), &review).await?;
-            if !answer.status.is_some_and(|status| status.allowed) {
-                missing.entry((group, resource)).or_default().push(verb);
+    let client = cx.host.client();
+    let needed = needed();
+    let total = needed.len();
+    let missing: BTreeSet<Right> = stream::iter(needed)
+        .map(|right| {
+            let client = client.clone();
+            async move {
+                let is_granted = is_granted(client, &right).await?;
+                Ok::<_, kube::Error>((!is_granted).then_some(right))
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_filter_map(async |right| Ok(right))
+        .try_collect()
+        .await?;
+    if missing.is_empty() {
+        return Ok(Check::ok("rights", format!("all of {total} are granted")));
+    }
+    let user = who_am_i(client).await?;
+    let told: Vec<String> = by_resource(&missing)
+        .into_iter()
+        .map(|((group, resource), verbs)| {
+            let dot = if group.is_empty() { "" } else { "." };
+            format!("{} {resource}{dot}{group}", verbs.join(", "))
+        })
+        .collect();
+    let detail =
+        format!("{} of {total} are not granted to {user}: {}", missing.len(), told.join("; "));
+    Ok(Check::bad("rights", detail, manifest(&missing, &user)))
+}
+
+/// Every right in the `ClusterRole`.
+fn needed() -> BTreeSet<Right> {
+    let role: ClusterRole =
+        serde_saphyr::from_str(ROLE).expect("the role is YAML: a test reads it");
+    let mut rights = BTreeSet::new();
+    for rule in role.rules.into_iter().flatten() {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                rights.extend(rule.verbs.iter().map(|verb| Right {
+                    group: group.clone(),
+                    resource: resource.clone(),
+                    verb: verb.clone(),
+                }));
             }
         }
     }
-    if missing.is_empty() {
-        return Ok(Check::ok("rights", format!("all of {} rules are granted", NEEDED.len())));
-    }
-    let detail = format!("{} of {} rules are not granted", missing.len(), NEEDED.len());
-    Ok(Check::bad("rights", detail, manifest(&missing)))
+    rights
 }
 
-/// The missing rules as a `ClusterRole` to apply.
-fn manifest(missing: &BTreeMap<(&str, &str), Vec<&str>>) -> String {
-    let mut text = String::from(
-        "apply this and bind it to Warren's account:\napiVersion: rbac.authorization.k8s.io/v1\n\
-         kind: ClusterRole\nmetadata: {name: warren-missing}\nrules:\n",
-    );
-    for ((group, resource), verbs) in missing {
-        let verbs = verbs.join(", ");
-        writeln!(text, "- {{apiGroups: [{group:?}], resources: [{resource:?}], verbs: [{verbs}]}}")
-            .expect("writing to a string cannot fail");
+async fn is_granted(client: Client, right: &Right) -> Result<bool, kube::Error> {
+    let Right { group, resource, verb } = right;
+    let (resource, subresource) = match resource.split_once('/') {
+        Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
+        None => (resource.as_str(), None),
+    };
+    let attributes = ResourceAttributes {
+        group: Some(group.clone()),
+        resource: Some(resource.to_owned()),
+        subresource,
+        verb: Some(verb.clone()),
+        ..ResourceAttributes::default()
+    };
+    let review = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(attributes),
+            non_resource_attributes: None,
+        },
+        ..SelfSubjectAccessReview::default()
+    };
+    let answer = Api::all(client).create(&PostParams::default(), &review).await?;
+    Ok(answer.status.is_some_and(|status| status.allowed))
+}
+
+/// The name that the host's API server knows Warren by.
+async fn who_am_i(client: Client) -> Result<String, kube::Error> {
+    let question = SelfSubjectReview::default();
+    let answer = Api::all(client).create(&PostParams::default(), &question).await?;
+    let user = answer.status.and_then(|status| status.user_info);
+    Ok(user.and_then(|user| user.username).unwrap_or_else(|| "an unknown user".to_owned()))
+}
+
+fn by_resource(rights: &BTreeSet<Right>) -> BTreeMap<(&str, &str), Vec<&str>> {
+    let mut grouped: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for Right { group, resource, verb } in rights {
+        grouped.entry((group.as_str(), resource.as_str())).or_default().push(verb);
     }
+    grouped
+}
+
+/// A role with the missing rights and its binding, as `kubectl apply -f -` takes it.
+fn manifest(missing: &BTreeSet<Right>, user: &str) -> String {
+    let metadata = json!({ "name": MISSING });
+    let mut text = format!(
+        "# Give this to `kubectl apply -f -`, or apply templates/host/cluster-role.yaml, which has all rights.\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {metadata}\nrules:\n"
+    );
+    for ((group, resource), verbs) in by_resource(missing) {
+        let rule = json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
+        writeln!(text, "- {rule}").expect("writing to a string cannot fail");
+    }
+    let api = "rbac.authorization.k8s.io";
+    let role: Value = json!({ "apiGroup": api, "kind": "ClusterRole", "name": MISSING });
+    let subject: Value = json!({ "apiGroup": api, "kind": "User", "name": user });
+    write!(
+        text,
+        "---\napiVersion: {api}/v1\nkind: ClusterRoleBinding\nmetadata: {metadata}\n\
+         roleRef: {role}\nsubjects:\n- {subject}\n"
+    )
+    .expect("writing to a string cannot fail");
     text
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn missing_rights_are_a_manifest_that_can_be_applied() {
-        let missing = BTreeMap::from([(("apps", "statefulsets"), vec!["patch", "delete"])]);
-        let text = manifest(&missing);
-        assert!(text.ends_with(
-            "- {apiGroups: [\"apps\"], resources: [\"statefulsets\"], verbs: [patch, delete]}\n"
-        ));
-    }
-}
+mod tests;

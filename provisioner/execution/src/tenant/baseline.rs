@@ -12,7 +12,9 @@ pub(super) async fn ensure(
     memory: &mut Memory,
 ) -> Result<bool, ReconcileError> {
     memory.baseline = None;
-    let server = ApiServer::tenant(cx.tenants.client(record.id).await?);
+    let client = cx.tenants.client(record.id).await;
+    let client = client.map_err(|error| ReconcileError::of_reach(record, error))?;
+    let server = ApiServer::tenant(client);
     let desired = desired::baseline(record);
     let wanted = desired.iter().map(|object| object.key.clone()).collect();
     let observed = observe::keys(&server, wanted).await?;

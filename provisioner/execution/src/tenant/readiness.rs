@@ -66,7 +66,7 @@ async fn is_answering(cx: &Context, record: &Tenant) -> Result<bool, ReconcileEr
     let client = match cx.tenants.client(record.id).await {
         Ok(client) => client,
         Err(ReachError::NoService) => return Ok(false),
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(ReconcileError::of_reach(record, error)),
     };
     let anything = Key::global(Kind::Namespace, "default");
     let server = ApiServer::tenant(client);

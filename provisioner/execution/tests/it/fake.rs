@@ -1,6 +1,7 @@
 //! An API server in memory: objects, watches, server-side apply as a merge, and faults on demand.
 
 mod path;
+mod rights;
 
 use futures::{StreamExt as _, stream};
 use http::{Method, Request, Response, StatusCode};
@@ -8,6 +9,7 @@ use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody}
 use hyper::body::{Bytes, Frame};
 use kube::client::Body;
 use path::Place;
+use rights::Rights;
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -52,6 +54,7 @@ pub(crate) struct Objects {
 struct State {
     objects: Objects,
     made: Vec<Made>,
+    denied: Vec<String>,
     faults: Vec<(Method, String, Fault, usize)>,
     watchers: Vec<(Place, HashMap<String, String>, mpsc::UnboundedSender<Bytes>)>,
     sent: usize,
@@ -62,6 +65,8 @@ struct State {
 pub(crate) struct Fake {
     state: Arc<Mutex<State>>,
     controllers: Controllers,
+    /// What whoever asks may do; nothing means everything.
+    rights: Option<Arc<Rights>>,
     changed: watch::Sender<u64>,
 }
 
@@ -167,7 +172,13 @@ impl Objects {
 impl Fake {
     pub(crate) fn new(controllers: impl Fn(&mut Objects) + Send + Sync + 'static) -> Self {
         let (changed, _) = watch::channel(0);
-        Self { state: Arc::default(), controllers: Arc::new(controllers), changed }
+        let controllers = Arc::new(controllers);
+        Self { state: Arc::default(), controllers, rights: None, changed }
+    }
+
+    /// The same with no more rights for Warren than its role gives.
+    pub(crate) fn with_warrens_rights(self) -> Self {
+        Self { rights: Some(Arc::new(Rights::of_warren())), ..self }
     }
 
     pub(crate) fn client(&self) -> kube::Client {
@@ -195,6 +206,11 @@ impl Fake {
     /// Ends all faults.
     pub(crate) fn heal(&self) {
         self.state().faults.clear();
+    }
+
+    /// What Warren asked for without having the right to.
+    pub(crate) fn denied(&self) -> Vec<String> {
+        self.state().denied.clone()
     }
 
     pub(crate) fn made(&self) -> Vec<Made> {
@@ -238,6 +254,17 @@ impl Fake {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    /// Notes a request and says what it meets with.
+    fn meet(&self, method: &Method, path: &str) -> Option<Fault> {
+        let mut state = self.state();
+        state.made.push(Made { method: method.clone(), path: path.to_owned() });
+        let (_, _, fault, times) = state.faults.iter_mut().find(|(other, part, _, times)| {
+            other == method && path.contains(part.as_str()) && *times > 0
+        })?;
+        *times -= 1;
+        Some(*fault)
+    }
+
     async fn answer(
         &self,
         request: Request<Body>,
@@ -247,21 +274,13 @@ impl Fake {
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let broken =
             || std::io::Error::new(std::io::ErrorKind::ConnectionReset, "broken on purpose");
-        let mut state = self.state();
         let path = parts.uri.path().to_owned();
-        state.made.push(Made { method: parts.method.clone(), path: path.clone() });
-        let fault = state.faults.iter_mut().find(|(method, part, _, times)| {
-            *method == parts.method && path.contains(part.as_str()) && *times > 0
-        });
-        let fault = fault.map(|(_, _, fault, times)| {
-            *times -= 1;
-            *fault
-        });
+        let fault = self.meet(&parts.method, &path);
         if fault == Some(Fault::Hang) {
-            drop(state);
             self.changed.send_modify(|count| *count += 1);
             return std::future::pending().await;
         }
+        let mut state = self.state();
         if fault == Some(Fault::Break) {
             self.changed.send_modify(|count| *count += 1);
             return Err(broken());
@@ -272,7 +291,17 @@ impl Fake {
         }
         let query = path::query(parts.uri.query().unwrap_or_default());
         let place = Place::parse(&path).expect("a path of an API server");
-        if query.get("watch").is_some_and(|watch| watch == "true" || watch == "1") {
+        let is_watch = query.get("watch").is_some_and(|watch| watch == "true" || watch == "1");
+        let is_there = state.objects.all.contains_key(&place);
+        let rights = self.rights.as_ref();
+        if let Some(message) =
+            rights.and_then(|rights| rights.refusal(&parts.method, &place, is_watch, is_there))
+        {
+            state.denied.push(message.clone());
+            self.changed.send_modify(|count| *count += 1);
+            return Ok(refusal(403, "Forbidden", &message));
+        }
+        if is_watch {
             let answer = watch(&mut state, place, &query);
             self.changed.send_modify(|count| *count += 1);
             return Ok(answer);

@@ -88,7 +88,7 @@ impl World {
         })
         .await
         .expect("an empty record");
-        let host = Fake::new(host_controllers);
+        let host = Fake::new(host_controllers).with_warrens_rights();
         let inside = Fake::new(|_| {});
         inside.objects(|objects| {
             objects.put("v1", "namespaces", json!({ "metadata": { "name": "default" } }));
@@ -231,6 +231,7 @@ impl World {
         let is_in_time = tokio::time::timeout(PATIENCE, wait).await.is_ok();
         let last: Vec<_> = self.host.made().into_iter().rev().take(20).collect();
         assert!(is_in_time, "waited in vain until {what}; last asked of the host: {last:#?}");
+        assert_eq!(self.host.denied(), [""; 0], "Warren's role lacks what it needs");
     }
 }
 

@@ -1,0 +1,117 @@
+use super::*;
+use crate::watch::TENANT_KINDS;
+use domain::{ClusterName, Plan, PlanName};
+use planning::{
+    ClusterSpec, HostSettings, Images, Kind, KubernetesDelivery, Rendered, UserNamespaces,
+    render_cluster, render_host_policies,
+};
+
+fn right(group: &str, resource: &str, verb: &str) -> Right {
+    let [group, resource, verb] = [group, resource, verb].map(str::to_owned);
+    Right { group, resource, verb }
+}
+
+fn settings() -> HostSettings {
+    let image = |name: &str| format!("lab.local/{name}:1");
+    HostSettings {
+        images: Images {
+            syncer: image("syncer"),
+            kubernetes: image("kubernetes"),
+            coredns: image("coredns"),
+            runner: image("runner"),
+        },
+        kubernetes_delivery: KubernetesDelivery::ImageVolume,
+        user_namespaces: UserNamespaces::Forced,
+        service_cidr: "10.79.0.0/16".parse().expect("a block"),
+        storage_class: None,
+        denied_cidrs: Vec::new(),
+        control_plane_clients: vec!["10.77.0.20/32".parse().expect("a block")],
+        api_servers: vec!["10.77.0.11:6443".parse().expect("an address")],
+        name_servers: Vec::new(),
+        run_endpoint: "10.77.0.20:7443".parse().expect("an address"),
+        run_gate: "10.77.0.20:7444".parse().expect("an address"),
+    }
+}
+
+/// Everything that Warren makes on a host, for a tenant of each plan.
+fn rendered() -> Vec<Rendered> {
+    let mut objects = render_host_policies(&settings());
+    for plan in PlanName::ALL {
+        let cluster = ClusterName::stored("wabcdefghijkm".to_owned());
+        let spec = ClusterSpec { cluster, plan: Plan::current(plan), was_ready: false };
+        objects.extend(render_cluster(&spec, &settings(), &BTreeMap::new()).in_order());
+    }
+    objects
+}
+
+#[test]
+fn the_role_names_every_right_by_itself() {
+    let role: ClusterRole = serde_saphyr::from_str(ROLE).expect("YAML");
+    for rule in role.rules.expect("rules") {
+        assert!(rule.resource_names.is_none() && rule.non_resource_urls.is_none(), "{rule:?}");
+    }
+    for Right { group, resource, verb } in needed() {
+        let all = format!("{group} {resource} {verb}");
+        assert!(!all.contains('*'), "no wildcards: {all}");
+        // Whoever has these may give themselves everything else.
+        for verb in ["escalate", "bind", "impersonate"] {
+            assert!(!all.ends_with(verb), "{all}");
+        }
+    }
+}
+
+/// Kubernetes lets nobody grant what they do not have.
+#[test]
+fn what_tenants_control_planes_are_granted_is_in_the_role() {
+    let (needed, rendered) = (needed(), rendered());
+    let roles: Vec<&Rendered> =
+        rendered.iter().filter(|object| object.key.kind == Kind::Role).collect();
+    assert_eq!(roles.len(), PlanName::ALL.len(), "one for each plan");
+    let texts = |value: &Value| -> Vec<String> {
+        let list = value.as_array().expect("a list");
+        list.iter().map(|text| text.as_str().expect("a text").to_owned()).collect()
+    };
+    for rule in roles.iter().flat_map(|role| role.body["rules"].as_array().expect("rules")) {
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                for verb in texts(&rule["verbs"]) {
+                    let granted = right(&group, &resource, &verb);
+                    assert!(needed.contains(&granted), "{granted:?} is not Warren's to grant");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn everything_that_is_rendered_may_be_read_made_changed_and_watched() {
+    let needed = needed();
+    let policies = rendered().into_iter().map(|object| object.key.kind);
+    let kinds: BTreeSet<Kind> = TENANT_KINDS.into_iter().chain(policies).collect();
+    for kind in kinds {
+        for verb in ["get", "list", "watch", "create", "patch"] {
+            let right = right(kind.group(), kind.plural(), verb);
+            assert!(needed.contains(&right), "{right:?} is missing");
+        }
+    }
+}
+
+#[test]
+fn missing_rights_are_a_manifest_that_can_be_applied() {
+    let missing = BTreeSet::from([
+        right("apps", "statefulsets", "patch"),
+        right("apps", "statefulsets", "delete"),
+        right("", "pods/log", "get"),
+    ]);
+    let text = manifest(&missing, "system:serviceaccount:warren:warren");
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).expect("two documents");
+    let rules = json!([
+        { "apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"] },
+        { "apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": ["delete", "patch"] },
+    ]);
+    assert_eq!(documents[0]["kind"], "ClusterRole");
+    assert_eq!(documents[0]["rules"], rules);
+    assert_eq!(documents[1]["kind"], "ClusterRoleBinding");
+    assert_eq!(documents[1]["roleRef"]["name"], documents[0]["metadata"]["name"]);
+    assert_eq!(documents[1]["subjects"][0]["name"], "system:serviceaccount:warren:warren");
+}
