@@ -7,6 +7,7 @@ mod dialect;
 mod m0001_tenants;
 mod m0002_sessions;
 mod m0003_upkeep;
+mod m0004_holder;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_tenants::Migration),
             Box::new(m0002_sessions::Migration),
             Box::new(m0003_upkeep::Migration),
+            Box::new(m0004_holder::Migration),
         ]
     }
 }

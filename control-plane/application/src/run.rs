@@ -97,6 +97,7 @@ impl From<StoreError> for RunError {
             StoreError::Database(_)
             | StoreError::Stale
             | StoreError::NotFound
+            | StoreError::TakenOver
             | StoreError::Refused(_)
             | StoreError::Corrupt { .. }
             | StoreError::Secret { .. } => Self::Store(error),

@@ -168,3 +168,11 @@ entity!(blobs, "blobs" {
     needed_at: i64,
     removing_at: Option<i64>,
 });
+
+entity!(holder, "holder" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    role: String,
+    epoch: i64,
+    name: String,
+    since: i64,
+});

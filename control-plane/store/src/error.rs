@@ -16,6 +16,9 @@ pub enum StoreError {
     /// The run is over; nothing about it can change.
     #[error("the run is over")]
     Ended,
+    /// Another process has the record now; this one must end.
+    #[error("another process has taken the record over")]
+    TakenOver,
     /// The rules of the record do not allow it.
     #[error("not allowed: {0}")]
     Refused(&'static str),

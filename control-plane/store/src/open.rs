@@ -1,6 +1,6 @@
 use crate::{
     DatabaseError, SecretKey, Store, StoreError,
-    holder::{HoldError, Holder},
+    holder::{HoldError, Holder, begin_epoch},
     secret::Vault,
     store::Inner,
 };
@@ -13,13 +13,7 @@ use sqlx::{
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use std::{
-    io,
-    path::{Path, PathBuf},
-    str::FromStr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use tokio::sync::broadcast;
 
 /// Changes that a slow receiver may be behind before it is told to look at everything.
@@ -55,7 +49,7 @@ pub enum OpenError {
     /// The URL is of no known kind.
     #[error("the database URL is neither sqlite://PATH nor postgres://USER@HOST/DATABASE")]
     Url,
-    /// Another process holds the SQLite file.
+    /// Another process has the record.
     #[error("the database is held by {holder}; end that process first")]
     Held {
         /// `pid N on HOST since T`.
@@ -93,11 +87,11 @@ pub enum OpenError {
 pub(crate) struct Connections {
     pub(crate) read: DatabaseConnection,
     pub(crate) write: DatabaseConnection,
-    holder: Option<Holder>,
+    pub(crate) holder: Holder,
 }
 
 impl Store {
-    /// Connects, takes the exclusive lock (SQLite), migrates, and clears out what is past keeping.
+    /// Connects, takes the exclusive lock, migrates, and clears out what is past keeping.
     ///
     /// SQLite runs in WAL mode with synchronous FULL: what was accepted survives the end of the
     /// process and of the machine. All writes go over one connection, reads over others.
@@ -107,16 +101,17 @@ impl Store {
     pub async fn open(options: StoreOptions) -> Result<Self, OpenError> {
         let StoreOptions { url, secret_key, clock, ids } = options;
         let vault = Vault::new(&secret_key);
-        let Connections { read, write, holder } = if url.starts_with("sqlite:") {
+        let connections = if url.starts_with("sqlite:") {
             open_sqlite(&url, &*clock).await?
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             open_postgres(&url).await?
         } else {
             return Err(OpenError::Url);
         };
-        migrate(&write).await.map_err(|error| OpenError::Migrate(error.into()))?;
+        migrate(&connections.write).await.map_err(|error| OpenError::Migrate(error.into()))?;
+        let epoch = begin_epoch(&connections.write, clock.now()).await?;
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
-        let store = Self(Arc::new(Inner::new(read, write, vault, clock, ids, changes, holder)));
+        let store = Self(Arc::new(Inner::new(connections, epoch, vault, clock, ids, changes)));
         match store.setting_secret_put_if_absent(KEY_CHECK, b"").await {
             Ok(_) => {}
             Err(StoreError::Secret { .. }) => {
@@ -132,16 +127,21 @@ impl Store {
 
 /// Takes the lock. A predecessor that was just killed holds it until the last of its threads is gone,
 /// so whoever starts right after it waits a little before it refuses.
-async fn hold(path: &Path, clock: &dyn Clock) -> Result<Holder, HoldError> {
+async fn hold(take: impl AsyncFn() -> Result<Holder, HoldError>) -> Result<Holder, OpenError> {
     let deadline = tokio::time::Instant::now() + HANDOVER;
-    loop {
-        match Holder::take(path, clock.now()) {
+    let outcome = loop {
+        match take().await {
             Err(HoldError::Held(_)) if tokio::time::Instant::now() < deadline => {
                 tokio::time::sleep(HANDOVER_PAUSE).await;
             }
-            outcome => return outcome,
+            outcome => break outcome,
         }
-    }
+    };
+    outcome.map_err(|error| match error {
+        HoldError::Held(holder) => OpenError::Held { holder },
+        HoldError::Lock { path, source } => OpenError::Lock { path, source },
+        HoldError::Database(error) => OpenError::Connect(DatabaseError::other(error)),
+    })
 }
 
 async fn open_sqlite(url: &str, clock: &dyn Clock) -> Result<Connections, OpenError> {
@@ -153,10 +153,7 @@ async fn open_sqlite(url: &str, clock: &dyn Clock) -> Result<Connections, OpenEr
     let mut path = file.as_os_str().to_owned();
     path.push(".lock");
     let path = PathBuf::from(path);
-    let holder = hold(&path, clock).await.map_err(|error| match error {
-        HoldError::Held(holder) => OpenError::Held { holder },
-        HoldError::Io(source) => OpenError::Lock { path, source },
-    })?;
+    let holder = hold(async || Holder::of_file(&path, clock.now())).await?;
     let options = options
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -172,17 +169,18 @@ async fn open_sqlite(url: &str, clock: &dyn Clock) -> Result<Connections, OpenEr
         connect.map_sqlx_sqlite_opts(move |_| readers.clone());
     });
     let read = read.await.map_err(|error| OpenError::Connect(error.into()))?;
-    Ok(Connections { read, write, holder: Some(holder) })
+    Ok(Connections { read, write, holder })
 }
 
 async fn open_postgres(url: &str) -> Result<Connections, OpenError> {
     let options = PgConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
     let options = options.application_name("warren");
+    let holder = hold(async || Holder::of_database(&options).await).await?;
     let pool = connect("postgres:", POSTGRES_CONNECTIONS, move |connect| {
         connect.map_sqlx_postgres_opts(move |_| options.clone());
     });
     let pool = pool.await.map_err(|error| OpenError::Connect(error.into()))?;
-    Ok(Connections { read: pool.clone(), write: pool, holder: None })
+    Ok(Connections { read: pool.clone(), write: pool, holder })
 }
 
 /// Connects with what `configure` sets. `url` only names the kind: what it would hold is kept out

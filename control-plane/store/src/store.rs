@@ -2,6 +2,7 @@ use crate::{
     Change, StoreError, column,
     entity::{idempotency, outbox},
     holder::Holder,
+    open::Connections,
     secret::Vault,
 };
 use domain::{Clock, IdGen};
@@ -10,11 +11,11 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, Que
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicI64, Ordering},
     },
 };
-use tokio::sync::broadcast;
+use tokio::sync::{Mutex, broadcast};
 
 const OUTBOX_KEPT: SignedDuration = SignedDuration::from_hours(24);
 const IDEMPOTENCY_KEPT: SignedDuration = SignedDuration::from_hours(48);
@@ -38,7 +39,11 @@ pub(crate) struct Inner {
     pub(crate) changes: broadcast::Sender<Change>,
     clock: Arc<dyn Clock>,
     cleared_at: AtomicI64,
-    holder: Mutex<Option<Holder>>,
+    /// Counts the processes that had the record; this one's number.
+    pub(crate) epoch: i64,
+    /// Whether every write has to look at the epoch.
+    pub(crate) is_fenced: bool,
+    pub(crate) holder: Mutex<Option<Holder>>,
 }
 
 impl fmt::Debug for Store {
@@ -67,14 +72,16 @@ impl Store {
         self.0.changes.subscribe()
     }
 
-    /// Ends all connections, then lets go of the SQLite file. Every later call fails.
+    /// Ends all connections, then lets go of the record. Every later call fails.
     ///
     /// # Errors
     /// If a connection could not be ended.
     pub async fn close(&self) -> Result<(), StoreError> {
         let read = self.0.read.close_by_ref().await;
         let write = self.0.write.close_by_ref().await;
-        self.0.holder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(holder) = self.0.holder.lock().await.take() {
+            holder.close().await;
+        }
         Ok(read.and(write)?)
     }
 
@@ -85,16 +92,26 @@ impl Store {
 
 impl Inner {
     pub(crate) fn new(
-        read: DatabaseConnection,
-        write: DatabaseConnection,
+        connections: Connections,
+        epoch: i64,
         vault: Vault,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdGen>,
         changes: broadcast::Sender<Change>,
-        holder: Option<Holder>,
     ) -> Self {
-        let cleared_at = AtomicI64::new(i64::MIN);
-        Self { read, write, vault, ids, changes, clock, cleared_at, holder: Mutex::new(holder) }
+        let Connections { read, write, holder } = connections;
+        Self {
+            read,
+            write,
+            vault,
+            ids,
+            changes,
+            clock,
+            cleared_at: AtomicI64::new(i64::MIN),
+            epoch,
+            is_fenced: matches!(holder, Holder::Session(_)),
+            holder: Mutex::new(Some(holder)),
+        }
     }
 
     /// Now, in whole milliseconds: what is returned is what will be read again.

@@ -44,6 +44,7 @@ impl Txn {
             .write
             .begin_with_options(write_options(store.write.get_database_backend()))
             .await?;
+        store.fence(&db).await?;
         let now = store.now();
         Ok(Self { db, now, store, changes: Vec::new() })
     }

@@ -92,6 +92,7 @@ async fn run(
     let metrics_router = api::metrics_router(app.clone(), &figures);
     let mut parts = JoinSet::new();
     parts.spawn(part("api", http(api, router, stop.clone())));
+    parts.spawn(part("record", record(store.clone(), stop.clone())));
     parts.spawn(part("housekeeping", housekeeping(app.clone(), stop.clone()).map(anyhow::Ok)));
     parts.spawn(part("metrics", http(metrics, metrics_router, stop.clone())));
     let run_endpoint = gateway::serve_run_endpoint(app, run_endpoint, Arc::new(tls), stop.clone());
@@ -149,6 +150,14 @@ async fn run_authority(store: &Store, clock: &dyn Clock) -> Result<RunAuthority>
         store.setting_secret_put_if_absent(RUN_AUTHORITY, made.expose_secret()).await?
     };
     RunAuthority::from_bytes(stored.expose_secret()).context("read the run endpoint's authority")
+}
+
+/// Whoever lost the record to another process must not go on.
+async fn record(store: Store, stop: CancellationToken) -> Result<()> {
+    match stop.run_until_cancelled(store.taken_over()).await {
+        None => Ok(()),
+        Some(holder) => anyhow::bail!("the record was taken over by {holder}"),
+    }
 }
 
 async fn housekeeping(app: App, stop: CancellationToken) {

@@ -2,6 +2,7 @@
 
 mod crash;
 mod files;
+mod holder;
 mod open;
 mod postgres;
 mod run;

@@ -89,19 +89,6 @@ async fn old_wakeups_and_idempotency_keys_are_cleared_out_and_young_ones_stay(wo
 }
 
 #[tokio::test]
-async fn a_second_opener_of_an_sqlite_file_is_told_who_holds_it() {
-    let world = World::sqlite();
-    let store = world.open().await;
-    let error = world.try_open([7; 32]).await.expect_err("it is held");
-    let OpenError::Held { holder } = error else { panic!("{error:?}") };
-    let pid = format!("pid {} on ", std::process::id());
-    assert!(holder.starts_with(&pid) && holder.contains(" since 2026-"), "{holder}");
-
-    drop(store);
-    world.open().await;
-}
-
-#[tokio::test]
 async fn a_url_of_no_known_kind_is_refused_without_being_told_again() {
     for url in ["mysql://root:hunter2@db/x", "sqlite::memory:", "sqlite://", "hunter2"] {
         let world = World::at(url.to_owned(), 1);

@@ -69,7 +69,7 @@ async fn a_plan_limits_the_bytes_and_the_number_of_uploads(world: World) {
     let most = 2 << 30;
     store.blob_put(id, &digest(1), most - 1).await.expect("there is room");
     let full = store.blob_put(id, &digest(2), 2).await;
-    let Err(BlobPutError::Full { used, limits }) = full else { panic!("{full:?}") };
+    let Err(BlobPutError::Full { used, limits }) = full else { unreachable!("{full:?}") };
     assert_eq!((used.bytes, used.count, limits.bytes.0), (most - 1, 1, most));
     store.blob_put(id, &digest(1), most - 1).await.expect("it is there already");
     store.blob_put(id, &digest(2), 1).await.expect("there is room");
@@ -106,7 +106,9 @@ async fn a_session_names_uploads_that_are_there_and_a_repetition_is_not_asked_ag
     let create = async || store.session_create(&owner(id), id, spec.clone(), Some(&key)).await;
     store.blob_put(id, &digest(2), 5).await.expect("there is room");
     let refused = create().await;
-    let Err(SessionCreateError::InputsMissing(missing)) = refused else { panic!("{refused:?}") };
+    let Err(SessionCreateError::InputsMissing(missing)) = refused else {
+        unreachable!("{refused:?}")
+    };
     assert_eq!(missing, [digest(1), digest(3)]);
     assert_eq!(world.tables().await.number("SELECT count(*) FROM sessions").await, 0);
     for byte in [1, 3] {

@@ -149,7 +149,7 @@ impl Tables {
     }
 }
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "tenants",
     "operations",
     "tokens",
@@ -162,6 +162,7 @@ const TABLES: [&str; 12] = [
     "log_segments",
     "artifacts",
     "blobs",
+    "holder",
 ];
 
 pub(crate) fn actor(role: Role, tenant: Option<TenantId>) -> Actor {
