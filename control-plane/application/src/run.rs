@@ -18,6 +18,7 @@ use crate::{
 use bytes::Bytes;
 use domain::{
     Cause, Digest, Input, InputSource, Run, RunId, RunUsage, Session, SessionId, SessionState,
+    TenantId,
 };
 use futures::{StreamExt, stream};
 use sha2::{Digest as _, Sha256};
@@ -87,6 +88,18 @@ impl Caller {
     #[must_use]
     pub const fn run(&self) -> RunId {
         self.run.id
+    }
+
+    /// Its session, for traces.
+    #[must_use]
+    pub const fn session(&self) -> SessionId {
+        self.session.id
+    }
+
+    /// Whose it is, for traces.
+    #[must_use]
+    pub const fn tenant(&self) -> TenantId {
+        self.session.tenant
     }
 }
 

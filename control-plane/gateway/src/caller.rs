@@ -2,8 +2,9 @@ use crate::problem::Problem;
 use application::{App, run};
 use axum::{
     extract::FromRequestParts,
-    http::{header::AUTHORIZATION, request::Parts},
+    http::{HeaderValue, header::AUTHORIZATION, request::Parts},
 };
+use tracing::{Span, field::display};
 
 /// The header in which a run says which one it is.
 const RUN: &str = "warren-run";
@@ -21,11 +22,15 @@ impl FromRequestParts<App> for Caller {
         let token = header.and_then(|value| value.strip_prefix("Bearer "));
         let token = token.ok_or_else(Problem::unauthorized)?;
         let caller = run::authenticate(app, token).await?;
-        let named = parts.headers.get(RUN).map(|value| value.as_bytes());
+        let named = parts.headers.get(RUN).map(HeaderValue::as_bytes);
         if named.is_some_and(|named| named != caller.run().to_string().as_bytes()) {
             return Err(Problem::unauthorized());
         }
-        tracing::debug!(run.id = %caller.run(), method = %parts.method, path = parts.uri.path());
+        let span = Span::current();
+        span.record("run.id", display(caller.run()));
+        span.record("session.id", display(caller.session()));
+        span.record("tenant.id", display(caller.tenant()));
+        tracing::debug!(path = parts.uri.path(), "a run reports");
         Ok(Self(caller))
     }
 }

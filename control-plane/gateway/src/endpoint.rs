@@ -8,12 +8,15 @@ use crate::problem::Problem;
 use application::App;
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, MatchedPath, Request},
     http::StatusCode,
+    middleware::{self, Next},
+    response::Response,
     routing::{get, post, put},
 };
 use std::time::Duration;
 use tower_http::timeout::TimeoutLayer;
+use tracing::{Instrument as _, field::Empty};
 
 /// The largest body that is taken into memory, in bytes: a batch of log lines, or a result with a
 /// little room, so that one that is too large is told so.
@@ -36,7 +39,24 @@ pub(crate) fn router(app: App) -> Router {
     let large = Router::new()
         .route("/run/v1/inputs/{name}", get(inputs::input))
         .route("/run/v1/artifacts/{*path}", put(outputs::artifact));
-    small.merge(large).fallback(async || Problem::unauthorized()).with_state(app)
+    small
+        .merge(large)
+        .fallback(async || Problem::unauthorized())
+        .layer(middleware::from_fn(trace))
+        .with_state(app)
+}
+
+/// Whatever is done for a request carries the identifiers of its run, once its token is known.
+async fn trace(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
+    let span = tracing::info_span!(
+        "run",
+        http.route = route,
+        run.id = Empty,
+        session.id = Empty,
+        tenant.id = Empty
+    );
+    next.run(request).instrument(span).await
 }
 
 /// Reads a JSON body. Unknown fields are for a later Warren.

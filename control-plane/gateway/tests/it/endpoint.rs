@@ -6,7 +6,7 @@ use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 /// A runner of the test: a client with a token.
-struct Runner {
+pub(crate) struct Runner {
     client: Client,
     base: String,
     token: String,
@@ -27,7 +27,11 @@ impl Runner {
         self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
     }
 
-    async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (StatusCode, Value) {
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> (StatusCode, Value) {
         answer(self.request(Method::POST, path).body(body)).await
     }
 
@@ -65,7 +69,7 @@ fn lines(numbers: impl IntoIterator<Item = u64>) -> String {
     numbers.into_iter().map(line).collect()
 }
 
-async fn world_with_run() -> (World, NewRun, Runner) {
+pub(crate) async fn world_with_run() -> (World, NewRun, Runner) {
     let world = World::start().await;
     let run = world.run(Vec::new()).await;
     let runner = Runner::new(&world, &run.token);

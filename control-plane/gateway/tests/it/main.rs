@@ -2,4 +2,5 @@
 
 mod endpoint;
 mod gate;
+mod traces;
 mod world;
