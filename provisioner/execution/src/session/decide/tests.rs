@@ -1,7 +1,5 @@
 use super::*;
-use domain::{ProjectName, Resources, RunId, SessionId, SessionSpec, TenantId};
-use std::collections::BTreeMap;
-use uuid::Uuid;
+use domain::sample;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).expect("an instant in 2027")
@@ -11,47 +9,16 @@ fn at(second: i64) -> Timestamp {
 fn session(state: SessionState) -> Session {
     let begun = state != SessionState::Queued;
     Session {
-        id: SessionId::new(Uuid::from_u128(1)),
-        tenant: TenantId::new(Uuid::from_u128(2)),
-        spec: SessionSpec {
-            project: ProjectName::standard(),
-            image: "agent".to_owned(),
-            command: vec!["/agent".to_owned()],
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            inputs: Vec::new(),
-            resources: Resources::default(),
-            timeout_seconds: 60,
-            grace_period_seconds: 10,
-            labels: BTreeMap::new(),
-        },
-        state,
-        cause: None,
-        revision: 2,
-        run: begun.then(|| RunId::new(Uuid::from_u128(3))),
         created_at: at(0),
         starting_at: begun.then(|| at(0)),
         running_at: (state == SessionState::Running).then(|| at(1)),
         stop_requested_at: (state == SessionState::Stopping).then(|| at(5)),
-        finished_at: None,
+        ..sample::session(state)
     }
 }
 
 fn run(job_created_at: Option<Timestamp>) -> Run {
-    Run {
-        id: RunId::new(Uuid::from_u128(3)),
-        session: SessionId::new(Uuid::from_u128(1)),
-        tenant: TenantId::new(Uuid::from_u128(2)),
-        attempt: 1,
-        created_at: at(0),
-        job_created_at,
-        started_at: None,
-        heartbeat_at: None,
-        exited_at: None,
-        exit: None,
-        usage: None,
-        next_log_line: 1,
-    }
+    Run { created_at: at(0), job_created_at, ..sample::run() }
 }
 
 struct Case {

@@ -1,52 +1,17 @@
 use super::*;
-use domain::{ProjectName, Resources, RunId, SessionId, SessionSpec, TenantId};
+use domain::sample;
 use jiff::Timestamp;
 use serde_json::json;
-use std::collections::BTreeMap;
-use uuid::Uuid;
 
 fn session() -> Session {
-    Session {
-        id: SessionId::new(Uuid::from_u128(1)),
-        tenant: TenantId::new(Uuid::from_u128(2)),
-        spec: SessionSpec {
-            project: ProjectName::standard(),
-            image: "agent".to_owned(),
-            command: vec!["/agent".to_owned()],
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            inputs: Vec::new(),
-            resources: Resources::default(),
-            timeout_seconds: 60,
-            grace_period_seconds: 10,
-            labels: BTreeMap::new(),
-        },
-        state: SessionState::Running,
-        cause: None,
-        revision: 2,
-        run: None,
-        created_at: Timestamp::UNIX_EPOCH,
-        starting_at: None,
-        running_at: None,
-        stop_requested_at: None,
-        finished_at: None,
-    }
+    sample::session(SessionState::Running)
 }
 
 fn run(has_started: bool) -> Run {
     Run {
-        id: RunId::new(Uuid::from_u128(3)),
-        session: SessionId::new(Uuid::from_u128(1)),
-        tenant: TenantId::new(Uuid::from_u128(2)),
-        attempt: 1,
-        created_at: Timestamp::UNIX_EPOCH,
         job_created_at: Some(Timestamp::UNIX_EPOCH),
         started_at: has_started.then_some(Timestamp::UNIX_EPOCH),
-        heartbeat_at: None,
-        exited_at: None,
-        exit: None,
-        usage: None,
-        next_log_line: 1,
+        ..sample::run()
     }
 }
 
