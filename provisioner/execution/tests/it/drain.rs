@@ -16,9 +16,11 @@ async fn what_does_not_end_in_time_is_cut_off_and_taken_up_again() {
     world.host.fail(Method::PATCH, "resourcequotas", Fault::Hang, 1);
     let tenant = world.create("acme").await;
     let is_asked = async |world: &World| {
-        world.host.made().iter().any(|made| {
-            made.method == Method::PATCH && made.path.contains("resourcequotas")
-        })
+        world
+            .host
+            .made()
+            .iter()
+            .any(|made| made.method == Method::PATCH && made.path.contains("resourcequotas"))
     };
     world.until("the request hangs", is_asked).await;
     let stopped = tokio::time::timeout(AT_MOST, controllers.stop()).await;
