@@ -142,10 +142,19 @@ impl Program {
         let name = name.to_string_lossy();
         let foreign = name.starts_with("cmd/")
             && !name.starts_with(&format!("{}/", self.package.trim_start_matches("./")));
-        let uses_ours = ["network-policy", "local-storage"].contains(&self.name);
-        let unused = name.starts_with("internal/") && !uses_ours;
+        let unused = name.starts_with("internal/") && !self.uses(&name);
         let source = name.ends_with(".go") && !name.ends_with("_test.go");
         matches!(&*name, "go.mod" | "go.sum") || (source && !foreign && !unused)
+    }
+
+    /// Whether the program uses one of our own packages.
+    fn uses(&self, name: &str) -> bool {
+        let is_start = name.starts_with("internal/bootstrap/");
+        match self.name {
+            "vkube" => is_start,
+            "network-policy" | "local-storage" => !is_start,
+            _ => false,
+        }
     }
 }
 
@@ -195,6 +204,9 @@ mod tests {
         let changed = Path::new("cmd/network-policy/main.go");
         assert!(program("network-policy").is_made_from(changed));
         assert!(!program("hyperkube").is_made_from(changed));
+        let start = Path::new("internal/bootstrap/objects.go");
+        assert!(program("vkube").is_made_from(start));
+        assert!(!program("network-policy").is_made_from(start));
     }
 
     #[test]

@@ -13,6 +13,10 @@ use serde_json::{Value, json};
 /// The user and group of everything in the pod; upstream tests its rootless form with it.
 const USER: u32 = 12345;
 
+/// Tells the programs of Warren's own image to start an empty store with what Kubernetes would write into it; see
+/// `docs/adr/0004-planted-store.md`. Upstream's programs do not know it.
+const NEW_STORE: &str = "WARREN_NEW_STORE";
+
 /// The service that owns everything that is synced.
 ///
 /// The annotation spares the syncer a dozen test services (vCluster 0.36.1, pkg/util/servicecidr).
@@ -159,8 +163,17 @@ fn syncer(spec: &ClusterSpec, host: &HostSettings) -> Value {
     let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
     let mount = |name: &str, path: &str| json!({ "name": name, "mountPath": path });
     let mut binaries = mount("binaries", "/binaries");
+    let mut env = vec![
+        json!({ "name": "VCLUSTER_NAME", "value": spec.cluster.as_str() }),
+        json!({ "name": "LOFT_LOG_ENCODING", "value": "json" }),
+        field("POD_NAME", "metadata.name"),
+        field("POD_IP", "status.podIP"),
+        field("NODE_NAME", "spec.nodeName"),
+        field("NODE_IP", "status.hostIP"),
+    ];
     if host.kubernetes_delivery == KubernetesDelivery::ImageVolume {
         binaries["subPath"] = json!("kubernetes");
+        env.push(json!({ "name": NEW_STORE, "value": "planted" }));
     }
     binaries["readOnly"] = json!(true);
     json!({
@@ -174,14 +187,7 @@ fn syncer(spec: &ClusterSpec, host: &HostSettings) -> Value {
         // Once a second: upstream's six would be the largest part of the time to the first answer.
         "readinessProbe": probe("/readyz", 1, 10, 0),
         "startupProbe": probe("/readyz", 1, 900, 0),
-        "env": [
-            { "name": "VCLUSTER_NAME", "value": spec.cluster.as_str() },
-            { "name": "LOFT_LOG_ENCODING", "value": "json" },
-            field("POD_NAME", "metadata.name"),
-            field("POD_IP", "status.podIP"),
-            field("NODE_NAME", "spec.nodeName"),
-            field("NODE_IP", "status.hostIP"),
-        ],
+        "env": env,
         "volumeMounts": [
             mount("data", "/data"),
             binaries,
