@@ -1,9 +1,11 @@
 //! Makes the world match the record, one tenant at a time.
 
+mod account;
 pub(crate) mod apply;
 mod baseline;
 mod explain;
 mod observe;
+pub(crate) mod project;
 mod readiness;
 mod removal;
 mod report;
@@ -170,7 +172,7 @@ pub(crate) async fn reconcile(
             ConditionKind::NamespaceReady,
             ConditionStatus::False,
             "Waiting",
-            format!("{before} before this one"),
+            format!("it waits for its turn: {before} before this one"),
         );
         report::send(cx, &record, findings).await?;
         return Ok(Next::Turn);
@@ -272,6 +274,7 @@ async fn host_objects(
     for (key, object) in &applied.done {
         memory.seen.note(key, object.as_ref().and_then(observe::version));
     }
+    account::renew_token(&host, record, &observed, &applied).await?;
     let is_done = settle(applied, &desired, &observed)?;
     if is_done && is_everything {
         memory.host = Some(record.generation);

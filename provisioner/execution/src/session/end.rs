@@ -8,6 +8,7 @@ use super::{
 use crate::{
     Context,
     api_server::{ApiError, ApiServer, Propagation, delete_options},
+    tenant::project::ProjectError,
 };
 use clusters::ReachError;
 use domain::{Cause, FailureClass, Run, RunId, Session, SessionState};
@@ -27,8 +28,10 @@ pub(super) enum ActError {
     Reach(#[from] ReachError),
     #[error(transparent)]
     Api(#[from] ApiError),
-    #[error("the standard project is not there; it is made anew")]
+    #[error("the project is not there; it is made anew")]
     NoProject(#[source] ApiError),
+    #[error(transparent)]
+    Project(#[from] ProjectError),
 }
 
 /// What came of it.

@@ -9,9 +9,12 @@ const AGENT: &str = "agent";
 const RUNNER: &str = "runner";
 /// The runner's exit code when the network was still open to what it must not reach.
 const NETWORK_OPEN: i64 = 78;
+/// The runner's exit codes when it could not start the agent: Warren could not be reached, the pod lacks something,
+/// or the run's token was not accepted.
+const RUNNER_FAILED: [i64; 3] = [70, 71, 77];
 /// What a program exits with that was ended by SIGTERM.
 const TERMINATED: i64 = 143;
-/// How long an image may be pulled in vain.
+/// How long an image may be pulled, and a container be made, in vain.
 const PULL_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
 /// How a session whose Job failed has ended.
@@ -63,11 +66,10 @@ fn of_pod(session: &Session, run: &Run, pod: &Value) -> Option<Cause> {
         && ended.pointer("/exitCode").and_then(Value::as_i64) != Some(0)
     {
         let message = "the runner could not be put into the pod";
-        let told = text(ended, "/message").unwrap_or_default();
         return Some(Cause::failure(
             FailureClass::Infrastructure,
             "RunnerNotInstalled",
-            format!("{message} {told}").trim_end(),
+            with_words(message, ended),
         ));
     }
     let ended = terminated(pod, "/status/containerStatuses", AGENT)?;
@@ -76,7 +78,6 @@ fn of_pod(session: &Session, run: &Run, pod: &Value) -> Option<Cause> {
 
 fn of_agent(session: &Session, run: &Run, ended: &Value) -> Cause {
     let code = ended.pointer("/exitCode").and_then(Value::as_i64).unwrap_or(-1);
-    let told = text(ended, "/message").unwrap_or_default();
     match text(ended, "/reason") {
         Some("OOMKilled") => {
             let limit = session.spec.resources.memory;
@@ -86,13 +87,18 @@ fn of_agent(session: &Session, run: &Run, ended: &Value) -> Cause {
             Cause::failure(FailureClass::Resource, "OutOfMemory", message)
         }
         Some("StartError" | "ContainerCannotRun") => {
-            let message = format!("its program could not be started: {told}");
+            let message = with_words("its program could not be started", ended);
             Cause::failure(FailureClass::UserConfig, "CannotStart", message)
         }
         _ if code == NETWORK_OPEN && run.started_at.is_none() => Cause::failure(
             FailureClass::Infrastructure,
             "NetworkOpen",
             "the network policies did not take hold in time, so the agent was not started",
+        ),
+        _ if RUNNER_FAILED.contains(&code) && run.started_at.is_none() => Cause::failure(
+            FailureClass::Infrastructure,
+            "RunnerFailed",
+            with_words("the runner ended before it could start the agent", ended),
         ),
         // The runner tells of an agent that ends itself; this one was told to end.
         _ if code == TERMINATED => Cause::failure(
@@ -111,6 +117,14 @@ fn of_agent(session: &Session, run: &Run, ended: &Value) -> Cause {
             "ExitCode",
             format!("the agent ended with exit code {code}"),
         ),
+    }
+}
+
+/// A sentence with what the container said last, or what its runtime said of it.
+fn with_words(sentence: &str, ended: &Value) -> String {
+    match text(ended, "/message").map(str::trim) {
+        Some(words) if !words.is_empty() => format!("{sentence}: {words}"),
+        _ => sentence.to_owned(),
     }
 }
 
@@ -142,6 +156,13 @@ pub(super) fn of_delay(
             }
             reason @ ("ErrImagePull" | "ImagePullBackOff") if waited >= PULL_PATIENCE => {
                 return Some(Cause::failure(FailureClass::UserConfig, reason, message));
+            }
+            reason @ ("CreateContainerConfigError"
+            | "CreateContainerError"
+            | "RunContainerError")
+                if waited >= PULL_PATIENCE =>
+            {
+                return Some(Cause::failure(FailureClass::Infrastructure, reason, message));
             }
             _ => return None,
         }

@@ -4,6 +4,7 @@ use super::end::{self, ActError};
 use crate::{
     Context,
     api_server::{ApiError, ApiServer, Propagation, delete_options},
+    tenant::project::{self, ProjectError},
 };
 use domain::{Cause, FailureClass, ProjectName, Run, RunId, Session, SessionState};
 use http::StatusCode;
@@ -17,7 +18,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use store::{MoveError, NewRun, StoreError};
 
-/// How long a session waits for the standard project, if somebody deleted it.
+/// How long a session waits for its project, if somebody deleted it.
 const PROJECT_COMES: SignedDuration = SignedDuration::from_mins(2);
 
 /// Begins an attempt at a queued session. Gives the run whose Job was made, if one was.
@@ -73,6 +74,11 @@ async fn place(
     run: &Run,
     token: &SecretString,
 ) -> Result<Option<RunId>, ActError> {
+    if let Err(error) = prepare(server, &session.spec.project).await {
+        let Some(cause) = hopeless(cx, session, &error) else { return Err(error.into()) };
+        end::finish(cx, session, SessionState::Failed, cause).await?;
+        return Ok(None);
+    }
     let access =
         RunAccess { token: token.expose_secret(), authority: cx.run_authority.certificate() };
     let RunObjects { secret, job } = render_run_job(session, run, &cx.settings, access);
@@ -97,6 +103,29 @@ async fn place(
     }
 }
 
+/// Makes the project at its first session. The standard one is there with the tenant.
+async fn prepare(server: &ApiServer, project: &ProjectName) -> Result<(), ProjectError> {
+    if *project == ProjectName::standard() {
+        return Ok(());
+    }
+    project::ensure(server, project).await
+}
+
+/// Why the session ends without its project; nothing if that is worth another try.
+fn hopeless(cx: &Context, session: &Session, error: &ProjectError) -> Option<Cause> {
+    let (class, reason) = match error {
+        ProjectError::Taken(_) => (FailureClass::UserConfig, "ProjectTaken"),
+        ProjectError::Api(error) if error.is_denied() => {
+            (FailureClass::PolicyDenied, "ProjectRefused")
+        }
+        ProjectError::Terminating(_) if !is_patient(cx, session) => {
+            (FailureClass::UserConfig, "ProjectTerminating")
+        }
+        ProjectError::Api(_) | ProjectError::Terminating(_) => return None,
+    };
+    Some(Cause::failure(class, reason, error.to_string()))
+}
+
 /// The project's namespace is not there, or is being deleted.
 fn is_project_missing(error: &ApiError) -> bool {
     // Kubernetes, plugin NamespaceLifecycle, words it like this.
@@ -114,11 +143,10 @@ fn is_malformed(error: &ApiError) -> bool {
     })
 }
 
-/// The standard project is Warren's to mend; for a while it is waited for.
+/// Projects are Warren's to mend; for a while that is waited for.
 fn is_patient(cx: &Context, session: &Session) -> bool {
     let since = session.starting_at.unwrap_or(session.created_at);
-    session.spec.project == ProjectName::standard()
-        && cx.clock.now().duration_since(since) < PROJECT_COMES
+    cx.clock.now().duration_since(since) < PROJECT_COMES
 }
 
 /// Makes the Secret with a fresh token; one that is there holds a dead token, and cannot be changed.

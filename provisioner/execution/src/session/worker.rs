@@ -250,7 +250,7 @@ impl Worker {
                         let _ = self.tenants.send(Wake { target, hint: Hint::Everything });
                         None
                     }
-                    ActError::Store(_) | ActError::Reach(_) => None,
+                    ActError::Store(_) | ActError::Reach(_) | ActError::Project(_) => None,
                 };
                 let wait = wait.unwrap_or_default().max(backoff(failures));
                 self.failures.insert(session, (failures + 1, Instant::now() + wait));

@@ -17,12 +17,15 @@ use world::World;
 
 /// How long a forced removal goes on trying before it lists what is left.
 const FORCED_FOR: SignedDuration = SignedDuration::from_secs(30);
+/// The same if all that is left is held by others: whoever forces has been told so.
+const FORCED_WHILE_HELD: SignedDuration = SignedDuration::from_secs(5);
 
 /// What is remembered between two looks; losing it costs time, nothing else.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    began: Option<Timestamp>,
     forced: Option<Timestamp>,
+    /// Whether the last look found nothing but what others hold.
+    is_held: bool,
     /// The proofs of the steps that are done: what they removed has nobody left to make it anew, and
     /// the last step covers them all.
     proven: BTreeMap<&'static str, String>,
@@ -54,67 +57,83 @@ pub(super) async fn proceed(
 ) -> Result<Next, ReconcileError> {
     let now = cx.clock.now();
     let open = cx.store.operation_open(record.id).await.map_err(ReconcileError::Store)?;
-    let began = *memory.removal.began.get_or_insert(now);
+    let began = record.deletion_requested_at.unwrap_or(now);
     if record.is_force_clean {
         memory.removal.forced.get_or_insert(now);
     }
+    let enough = if memory.removal.is_held { FORCED_WHILE_HELD } else { FORCED_FOR };
     let is_giving_up =
-        memory.removal.forced.is_some_and(|since| now.duration_since(since) >= FORCED_FOR);
+        memory.removal.forced.is_some_and(|since| now.duration_since(since) >= enough);
 
     let mut steps = Steps::new(open.as_ref(), now);
     let mut left = Vec::new();
     let mut failure = None;
     let mut is_done = true;
+    let mut is_held = true;
     let world = World {
         host: ApiServer::host(cx.host.client()),
         namespace: record.cluster.host_namespace(),
         cluster: record.cluster.to_string(),
-        is_forced: is_giving_up,
+        is_forced: record.is_force_clean,
         is_late: now.duration_since(began) > LATE_AFTER,
     };
     for name in STEPS {
         if memory.removal.proven.contains_key(name) {
             continue;
         }
-        let outcome = match name {
-            "sessions" => sessions(cx, record).await,
-            "workload" => world.workload().await.map_err(ReconcileError::from),
-            "service" => world.service().await.map_err(ReconcileError::from),
-            "volumes" => world.volumes().await.map_err(ReconcileError::from),
-            _ => world.namespace().await.map_err(ReconcileError::from),
-        };
-        let outcome = outcome.unwrap_or_else(|error| {
+        let outcome = take(cx, record, &world, name).await.unwrap_or_else(|error| {
             let outcome = Outcome::Blocked(error.to_string());
             failure = Some(error);
             outcome
         });
-        match outcome {
+        let is_in_the_way = match outcome {
             Outcome::Done(proof) => {
                 steps.advance(name, StepState::Done, proof.clone());
                 memory.removal.proven.insert(name, proof);
                 continue;
             }
             Outcome::Waiting(message) => {
+                is_held = false;
                 left.push(format!("{name}: {message}"));
                 steps.advance(name, StepState::Running, message);
+                true
             }
             Outcome::Blocked(message) => {
                 left.push(format!("{name}: {message}"));
                 steps.advance(name, StepState::Blocked, message);
+                // By force, what is not held goes all the same.
+                !record.is_force_clean
             }
-        }
+        };
         is_done = false;
-        if !is_giving_up {
+        if is_in_the_way && !is_giving_up {
             break;
         }
     }
     if is_done || is_giving_up {
         return finish(cx, record, steps, left).await;
     }
+    memory.removal.is_held = is_held && failure.is_none();
     report(cx, record, open.as_ref(), steps, now).await?;
     match failure {
         Some(error) => Err(error),
         None => Ok(Next::After(patience(now.duration_since(began)))),
+    }
+}
+
+/// Takes one step.
+async fn take(
+    cx: &Context,
+    record: &Tenant,
+    world: &World,
+    name: &str,
+) -> Result<Outcome, ReconcileError> {
+    match name {
+        "sessions" => sessions(cx, record).await,
+        "workload" => Ok(world.workload().await?),
+        "service" => Ok(world.service().await?),
+        "volumes" => Ok(world.volumes().await?),
+        _ => Ok(world.namespace().await?),
     }
 }
 

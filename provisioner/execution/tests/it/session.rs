@@ -197,3 +197,29 @@ async fn a_standard_project_that_somebody_deleted_is_made_anew_and_the_session_r
     world.until("its Job is there", async |world| !world.jobs().is_empty()).await;
     controllers.stop().await;
 }
+
+#[tokio::test]
+async fn a_project_is_made_at_its_first_session_and_not_in_a_namespace_of_somebody_else() {
+    let world = World::new().await;
+    let controllers = world.start();
+    let tenant = world.ready("acme").await;
+    world.session_in_project(tenant.id, "research").await;
+    world.until("its Job is there", async |world| !world.jobs().is_empty()).await;
+    world.inside.objects(|objects| {
+        assert!(objects.get("serviceaccounts", "research", "agent").is_some());
+        assert!(objects.get("limitranges", "research", "warren").is_some());
+        objects.put("v1", "namespaces", json!({ "metadata": { "name": "theirs" } }));
+    });
+    let session = world.session_in_project(tenant.id, "theirs").await;
+    let session = world.session_in(&session, SessionState::Failed).await;
+    let cause = session.cause.expect("a cause");
+    assert_eq!(
+        (cause.class, cause.reason.as_str()),
+        (Some(FailureClass::UserConfig), "ProjectTaken")
+    );
+    assert!(cause.message.contains("namespace theirs"), "{}", cause.message);
+    controllers.stop().await;
+    world.inside.objects(|objects| {
+        assert!(objects.get("serviceaccounts", "theirs", "agent").is_none(), "it is left alone");
+    });
+}

@@ -134,7 +134,7 @@ async fn the_second_tenant_waits_for_the_first_and_knows_it() {
         second
             .conditions
             .get(ConditionKind::NamespaceReady)
-            .is_some_and(|c| c.reason == "Waiting" && c.message == "1 before this one")
+            .is_some_and(|c| c.reason == "Waiting" && c.message.contains("1 before this one"))
     };
     world.until("the second one waits", is_waiting).await;
     world.host.heal();

@@ -170,9 +170,15 @@ impl World {
     }
 
     pub(crate) async fn session(&self, tenant: TenantId) -> Session {
+        self.session_in_project(tenant, ProjectName::standard().as_str()).await
+    }
+
+    pub(crate) async fn session_in_project(&self, tenant: TenantId, project: &str) -> Session {
         let proof: Authorized<CreateSession> =
             authorize(&self.actor, Scope::Tenant(tenant)).expect("operators may");
-        let made = self.store.session_create(&proof, tenant, spec(), None).await;
+        let project = ProjectName::parse("/project", project).expect("a name");
+        let spec = SessionSpec { project, ..spec() };
+        let made = self.store.session_create(&proof, tenant, spec, None).await;
         made.expect("a new session").value
     }
 

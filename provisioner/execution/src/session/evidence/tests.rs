@@ -82,6 +82,25 @@ fn an_open_network_is_not_the_agents_fault() {
 }
 
 #[test]
+fn a_runner_that_failed_is_quoted() {
+    let words = "warren-runner: the environment variable WARREN_RUN_ID is missing\n";
+    let pod = ended(&json!({ "reason": "Error", "exitCode": 71, "message": words }));
+    let (_, cause) = of_failure(&session(), &run(false), "BackoffLimitExceeded", "", Some(&pod));
+    assert_eq!(
+        (cause.class, cause.reason.as_str()),
+        (Some(FailureClass::Infrastructure), "RunnerFailed")
+    );
+    assert!(cause.message.ends_with("WARREN_RUN_ID is missing"), "{}", cause.message);
+    let (_, cause) = of_failure(&session(), &run(true), "BackoffLimitExceeded", "", Some(&pod));
+    assert_eq!(cause.class, Some(FailureClass::Agent), "an agent may end with any code");
+    let init = json!({ "status": { "initContainerStatuses": [
+        { "name": "runner", "state": { "terminated": { "exitCode": 74, "message": "no room" } } },
+    ] } });
+    let (_, cause) = of_failure(&session(), &run(false), "BackoffLimitExceeded", "", Some(&init));
+    assert_eq!(cause.message, "the runner could not be put into the pod: no room");
+}
+
+#[test]
 fn a_deadline_is_no_failure() {
     let (state, cause) = of_failure(&session(), &run(true), "DeadlineExceeded", "", None);
     assert_eq!((state, cause.class), (SessionState::TimedOut, None));
@@ -121,4 +140,8 @@ fn an_image_that_cannot_be_pulled_ends_the_session_after_half_a_minute() {
     assert_eq!(delay(30, Some(&pull), &[]), expected);
     assert_eq!(delay(10, Some(&waiting("InvalidImageName")), &[]), expected);
     assert_eq!(delay(600, Some(&waiting("ContainerCreating")), &[]), None);
+    let cannot = waiting("CreateContainerError");
+    assert_eq!(delay(20, Some(&cannot), &[]), None, "it may be tried again");
+    let expected = Some((FailureClass::Infrastructure, "no such image".to_owned()));
+    assert_eq!(delay(30, Some(&cannot), &[]), expected);
 }

@@ -19,6 +19,8 @@ const SYNCED_KINDS: [Kind; 6] = [
     Kind::PersistentVolumeClaim,
     Kind::EndpointSlice,
 ];
+/// The condition of a namespace some of whose contents nobody can list (Kubernetes, namespace controller).
+const UNDISCOVERED: &str = "NamespaceDeletionDiscoveryFailure";
 /// What the API server adds to an object that goes after what it owns.
 const FOREGROUND: &str = "foregroundDeletion";
 
@@ -151,19 +153,19 @@ impl World {
         let Some(namespace) = self.remove(&key, Propagation::Background, None).await? else {
             return Ok(Outcome::Done(format!("namespace {} is gone", self.namespace)));
         };
-        let conditions = namespace.pointer("/status/conditions").and_then(Value::as_array);
-        let told: Vec<&str> = conditions
-            .into_iter()
-            .flatten()
-            .filter(|condition| condition.get("status").and_then(Value::as_str) == Some("True"))
-            .filter_map(|condition| condition.get("message")?.as_str())
-            .collect();
+        let told = told(&namespace);
         if told.is_empty() || !self.is_late {
             return Ok(Outcome::Waiting("the namespace is being deleted".to_owned()));
         }
+        let messages = told.iter().map(|(_, message)| *message).collect::<Vec<_>>().join("; ");
+        if told.iter().any(|(kind, _)| *kind == UNDISCOVERED) {
+            return Ok(Outcome::Blocked(format!(
+                "the host cannot tell what is in the namespace; mend or delete the APIService that fails: {messages}"
+            )));
+        }
         match self.held().await? {
-            Some(held) => Ok(Outcome::Blocked(format!("{held}; {}", told.join("; ")))),
-            None => Ok(Outcome::Waiting(told.join("; "))),
+            Some(held) => Ok(Outcome::Blocked(format!("{held}; {messages}"))),
+            None => Ok(Outcome::Waiting(messages)),
         }
     }
 
@@ -224,6 +226,18 @@ impl World {
     fn namespace_key(&self) -> Key {
         Key::global(Kind::Namespace, &self.namespace)
     }
+}
+
+/// What the host says about a namespace that does not go: type and message of its conditions.
+fn told<'a>(namespace: &'a Value) -> Vec<(&'a str, &'a str)> {
+    let conditions = namespace.pointer("/status/conditions").and_then(Value::as_array);
+    let text = |condition: &'a Value, name: &str| condition.get(name).and_then(Value::as_str);
+    conditions
+        .into_iter()
+        .flatten()
+        .filter(|condition| text(condition, "status") == Some("True"))
+        .filter_map(|condition| Some((text(condition, "type")?, text(condition, "message")?)))
+        .collect()
 }
 
 /// Whether an object goes by itself or is held by somebody.
