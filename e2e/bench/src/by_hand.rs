@@ -75,11 +75,12 @@ impl Template {
         let text = self.renamed(&name)?;
         let (certificate, key) = self.mint(folder)?;
         let kubeconfig = folder.join(format!("{name}.kubeconfig"));
+        let namespace = format!("warren-{name}");
+        let made = HandMade { lab: lab.clone(), namespace: namespace.clone() };
         let start = crate::probe::now();
         let mut apply = kubectl_in(&lab.control_namespace, &lab.kubectl, &lab.kubeconfig);
         apply.args(["apply", "--server-side", "--field-manager=hand", "-f", "-"]);
         run(&mut apply, &text)?.success()?;
-        let namespace = format!("warren-{name}");
         let address = lab
             .kubectl(&[
                 "-n",
@@ -96,7 +97,7 @@ impl Template {
             "certificate-authority-data": authority}}],
             "users": [{"name": "u", "user": {"client-certificate-data": certificate, "client-key-data": key}}]});
         std::fs::write(&kubeconfig, config.to_string())?;
-        Ok((HandMade { lab: lab.clone(), namespace }, start, kubeconfig))
+        Ok((made, start, kubeconfig))
     }
 
     fn renamed(&self, name: &str) -> Result<String> {
@@ -108,7 +109,9 @@ impl Template {
                 object["data"]["config.yaml"] = json!(BASE64_STANDARD.encode(text));
             }
             // A copy is not Warren's: otherwise it would be looked after.
-            if let Some(labels) = object["metadata"]["labels"].as_object_mut() {
+            if let Some(labels) =
+                object.pointer_mut("/metadata/labels").and_then(Value::as_object_mut)
+            {
                 labels.remove("app.kubernetes.io/managed-by");
             }
         }
@@ -137,7 +140,9 @@ impl Template {
             "-out",
             "client.csr",
         ])?;
-        let sign = "x509 -req -in client.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 1 -out client.crt";
+        // Extensions make it a certificate of version 3: older ones are refused by strict readers.
+        std::fs::write(folder.join("extensions"), "extendedKeyUsage = clientAuth\n")?;
+        let sign = "x509 -req -in client.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 1 -extfile extensions -out client.crt";
         openssl(&sign.split(' ').collect::<Vec<_>>())?;
         let read =
             |file: &str| anyhow::Ok(BASE64_STANDARD.encode(std::fs::read(folder.join(file))?));
@@ -162,7 +167,7 @@ fn strip(object: &mut Value) {
     if let Some(object) = object.as_object_mut() {
         object.remove("status");
     }
-    if let Some(metadata) = object["metadata"].as_object_mut() {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         for field in [
             "uid",
             "resourceVersion",
@@ -176,7 +181,7 @@ fn strip(object: &mut Value) {
         }
     }
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-    if let Some(spec) = object["spec"].as_object_mut() {
+    if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
         match kind.as_str() {
             "Service" if spec.get("clusterIP") != Some(&json!("None")) => {
                 spec.retain(|field, _| !["clusterIP", "clusterIPs"].contains(&field.as_str()));

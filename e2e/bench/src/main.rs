@@ -10,6 +10,7 @@ mod probe;
 mod quiet;
 mod session_cold;
 mod tenant_cold;
+mod tenant_cold_helm;
 
 use anyhow::{Context, Result, bail};
 use black_box::Lab;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 struct Arguments {
     #[command(subcommand)]
     probe: Option<Probe>,
-    /// tenant-cold, session-cold, memory or quiet; all of them if none is named.
+    /// tenant-cold, tenant-cold-helm, session-cold, memory or quiet; all of them if none is named.
     name: Option<String>,
     /// One JSON line a figure instead of a table.
     #[arg(long)]
@@ -43,9 +44,10 @@ enum Probe {
 
 type Measure = fn(&Lab, usize) -> Result<Vec<Figure>>;
 
-const BENCHMARKS: [(&str, Measure); 4] = [
+const BENCHMARKS: [(&str, Measure); 5] = [
     ("memory", memory::measure),
     ("tenant-cold", tenant_cold::measure),
+    ("tenant-cold-helm", tenant_cold_helm::measure),
     ("session-cold", session_cold::measure),
     ("quiet", quiet::measure),
 ];
@@ -59,7 +61,7 @@ fn main() -> Result<()> {
             return Ok(());
         }
         Some(Probe::Submit { kubeconfig, file }) => {
-            println!("{}", probe::submit(&kubeconfig, &file)?);
+            println!("{}", serde_json::to_string(&probe::submit(&kubeconfig, &file)?)?);
             return Ok(());
         }
         None => {}

@@ -96,18 +96,20 @@ pub(crate) fn wait_write(kubeconfig: &Path, seconds: u64) -> Result<f64> {
     }
 }
 
-/// Creates the objects of a file (a JSON array of `{path, body}`) and prints when the first was sent.
-pub(crate) fn submit(kubeconfig: &Path, file: &Path) -> Result<f64> {
+/// Creates the objects of a file (a JSON array of `{path, body}`), one request right after the other, and
+/// tells when each was sent.
+pub(crate) fn submit(kubeconfig: &Path, file: &Path) -> Result<Vec<f64>> {
     let api = Api::open(kubeconfig)?;
     let objects: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(file)?)?;
     ensure!(!objects.is_empty(), "something to submit");
     // The connection is warm, as that of a server is.
     let _ = api.client.get(format!("{}/version", api.server)).send()?.text()?;
-    let start = now();
+    let mut starts = Vec::new();
     for object in &objects {
+        starts.push(now());
         api.post(object["path"].as_str().context("a path")?, &object["body"].to_string())?;
     }
-    Ok(start)
+    Ok(starts)
 }
 
 #[expect(clippy::disallowed_methods, reason = "agents print the time of day, and so do we")]

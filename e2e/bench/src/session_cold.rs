@@ -65,16 +65,17 @@ fn jobs(tenant: &TestTenant, count: usize, has_runner: bool) -> Result<Vec<f64>>
     let names: Vec<String> = (0..count)
         .map(|number| format!("bare-{}-{number}", format!("{:.6}", probe::now()).replace('.', "")))
         .collect();
-    let mut starts = Vec::new();
-    for name in &names {
-        let file = folder.path().join(name);
-        let objects = json!([{"path": "/apis/batch/v1/namespaces/agents/jobs", "body": job(tenant, name, has_runner)}]);
-        std::fs::write(&file, objects.to_string())?;
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{}", tenant.lab.control_namespace)).arg("--");
-        command.arg(std::env::current_exe()?).arg("submit").arg(tenant.kubeconfig()?).arg(&file);
-        starts.push(run(&mut command, "")?.success()?.trim().parse::<f64>()?);
-    }
+    let path = "/apis/batch/v1/namespaces/agents/jobs";
+    let objects: Vec<Value> = names
+        .iter()
+        .map(|name| json!({"path": path, "body": job(tenant, name, has_runner)}))
+        .collect();
+    let file = folder.path().join("jobs.json");
+    std::fs::write(&file, json!(objects).to_string())?;
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/run/netns/{}", tenant.lab.control_namespace)).arg("--");
+    command.arg(std::env::current_exe()?).arg("submit").arg(tenant.kubeconfig()?).arg(&file);
+    let starts: Vec<f64> = serde_json::from_str(&run(&mut command, "")?.success()?)?;
     let mut times = Vec::new();
     for (name, start) in names.iter().zip(starts) {
         let log = until(&format!("{name} has spoken"), 120, || {
