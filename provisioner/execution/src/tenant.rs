@@ -3,6 +3,7 @@
 mod account;
 pub(crate) mod apply;
 mod baseline;
+mod blocked;
 mod explain;
 mod observe;
 pub(crate) mod project;
@@ -10,6 +11,7 @@ mod readiness;
 mod removal;
 mod report;
 
+pub(crate) use blocked::reconcile_blocked;
 pub use explain::{ExplainError, explain};
 
 use crate::{
@@ -267,18 +269,15 @@ async fn host_objects(
     };
     note(&mut memory.seen, &observed);
     findings.usage(record, &observed);
-    if is_everything {
-        memory.host = None;
-    }
+    // From here on versions count as seen: if this look does not come to its end, nobody tells of them again.
+    memory.host = None;
     let applied = close_gap(&host, &desired, &observed).await?;
     for (key, object) in &applied.done {
         memory.seen.note(key, object.as_ref().and_then(observe::version));
     }
     account::renew_token(&host, record, &observed, &applied).await?;
     let is_done = settle(applied, &desired, &observed)?;
-    if is_done && is_everything {
-        memory.host = Some(record.generation);
-    }
+    memory.host = is_done.then_some(record.generation);
     Ok(is_done)
 }
 

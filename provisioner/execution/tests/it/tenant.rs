@@ -1,3 +1,5 @@
+mod repair;
+
 use crate::{fake::Fault, world::World};
 use domain::{ConditionKind, ConditionStatus, OperationState};
 use http::Method;
