@@ -16,13 +16,17 @@ impl MigrationName for Migration {
 /// store; here is where they are.
 const UP: &[&str] = &[
     // `run` refers to runs (id), which refers back; the transaction that sets it makes both.
+    // `spec` is encrypted, with all that a caller sent; `uploads` are the digests of the uploads that it
+    // names, one after each space, so that they are kept as long as the session needs them.
     "CREATE TABLE sessions (
         id {id} NOT NULL PRIMARY KEY,
         tenant {id} NOT NULL REFERENCES tenants (id),
         project TEXT NOT NULL,
         state TEXT NOT NULL,
         cause TEXT,
-        spec TEXT NOT NULL,
+        spec {bytes} NOT NULL,
+        spec_key TEXT NOT NULL,
+        uploads TEXT NOT NULL,
         revision {int} NOT NULL,
         run {id},
         created_at {int} NOT NULL,

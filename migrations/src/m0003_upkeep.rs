@@ -26,7 +26,7 @@ const UP: &[&str] = &[
     "ALTER TABLE blobs ADD COLUMN needed_at {int} NOT NULL DEFAULT 0",
     "UPDATE blobs SET needed_at = coalesce((SELECT max(sessions.created_at) FROM sessions
         WHERE sessions.tenant = blobs.tenant
-        AND sessions.spec LIKE '%' || blobs.digest || '%'), created_at)",
+        AND sessions.uploads LIKE '%' || blobs.digest || '%'), created_at)",
     // Its bytes are about to go; the row goes after them.
     "ALTER TABLE blobs ADD COLUMN removing_at {int}",
     "CREATE INDEX blobs_needed_at ON blobs (needed_at)",

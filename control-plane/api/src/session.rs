@@ -65,7 +65,9 @@ struct SpecBody {
     image: String,
     command: Vec<String>,
     args: Vec<String>,
-    env: BTreeMap<String, String>,
+    /// Its environment. The values, where passwords are put, are shown to those only who may start
+    /// sessions of the tenant; others see the names, each with null.
+    env: BTreeMap<String, Option<String>>,
     inputs: Vec<InputBody>,
     resources: ResourcesBody,
     timeout_seconds: u32,
@@ -131,7 +133,7 @@ struct RunUsageBody {
 }
 
 impl From<SessionView> for SessionBody {
-    fn from(SessionView { session, run }: SessionView) -> Self {
+    fn from(SessionView { session, run, is_env_shown }: SessionView) -> Self {
         let Session { spec, .. } = session;
         Self {
             id: session.id.to_string(),
@@ -139,7 +141,7 @@ impl From<SessionView> for SessionBody {
             project: spec.project.to_string(),
             state: session.state.as_str(),
             cause: session.cause.map(CauseBody::from),
-            spec: spec.into(),
+            spec: SpecBody::new(spec, is_env_shown),
             run: run.map(RunBody::from),
             created_at: session.created_at,
             starting_at: session.starting_at,
@@ -156,13 +158,14 @@ impl From<Cause> for CauseBody {
     }
 }
 
-impl From<SessionSpec> for SpecBody {
-    fn from(spec: SessionSpec) -> Self {
+impl SpecBody {
+    fn new(spec: SessionSpec, is_env_shown: bool) -> Self {
+        let env = spec.env.into_iter();
         Self {
             image: spec.image,
             command: spec.command,
             args: spec.args,
-            env: spec.env,
+            env: env.map(|(name, value)| (name, is_env_shown.then_some(value))).collect(),
             inputs: spec.inputs.into_iter().map(InputBody::from).collect(),
             resources: ResourcesBody {
                 cpu: spec.resources.cpu.to_string(),

@@ -10,8 +10,8 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{
-    Action, Actor, Authorized, CreateSession, Digest, Input, InputSource, Invalid, Plan,
-    ReadSession, Run, Session, SessionId, SessionState, StopSession,
+    Action, Actor, Authorized, CreateSession, Digest, Input, InputSource, Invalid, Plan, PlanName,
+    ReadSession, Run, Session, SessionId, SessionState, StopSession, allows,
 };
 use std::time::Duration;
 use store::{Artifact, Change, Created, IdempotencyKey, SessionCreateError};
@@ -20,13 +20,16 @@ mod request;
 
 pub use request::{NewInput, NewResources, NewSession};
 
-/// A session with its run.
+/// A session with its run, for one caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionView {
     /// The session.
     pub session: Session,
     /// Its run, once there is one.
     pub run: Option<Run>,
+    /// Whether the caller may see the values in its environment, where passwords are put: who may
+    /// start sessions may, who only looks on sees their names.
+    pub is_env_shown: bool,
 }
 
 /// Why a session was not started.
@@ -41,6 +44,9 @@ pub enum CreateError {
     /// The tenant is on its way out.
     #[error("the tenant is being deleted")]
     TenantDeleting,
+    /// As many sessions wait as the tenant's plan allows.
+    #[error("{0}")]
+    TooManyWaiting(Invalid),
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
@@ -60,7 +66,8 @@ pub enum OutputError {
 /// Starts a session: it is queued, and will reach a final state.
 ///
 /// # Errors
-/// If the caller may not, a field breaks a rule, or the tenant is being deleted.
+/// If the caller may not, a field breaks a rule, too many sessions wait, or the tenant is being
+/// deleted.
 pub async fn create(
     app: &App,
     actor: &Actor,
@@ -75,10 +82,13 @@ pub async fn create(
     match app.store.session_create(&proof, tenant.id, spec, key).await {
         Ok(Created { value, is_replay }) => {
             note("session.id", value.id);
-            let value = with_run(app, value).await?;
+            let value = with_run(app, actor, value).await?;
             Ok(Created { value, is_replay })
         }
         Err(SessionCreateError::TenantDeleting) => Err(CreateError::TenantDeleting),
+        Err(SessionCreateError::TooManyWaiting { waiting }) => {
+            Err(CreateError::TooManyWaiting(too_many_waiting(tenant.plan, waiting)))
+        }
         Err(SessionCreateError::IdempotencyMismatch) => Err(CreateError::IdempotencyMismatch),
         Err(SessionCreateError::InputsMissing(missing)) => {
             Err(CreateError::Invalid(inputs_missing(&inputs, &missing)))
@@ -104,7 +114,7 @@ pub async fn list(
     let (tenant, _) = tenant::find::<ReadSession>(app, actor, tenant).await?;
     let sessions = app.store.session_list(tenant.id, after, limit + 1, state).await?;
     let page = Page::cut(sessions, limit, |session| session.id);
-    let views = page.items.into_iter().map(|session| with_run(app, session));
+    let views = page.items.into_iter().map(|session| with_run(app, actor, session));
     let items = futures::future::try_join_all(views).await?;
     Ok(Page { items, next: page.next })
 }
@@ -120,7 +130,7 @@ pub async fn get(
     session: SessionId,
 ) -> Result<SessionView, FindError> {
     let (session, _) = find::<ReadSession>(app, actor, tenant, session).await?;
-    with_run(app, session).await
+    with_run(app, actor, session).await
 }
 
 /// Waits until a session is over, at most for `time`.
@@ -157,7 +167,7 @@ pub async fn stop(
     let (session, proof) = find::<StopSession>(app, actor, tenant, session).await?;
     let stopped = app.store.session_stop(&proof, session.id).await;
     let session = stopped.map_err(|error| FindError::of_write(error, Noun::Session))?;
-    with_run(app, session).await
+    with_run(app, actor, session).await
 }
 
 /// The result of a session: a JSON text.
@@ -228,12 +238,22 @@ pub(crate) async fn find<A: Action>(
     Ok((session, proof))
 }
 
-async fn with_run(app: &App, session: Session) -> Result<SessionView, FindError> {
+async fn with_run(app: &App, actor: &Actor, session: Session) -> Result<SessionView, FindError> {
     let run = match session.run {
         Some(run) => app.store.run_get(run).await?,
         None => None,
     };
-    Ok(SessionView { session, run })
+    let is_env_shown = allows(actor.role, CreateSession::PERMISSION);
+    Ok(SessionView { session, run, is_env_shown })
+}
+
+fn too_many_waiting(plan: PlanName, waiting: u64) -> Invalid {
+    let Plan { sessions_waiting, sessions_at_once, .. } = Plan::current(plan);
+    let rule = format!(
+        "at most {sessions_waiting} in plan {plan}, which runs {sessions_at_once} at a time; wait \
+         until some have begun, or stop some"
+    );
+    Invalid::field("{tenant}", format!("{waiting} queued sessions"), rule)
 }
 
 /// Names the inputs whose uploads are not there.

@@ -77,6 +77,8 @@ pub struct Plan {
     pub overhead: Quota,
     /// Sessions that may run at the same time.
     pub sessions_at_once: u32,
+    /// Sessions that may wait for their turn beside those.
+    pub sessions_waiting: u32,
     /// The longest time one session may run, in seconds.
     pub session_timeout_seconds: u32,
     /// The most one session may ask for.
@@ -125,10 +127,15 @@ impl Plan {
     /// The present version of a plan.
     #[must_use]
     pub fn current(name: PlanName) -> Self {
-        let (cpu, memory, storage, pods, sessions_at_once) = match name {
-            PlanName::Starter => (2, 4, 20, 20, 4),
-            PlanName::Pro => (8, 16, 100, 100, 20),
-            PlanName::Enterprise => (32, 64, 500, 500, 100),
+        let (cpu, memory, storage, pods) = match name {
+            PlanName::Starter => (2, 4, 20, 20),
+            PlanName::Pro => (8, 16, 100, 100),
+            PlanName::Enterprise => (32, 64, 500, 500),
+        };
+        let (sessions_at_once, sessions_waiting) = match name {
+            PlanName::Starter => (4, 100),
+            PlanName::Pro => (20, 500),
+            PlanName::Enterprise => (100, 2_000),
         };
         let (upload_bytes, upload_count, kept_days) = match name {
             PlanName::Starter => (2, 1_000, 7),
@@ -153,6 +160,7 @@ impl Plan {
                 pods: 4,
             },
             sessions_at_once,
+            sessions_waiting,
             session_timeout_seconds: 24 * 3600,
             session_cpu: quota.cpu,
             session_memory: quota.memory,

@@ -261,7 +261,7 @@ async fn need_in_txn(
 fn is_removable(before: Timestamp) -> Condition {
     const NOT_NAMED: &str = "NOT EXISTS (SELECT 1 FROM sessions
         WHERE sessions.tenant = blobs.tenant AND sessions.finished_at IS NULL
-        AND sessions.spec LIKE '%' || blobs.digest || '%')";
+        AND sessions.uploads LIKE '%' || blobs.digest || '%')";
     let is_old = Condition::all()
         .add(blobs::Column::NeededAt.lt(column::time(before)))
         .add(Expr::cust(NOT_NAMED));

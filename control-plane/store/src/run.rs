@@ -2,7 +2,7 @@ use crate::{
     Change, MoveError, Store, StoreError, column,
     entity::{artifacts, log_segments, runs, sessions},
     secret::sha256,
-    session::{expected_in_txn, stale_move, write_in_txn},
+    session::{expected_in_txn, opened, stale_move, write_in_txn},
     token,
     txn::{Txn, in_txn},
 };
@@ -106,7 +106,8 @@ impl Store {
         let select = runs::Entity::find().filter(runs::Column::TokenHash.eq(hash));
         let Some(run) = select.one(&self.0.read).await? else { return Ok(None) };
         let session = live_session(&self.0.read, &run).await?;
-        session.map(|session| Ok((run.try_into()?, session.try_into()?))).transpose()
+        let vault = &self.0.vault;
+        session.map(|session| Ok((run.try_into()?, opened(vault, &session)?))).transpose()
     }
 
     /// Notes that the run's Job was accepted; the first time counts.

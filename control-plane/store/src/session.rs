@@ -1,19 +1,23 @@
 use crate::{
     Change, Created, IdempotencyKey, Store, StoreError, blob, column,
-    entity::sessions,
+    entity::{sessions, tenants},
     error::write_error,
     idempotency::Known,
     tenant,
     txn::{Txn, in_txn},
 };
 use domain::{
-    Authorized, Cause, CreateSession, Digest, FailureClass, RunId, Session, SessionId, SessionSpec,
-    SessionState, StopSession, TenantId,
+    Authorized, Cause, CreateSession, Digest, FailureClass, Plan, RunId, Session, SessionId,
+    SessionSpec, SessionState, StopSession, TenantId,
 };
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Select, Set,
 };
+
+mod sealed;
+
+pub(crate) use sealed::opened;
 
 /// Why a session was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +28,12 @@ pub enum SessionCreateError {
     /// The idempotency key stands for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
+    /// As many sessions wait as its plan allows.
+    #[error("{waiting} sessions wait already")]
+    TooManyWaiting {
+        /// How many wait.
+        waiting: u64,
+    },
     /// It names uploads that are not there.
     #[error("{} of its inputs are not there", .0.len())]
     InputsMissing(Vec<Digest>),
@@ -55,11 +65,15 @@ write_error!(SessionCreateError, MoveError);
 
 impl Store {
     /// Accepts a session: it is queued, and will reach a final state. The specification was
-    /// validated before.
+    /// validated before; it is stored encrypted.
+    ///
+    /// Sessions that are accepted at the same instant may pass the limit of those that wait together,
+    /// by as many as there are connections.
     ///
     /// # Errors
-    /// If the tenant is on its way out, the key stands for another request, an upload that it names
-    /// is not there, there is no such tenant, the proof is for another one, or the database fails.
+    /// If the tenant is on its way out, too many sessions wait already, the key stands for another
+    /// request, an upload that it names is not there, there is no such tenant, the proof is for
+    /// another one, or the database fails.
     #[tracing::instrument(name = "db.session.create", skip_all)]
     pub async fn session_create(
         &self,
@@ -81,7 +95,7 @@ impl Store {
     #[tracing::instrument(name = "db.session.get", skip_all)]
     pub async fn session_get(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
         let row = sessions::Entity::find_by_id(id.uuid()).one(&self.0.read).await?;
-        row.map(Session::try_from).transpose()
+        row.map(|row| opened(&self.0.vault, &row)).transpose()
     }
 
     /// At most `limit` sessions of a tenant, newest first, starting after `after`; those in one
@@ -106,17 +120,31 @@ impl Store {
             select = select.filter(sessions::Column::State.eq(state.as_str()));
         }
         let select = select.order_by_desc(sessions::Column::Id).limit(limit);
-        select.all(&self.0.read).await?.into_iter().map(Session::try_from).collect()
+        let rows = select.all(&self.0.read).await?.into_iter();
+        rows.map(|row| opened(&self.0.vault, &row)).collect()
     }
 
-    /// The sessions of a tenant that are not over, oldest first.
+    /// The sessions of a tenant that are not over, oldest first: of those that are queued only the
+    /// next ones, as many as its plan lets be begun at a time. So what many wait for is not read at
+    /// every look; none is given only if none is left.
     ///
     /// # Errors
     /// If the database fails.
     #[tracing::instrument(name = "db.session.active", skip_all)]
     pub async fn session_active(&self, tenant: TenantId) -> Result<Vec<Session>, StoreError> {
-        let rows = active_rows(&self.0.read, tenant).await?;
-        rows.into_iter().map(Session::try_from).collect()
+        let owner = tenant::existing_by_id(tenant).one(&self.0.read).await?;
+        let Some(owner) = owner else { return Ok(Vec::new()) };
+        let at_once = plan_of(&owner)?.sessions_at_once;
+        let is_queued = sessions::Column::State.eq(SessionState::Queued.as_str());
+        // In this order, so that one which begins meanwhile is seen: twice, and as begun.
+        let next = active(tenant).filter(is_queued.clone()).limit(u64::from(at_once));
+        let next = next.all(&self.0.read).await?;
+        let begun = active(tenant).filter(is_queued.not());
+        let mut rows = begun.all(&self.0.read).await?;
+        rows.extend(next);
+        rows.sort_by_key(|row| row.id);
+        rows.dedup_by_key(|row| row.id);
+        rows.into_iter().map(|row| opened(&self.0.vault, &row)).collect()
     }
 
     /// The tenants that have sessions which are not over.
@@ -187,7 +215,7 @@ async fn create_in_txn(
                 if row.tenant != tenant.uuid() {
                     return Err(SessionCreateError::IdempotencyMismatch);
                 }
-                return Ok(Created::replay(row.try_into()?));
+                return Ok(Created::replay(opened(&txn.store.vault, &row)?));
             }
             Known::Other => return Err(SessionCreateError::IdempotencyMismatch),
         }
@@ -195,18 +223,26 @@ async fn create_in_txn(
     if owner.deletion_requested_at.is_some() {
         return Err(SessionCreateError::TenantDeleting);
     }
+    let queued = active(tenant).filter(sessions::Column::State.eq(SessionState::Queued.as_str()));
+    let waiting = queued.count(&txn.db).await?;
+    if waiting >= u64::from(plan_of(&owner)?.sessions_waiting) {
+        return Err(SessionCreateError::TooManyWaiting { waiting });
+    }
     let missing = blob::need_all_in_txn(txn, tenant, spec).await?;
     if !missing.is_empty() {
         return Err(SessionCreateError::InputsMissing(missing));
     }
     let id = SessionId::new(txn.store.ids.uuid());
+    let sealed = sealed::seal(&txn.store.vault, id, spec)?;
     let row = sessions::Model {
         id: id.uuid(),
         tenant: tenant.uuid(),
         project: spec.project.as_str().to_owned(),
         state: SessionState::Queued.as_str().to_owned(),
         cause: None,
-        spec: column::json(spec),
+        spec: sealed,
+        spec_key: txn.store.vault.key_id().to_owned(),
+        uploads: sealed::uploads(spec),
         revision: 1,
         run: None,
         created_at: txn.at(),
@@ -223,7 +259,7 @@ async fn create_in_txn(
         key.keep_in_txn(txn, KIND, id.uuid()).await?;
     }
     txn.audit(Some(proof.actor()), KIND, Some(tenant), id.to_string()).await?;
-    Ok(Created::new(row.try_into()?))
+    Ok(Created::new(opened(&txn.store.vault, &row)?))
 }
 
 async fn stop_in_txn(
@@ -233,7 +269,7 @@ async fn stop_in_txn(
 ) -> Result<Session, StoreError> {
     let select = sessions::Entity::find_by_id(id.uuid()).lock_exclusive();
     let row = select.one(&txn.db).await?.ok_or(StoreError::NotFound)?;
-    let session = Session::try_from(row)?;
+    let session = opened(&txn.store.vault, &row)?;
     if proof.tenant() != Some(session.tenant) {
         return Err(StoreError::NotFound);
     }
@@ -277,7 +313,7 @@ pub(crate) async fn expected_in_txn(
     expected_revision: i64,
     next: SessionState,
 ) -> Result<Session, MoveError> {
-    let session = Session::try_from(row(&txn.db, id).await?)?;
+    let session = opened(&txn.store.vault, &row(&txn.db, id).await?)?;
     if session.revision != expected_revision {
         return Err(MoveError::Stale);
     }
@@ -345,8 +381,8 @@ pub(crate) async fn write_in_txn(
 
 /// Ends what a removed tenant has left: nothing may wait for a cluster that is gone.
 pub(crate) async fn end_all_in_txn(txn: &mut Txn, tenant: TenantId) -> Result<(), StoreError> {
-    for row in active_rows(&txn.db, tenant).await? {
-        let session = Session::try_from(row)?;
+    for row in active(tenant).all(&txn.db).await? {
+        let session = opened(&txn.store.vault, &row)?;
         let (next, class) = if session.state.may_become(SessionState::Stopped) {
             (SessionState::Stopped, None)
         } else {
@@ -364,35 +400,13 @@ async fn row(db: &impl ConnectionTrait, id: SessionId) -> Result<sessions::Model
     row.ok_or(StoreError::NotFound)
 }
 
-async fn active_rows(
-    db: &impl ConnectionTrait,
-    tenant: TenantId,
-) -> Result<Vec<sessions::Model>, StoreError> {
-    let select = sessions::Entity::find()
+fn active(tenant: TenantId) -> Select<sessions::Entity> {
+    sessions::Entity::find()
         .filter(sessions::Column::Tenant.eq(tenant.uuid()))
         .filter(sessions::Column::FinishedAt.is_null())
-        .order_by_asc(sessions::Column::Id);
-    Ok(select.all(db).await?)
+        .order_by_asc(sessions::Column::Id)
 }
 
-impl TryFrom<sessions::Model> for Session {
-    type Error = StoreError;
-
-    fn try_from(row: sessions::Model) -> Result<Self, StoreError> {
-        let time = column::to_optional_time;
-        Ok(Self {
-            id: SessionId::new(row.id),
-            tenant: TenantId::new(row.tenant),
-            spec: column::to_json("sessions.spec", &row.spec)?,
-            state: column::to_word("sessions.state", &row.state)?,
-            cause: column::to_optional_json("sessions.cause", row.cause.as_deref())?,
-            revision: row.revision,
-            run: row.run.map(RunId::new),
-            created_at: column::to_time("sessions.created_at", row.created_at)?,
-            starting_at: time("sessions.starting_at", row.starting_at)?,
-            running_at: time("sessions.running_at", row.running_at)?,
-            stop_requested_at: time("sessions.stop_requested_at", row.stop_requested_at)?,
-            finished_at: time("sessions.finished_at", row.finished_at)?,
-        })
-    }
+fn plan_of(owner: &tenants::Model) -> Result<Plan, StoreError> {
+    Ok(Plan::current(column::to_word("tenants.plan", &owner.plan)?))
 }

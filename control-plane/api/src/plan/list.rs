@@ -25,6 +25,8 @@ pub(crate) struct PlanBody {
     overhead: QuotaBody,
     /// Sessions that may run at the same time; more are queued.
     sessions_at_once: u32,
+    /// Sessions that may be queued; more are refused.
+    sessions_waiting: u32,
     /// The most one session may ask for.
     session: SessionLimits,
     /// What may be uploaded for sessions.
@@ -85,6 +87,7 @@ impl From<Plan> for PlanBody {
             quota: plan.quota.into(),
             overhead: plan.overhead.into(),
             sessions_at_once: plan.sessions_at_once,
+            sessions_waiting: plan.sessions_waiting,
             session: SessionLimits {
                 cpu: plan.session_cpu.to_string(),
                 memory: plan.session_memory.to_string(),

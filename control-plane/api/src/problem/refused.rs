@@ -79,6 +79,7 @@ impl From<session::CreateError> for Problem {
         match error {
             E::Find(error) => error.into(),
             E::Invalid(invalid) => Self::with_fields(Code::InvalidInput, invalid),
+            E::TooManyWaiting(invalid) => Self::with_fields(Code::QuotaExceeded, invalid),
             E::TenantDeleting => Self::new(Code::TenantDeleting),
             E::IdempotencyMismatch => Self::new(Code::IdempotencyMismatch),
         }

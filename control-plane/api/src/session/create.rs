@@ -31,7 +31,8 @@ pub(crate) struct CreateSession {
     command: Vec<String>,
     /// More arguments.
     args: Option<Vec<String>>,
-    /// Its environment; names that start with `WARREN_` are taken.
+    /// Its environment; names that start with `WARREN_` are taken. Stored encrypted; who may only look
+    /// on sees the names.
     env: Option<BTreeMap<String, String>>,
     /// Files in `/warren/inputs`.
     #[schema(max_items = 64)]

@@ -51,6 +51,51 @@ async fn everything_that_was_asked_for_is_in_the_specification() {
 }
 
 #[tokio::test]
+async fn who_may_only_look_on_sees_the_names_in_an_environment_and_not_its_values() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let sessions = format!("{}/sessions", tenant.path);
+    let body = json!({ "image": "agent:1", "command": ["/agent"], "env": { "KEY": "a password" } });
+    let created = server.send(&tenant.owner, Method::POST, &sessions, Some(body)).await;
+    let path = created.header("location").to_owned();
+    let (shown, hidden) = (json!({ "KEY": "a password" }), json!({ "KEY": null }));
+    assert_eq!(created.json()["spec"]["env"], shown);
+    for (role, expected) in [("admin", &shown), ("developer", &shown), ("viewer", &hidden)] {
+        let token = server.token(&tenant.path, role).await;
+        let one = server.send(&token, Method::GET, &path, None).await;
+        assert_eq!(one.json()["spec"]["env"], *expected, "{role}");
+        let list = server.send(&token, Method::GET, &sessions, None).await;
+        assert_eq!(list.json()["items"][0]["spec"]["env"], *expected, "{role}");
+        assert_eq!(list.text().contains("a password"), expected == &shown, "{role}");
+    }
+}
+
+#[tokio::test]
+async fn more_sessions_than_may_wait_are_refused_with_the_limit_and_the_way_out() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let path = format!("{}/sessions", tenant.path);
+    let plans = server.get("/api/v1/plans").await.json();
+    let limit = plans["items"][0]["sessionsWaiting"].as_u64().expect("the plan says it");
+    for _ in 0..limit {
+        server.session(&tenant).await;
+    }
+    let body = json!({ "image": "agent:1", "command": ["/agent"] });
+    let refused = server.send(&tenant.owner, Method::POST, &path, Some(body.clone())).await;
+    assert_eq!(refused.problem(), (422, "quota-exceeded".to_owned()));
+    let expected = json!([{
+        "field": "{tenant}", "value": "100 queued sessions",
+        "rule": "at most 100 in plan starter, which runs 4 at a time; wait until some have begun, or stop some",
+    }]);
+    assert_eq!(refused.json()["errors"], expected);
+    let oldest = server.get(&format!("{path}?limit=1")).await.json()["items"][0]["id"].clone();
+    let stop = format!("{path}/{}/stop", oldest.as_str().expect("an id"));
+    server.send(&tenant.owner, Method::POST, &stop, None).await;
+    let again = server.send(&tenant.owner, Method::POST, &path, Some(body)).await;
+    assert_eq!(again.status, StatusCode::CREATED, "{}", again.text());
+}
+
+#[tokio::test]
 async fn a_run_shows_how_it_goes_and_how_it_ended() {
     let server = TestApp::new().await;
     let tenant = server.tenant("acme").await;

@@ -1,13 +1,16 @@
 use crate::{
     on_both,
-    world::{World, create, start_session},
+    world::{World, create, owner, spec},
 };
-use domain::Role;
+use domain::{Input, InputSource, Role, SessionSpec};
 use secrecy::ExposeSecret;
-use std::fs;
+use std::{collections::BTreeMap, fs};
+use store::IdempotencyKey;
 
 const KEYS: &[u8] = b"-----BEGIN PRIVATE KEY----- of the tenant";
 const AUTHORITY: &[u8] = b"-----BEGIN PRIVATE KEY----- of the platform";
+const PASSWORD: &str = "the password of the agent's mailbox";
+const LETTER: &str = "what nobody but the agent is to read";
 
 on_both! {
     the_first_secret_wins_and_everybody_gets_it,
@@ -51,24 +54,42 @@ async fn secrets_and_tokens_cannot_be_read_in_the_database(world: World) {
     store.tenant_keys_put_if_absent(tenant.id, KEYS).await.expect("it exists");
     store.setting_secret_put_if_absent("run-authority", AUTHORITY).await.expect("it is new");
     let token = store.token_create(None, Role::Operator, None, "x").await.expect("the first");
-    let session = start_session(&store, tenant.id).await;
+    let letter = InputSource::Inline(LETTER.to_owned());
+    let spec = SessionSpec {
+        env: BTreeMap::from([("MAIL_PASSWORD".to_owned(), PASSWORD.to_owned())]),
+        inputs: vec![Input { name: "letter.txt".to_owned(), source: letter }],
+        ..spec()
+    };
+    let key = IdempotencyKey { actor: token.id, key: "k".to_owned(), request_digest: [1; 32] };
+    let proof = owner(tenant.id);
+    let session = store.session_create(&proof, tenant.id, spec.clone(), Some(&key)).await;
+    let session = session.expect("the tenant takes sessions").value;
     let run = store.run_create(session.id, 1).await.expect("it is queued");
+    let read = store.session_get(session.id).await.expect("readable").expect("it is there");
+    assert_eq!(read.spec, spec, "who may read it gets it as it was given");
     let secrets = [
         KEYS,
         AUTHORITY,
+        PASSWORD.as_bytes(),
+        LETTER.as_bytes(),
         &token.secret.expose_secret().as_bytes()[4..47],
         &run.token.expose_secret().as_bytes()[4..],
     ];
 
     let tables = world.tables().await;
     let mut stored = Vec::new();
-    for (table, column) in
-        [("tenants", "keys"), ("settings", "value"), ("tokens", "hash"), ("runs", "token_hash")]
-    {
+    for (table, column) in [
+        ("tenants", "keys"),
+        ("settings", "value"),
+        ("tokens", "hash"),
+        ("runs", "token_hash"),
+        ("sessions", "spec"),
+    ] {
         let cells = tables.bytes(&format!("SELECT {column} FROM {table}")).await;
         assert!(!cells.is_empty(), "{table}.{column} was looked at");
         stored.extend(cells);
     }
+    stored.extend(tables.everything().await);
     if let Some(folder) = world.folder() {
         let files = fs::read_dir(folder).expect("the folder is there");
         let files = files.map(|file| file.expect("it is there").path());
@@ -79,7 +100,7 @@ async fn secrets_and_tokens_cannot_be_read_in_the_database(world: World) {
     for secret in secrets {
         assert!(!stored.iter().any(|bytes| contains(bytes, secret)));
     }
-    let shown = format!("{store:?} {token:?} {run:?}");
+    let shown = format!("{store:?} {token:?} {:?} {:?}", run.run, run.token);
     let is_shown = |secret: &[u8]| contains(shown.as_bytes(), secret);
     assert!(!secrets.into_iter().any(is_shown), "nor in Debug");
 }

@@ -13,6 +13,7 @@ on_both! {
     of_many_moves_from_one_revision_one_wins,
     a_stop_is_immediate_before_the_start_and_asked_for_after_it,
     sessions_are_listed_newest_first_by_state_and_in_pages,
+    only_so_many_sessions_wait_as_the_plan_allows_and_only_the_next_ones_are_looked_at,
 }
 
 async fn an_accepted_session_is_queued_and_reads_back_as_it_was_given(world: World) {
@@ -153,4 +154,47 @@ async fn sessions_are_listed_newest_first_by_state_and_in_pages(world: World) {
     assert_eq!(active, [ids[0], ids[2], ids[3]], "oldest first");
     let tenants = store.sessions_active_tenants().await.expect("readable");
     assert_eq!(tenants, [tenant.id, other.id]);
+}
+
+async fn only_so_many_sessions_wait_as_the_plan_allows_and_only_the_next_ones_are_looked_at(
+    world: World,
+) {
+    let store = world.open().await;
+    let (tenant, _) = create(&store, "acme").await;
+    let (other, _) = create(&store, "other").await;
+    let plan = domain::Plan::current(domain::PlanName::Starter);
+    let key = IdempotencyKey {
+        actor: TokenId::new(Uuid::from_u128(1)),
+        key: "k".to_owned(),
+        request_digest: [1; 32],
+    };
+    let proof = owner(tenant.id);
+    let ask = async |key| store.session_create(&proof, tenant.id, spec(), key).await;
+    let mut ids = vec![ask(Some(&key)).await.expect("nobody waits").value.id];
+    for _ in 1..plan.sessions_waiting {
+        ids.push(ask(None).await.expect("there is room").value.id);
+    }
+    let refused = ask(None).await;
+    let expected = u64::from(plan.sessions_waiting);
+    assert!(
+        matches!(refused, Err(SessionCreateError::TooManyWaiting { waiting }) if waiting == expected),
+        "{refused:?}"
+    );
+    let audits = "SELECT count(*) FROM audit WHERE action = 'session.create'";
+    assert_eq!(world.tables().await.number(audits).await, i64::from(plan.sessions_waiting));
+    assert!(ask(Some(&key)).await.expect("it was accepted before").is_replay);
+    start_session(&store, other.id).await;
+
+    let active = async || -> Vec<_> {
+        let active = store.session_active(tenant.id).await.expect("readable");
+        active.into_iter().map(|session| session.id).collect()
+    };
+    let at_once = usize::try_from(plan.sessions_at_once).expect("a few");
+    assert_eq!(active().await, ids[..at_once], "the oldest are next");
+    // The last one is begun: it is looked at, however many wait before it, and makes room.
+    let last = ids[ids.len() - 1];
+    store.run_create(last, 1).await.expect("it is queued");
+    let seen = active().await;
+    assert_eq!((&seen[..at_once], &seen[at_once..]), (&ids[..at_once], &[last][..]));
+    ask(None).await.expect("one has begun");
 }

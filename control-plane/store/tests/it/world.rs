@@ -132,6 +132,19 @@ impl Tables {
         rows.iter().map(|row| row.try_get_by_index(0).expect("it holds bytes")).collect()
     }
 
+    /// Every row of every table as text, where the database can write one; nothing on SQLite, whose
+    /// file can be read instead.
+    pub(crate) async fn everything(&self) -> Vec<Vec<u8>> {
+        let mut rows = Vec::new();
+        if self.0.get_database_backend() == DbBackend::Postgres {
+            for table in TABLES {
+                let sql = format!("SELECT convert_to(r::text, 'UTF8') FROM {table} r");
+                rows.extend(self.bytes(&sql).await);
+            }
+        }
+        rows
+    }
+
     pub(crate) async fn execute(&self, sql: &str) {
         self.0.execute_unprepared(sql).await.expect("the statement is good");
     }
