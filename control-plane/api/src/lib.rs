@@ -7,6 +7,7 @@ mod blob;
 mod caller;
 mod doctor;
 mod extract;
+mod linger;
 mod metrics;
 mod observe;
 mod openapi;
@@ -27,7 +28,7 @@ pub use crate::{
     state::About,
 };
 
-use crate::{observe::observe, problem::of_panic, state::Api};
+use crate::{linger::linger, observe::observe, problem::of_panic, state::Api};
 use application::App;
 use axum::{Router, http::Uri, middleware};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,7 @@ pub fn router(app: App, metrics: &Metrics, shutdown: CancellationToken) -> Route
         .fallback(async |uri: Uri| Problem::no_such_route(uri.path()))
         .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
         .layer(CatchPanicLayer::custom(of_panic))
+        .layer(middleware::from_fn(linger))
         .layer(middleware::from_fn_with_state(api.clone(), observe))
         .with_state(api)
 }

@@ -4,9 +4,15 @@ use axum::{
     http::{Method, StatusCode},
 };
 use domain::Digest;
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use serde_json::json;
-use std::io;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 async fn put(server: &TestApp, tenant: &TestTenant, digest: &Digest, body: Body) -> Answer {
     let path = format!("{}/blobs/{digest}", tenant.path);
@@ -41,9 +47,12 @@ async fn an_upload_is_kept_once_and_a_session_can_name_it() {
 async fn nothing_is_kept_of_bytes_that_are_not_the_promised_ones_or_break_off() {
     let server = TestApp::new().await;
     let tenant = server.tenant("acme").await;
-    let digest = digest(b"hello");
+    let digest = self::digest(b"hello");
     let wrong = put(&server, &tenant, &digest, Body::from("hullo")).await;
     assert_eq!(wrong.problem(), (422, "digest-mismatch".to_owned()));
+    let rule = format!("the SHA-256 of the bytes that were sent, {}", self::digest(b"hullo"));
+    let field = json!([{ "field": "{digest}", "value": digest.to_string(), "rule": rule }]);
+    assert_eq!(wrong.json()["errors"], field);
     let broken = stream::iter([Ok("he"), Err(io::Error::other("gone"))]);
     let broken = put(&server, &tenant, &digest, Body::from_stream(broken)).await;
     assert_eq!(broken.problem(), (400, "body-interrupted".to_owned()));
@@ -51,8 +60,35 @@ async fn nothing_is_kept_of_bytes_that_are_not_the_promised_ones_or_break_off() 
     let huge = request(&tenant.owner, Method::PUT, &path).header("content-length", 101 << 20);
     let huge = server.call(huge.body(Body::empty())).await;
     assert_eq!(huge.problem(), (413, "body-too-large".to_owned()));
+    let rule = "at most 104857600 bytes";
+    let field = json!([{ "field": "Content-Length", "value": "105906176", "rule": rule }]);
+    assert_eq!(huge.json()["errors"], field);
     assert_eq!(head(&server, &tenant, &digest).await, StatusCode::NOT_FOUND);
     assert_eq!(server.files(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn whoever_still_sends_when_an_upload_is_refused_is_heard_out() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let path = format!("{}/blobs/{}", tenant.path, digest(b"hello"));
+    for expects in [false, true] {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&read);
+        let chunks = stream::iter(0..10).map(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, io::Error>("chunk")
+        });
+        let mut huge =
+            request(&tenant.owner, Method::PUT, &path).header("content-length", 101 << 20);
+        if expects {
+            huge = huge.header("expect", "100-continue");
+        }
+        let huge = server.call(huge.body(Body::from_stream(chunks))).await;
+        assert_eq!(huge.problem(), (413, "body-too-large".to_owned()));
+        let expected = if expects { 0 } else { 10 };
+        assert_eq!(read.load(Ordering::Relaxed), expected, "asked to go on: {expects}");
+    }
 }
 
 #[tokio::test]
