@@ -8,10 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 const BEYOND: SignedDuration = SignedDuration::from_secs(30);
 /// When a run whose agent has not started is looked at.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(10);
+/// How long the Job may take to notice that its process is over.
+const JOB_NOTICES: SignedDuration = SignedDuration::from_secs(10);
 /// How long the runner's report may come after the Job's success.
 const REPORT_COMES: SignedDuration = SignedDuration::from_secs(5);
 /// When a pod that is being stopped is taken out of the API, after its grace period.
-const FORCED: SignedDuration = SignedDuration::from_secs(15);
+pub(super) const FORCED: SignedDuration = SignedDuration::from_secs(15);
 /// When a session counts as stopped although nobody confirmed it, after its grace period.
 const UNCONFIRMED: SignedDuration = SignedDuration::from_secs(45);
 
@@ -61,6 +63,8 @@ pub(super) enum Todo {
         /// Its sentence.
         message: String,
     },
+    /// Its process is over and the Job does not notice: find out why, and end both.
+    Over,
     /// The Job seems to be gone: make sure, and end the session.
     Gone,
     /// Delete the Job, with its grace period.
@@ -109,6 +113,8 @@ fn in_flight(session: &Session, known: &Known<'_>) -> Todo {
     if known.now >= deadline {
         return Todo::TimeOut;
     }
+    // A pod that was taken off its node without a word never ends for the Job that it belongs to.
+    let over = known.run.and_then(|run| run.exited_at).map(|exited| exited + JOB_NOTICES);
     let Some(created) = known.run.and_then(|run| run.job_created_at) else {
         return if known.is_ready { Todo::Resume } else { Todo::Wait(Some(deadline)) };
     };
@@ -122,8 +128,9 @@ fn in_flight(session: &Session, known: &Known<'_>) -> Todo {
         JobState::Failed { reason, message } => {
             Todo::Judge { reason: reason.clone(), message: message.clone() }
         }
+        JobState::Active { .. } if over.is_some_and(|over| known.now >= over) => Todo::Over,
         JobState::Active { .. } if session.state == SessionState::Running => {
-            Todo::Wait(Some(deadline))
+            Todo::Wait(Some(over.map_or(deadline, |over| over.min(deadline))))
         }
         JobState::Active { .. } => {
             let look = known.last.unwrap_or(created) + FIRST_LOOK;
@@ -158,7 +165,7 @@ fn stopping(session: &Session, known: &Known<'_>) -> Todo {
     }
 }
 
-fn grace(session: &Session) -> SignedDuration {
+pub(super) fn grace(session: &Session) -> SignedDuration {
     SignedDuration::from_secs(i64::from(session.spec.grace_period_seconds))
 }
 

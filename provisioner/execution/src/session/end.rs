@@ -1,7 +1,7 @@
 //! Looks at a run's Job and pod, stops it, and ends its session.
 
 use super::{
-    decide::Todo,
+    decide::{FORCED, Todo, grace},
     evidence::{newest, of_delay, of_failure, timed_out},
     submit,
 };
@@ -11,12 +11,14 @@ use crate::{
     tenant::project::ProjectError,
 };
 use clusters::ReachError;
-use domain::{Cause, FailureClass, Run, RunId, Session, SessionState};
+use domain::{Cause, FailureClass, Run, RunId, Session, SessionState, TenantId};
+use jiff::Timestamp;
 use planning::{
     Key, Kind,
     job::{RUN_LABEL, job_key},
 };
 use serde_json::Value;
+use std::time::Duration;
 use store::{MoveError, StoreError};
 
 /// Why something could not be done about a session. It is tried again.
@@ -34,11 +36,23 @@ pub(super) enum ActError {
     Project(#[from] ProjectError),
 }
 
+impl ActError {
+    /// When an API server wants to be asked again.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Api(error) => error.retry_after(),
+            Self::Store(_) | Self::Reach(_) | Self::NoProject(_) | Self::Project(_) => None,
+        }
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Acted {
     /// The run's Job is there.
     JobIsThere(RunId),
+    /// The session is over, and nobody knows that the run's Job is.
+    JobIsLeft(RunId),
     /// Whatever it was, the record tells.
     Done,
 }
@@ -54,7 +68,7 @@ pub(super) async fn act(
     match (todo, run) {
         (Todo::Submit, _) => return submit::submit(cx, session).await.map(there),
         (Todo::Resume, Some(run)) => return submit::resume(cx, session, run).await.map(there),
-        (Todo::Look, Some(run)) => look(cx, session, run).await?,
+        (Todo::Look, Some(run)) => return look(cx, session, run).await,
         (Todo::SucceedUnreported, _) => {
             let message = "its Job succeeded; its runner did not report the end";
             let cause = Cause::plain("CompletedUnreported", message);
@@ -62,6 +76,10 @@ pub(super) async fn act(
         }
         (Todo::Judge { reason, message }, Some(run)) => {
             judge(cx, session, run, &reason, &message).await?;
+        }
+        (Todo::Over, Some(run)) => {
+            judge(cx, session, run, "", "its process has ended").await?;
+            force(cx, session, run).await?;
         }
         (Todo::Gone, Some(run)) => return gone(cx, session, run).await,
         (Todo::Stop, Some(run)) => delete_job(cx, session, run).await?,
@@ -73,16 +91,15 @@ pub(super) async fn act(
             let message = "its token is dead; nobody confirmed that its process has ended";
             let cause = Cause::plain("StoppedUnconfirmed", message);
             finish(cx, session, SessionState::Stopped, cause).await?;
+            return Ok(left(run));
         }
         (Todo::TimeOut, run) => {
             let (state, cause) = timed_out(session);
             finish(cx, session, state, cause).await?;
-            if let Some(run) = run {
-                delete_job(cx, session, run).await?;
-            }
+            return Ok(left(run));
         }
         // A session that is starting or stopping without a run has nothing to be looked up.
-        (Todo::Resume | Todo::Look | Todo::Judge { .. }, None) => {
+        (Todo::Resume | Todo::Look | Todo::Judge { .. } | Todo::Over, None) => {
             let message = "the record has no run for it";
             let cause = Cause::failure(FailureClass::Infrastructure, "NoRun", message);
             finish(cx, session, SessionState::Failed, cause).await?;
@@ -90,6 +107,10 @@ pub(super) async fn act(
         (Todo::Wait(_), _) => {}
     }
     Ok(Acted::Done)
+}
+
+fn left(run: Option<&Run>) -> Acted {
+    run.map_or(Acted::Done, |run| Acted::JobIsLeft(run.id))
 }
 
 /// Moves a session to a final state, unless somebody was quicker.
@@ -151,7 +172,7 @@ async fn gone(cx: &Context, session: &Session, run: &Run) -> Result<Acted, ActEr
 }
 
 /// Its agent has not started: finds out whether it ever will.
-async fn look(cx: &Context, session: &Session, run: &Run) -> Result<(), ActError> {
+async fn look(cx: &Context, session: &Session, run: &Run) -> Result<Acted, ActError> {
     let server = server(cx, session).await?;
     let pod = newest(pods(&server, session, run).await?);
     let name = match &pod {
@@ -163,17 +184,67 @@ async fn look(cx: &Context, session: &Session, run: &Run) -> Result<(), ActError
     let events = server.list_where(Kind::Event, namespace, &[("fieldSelector", &fields)]).await?;
     let created = run.job_created_at.unwrap_or(run.created_at);
     let waited = cx.clock.now().duration_since(created);
-    let Some(cause) = of_delay(waited, pod.as_ref(), &events) else { return Ok(()) };
+    let Some(cause) = of_delay(waited, pod.as_ref(), &events) else { return Ok(Acted::Done) };
     finish(cx, session, SessionState::Failed, cause).await?;
-    delete_job(cx, session, run).await
+    Ok(left(Some(run)))
 }
 
 /// Deletes a run's Job after its pod, which gets its grace period.
-pub(super) async fn delete_job(cx: &Context, session: &Session, run: &Run) -> Result<(), ActError> {
+async fn delete_job(cx: &Context, session: &Session, run: &Run) -> Result<(), ActError> {
     let server = server(cx, session).await?;
     let options = delete_options(Propagation::Foreground, None, None);
     server.delete(&job_key(&session.spec.project, run.id), &options).await?;
     Ok(())
+}
+
+/// Deletes the Job of a run whose session is over, unless it ends by itself. Whether it is proven that
+/// its process is over.
+#[tracing::instrument(name = "session.clear_away", skip_all, fields(tenant.id = %tenant, run.id = %id))]
+pub(super) async fn clear_away(
+    cx: &Context,
+    tenant: TenantId,
+    id: RunId,
+) -> Result<bool, ActError> {
+    let Some(run) = cx.store.run_get(id).await.map_err(ActError::Store)? else { return Ok(true) };
+    let session = cx.store.session_get(run.session).await.map_err(ActError::Store)?;
+    // What the record does not know, or knows as running, is left alone.
+    let Some(session) = session.filter(|known| known.state.is_final() && known.tenant == tenant)
+    else {
+        return Ok(true);
+    };
+    // A runner that has reported its end is about to end by itself.
+    if run.exited_at.is_some() {
+        return Ok(true);
+    }
+    let server = server(cx, &session).await?;
+    let Some(job) = server.get(&job_key(&session.spec.project, id)).await? else {
+        tracing::info!(session.id = %session.id, "the Job of a session that is over is gone");
+        return Ok(true);
+    };
+    if has_ended(&job) {
+        return Ok(true);
+    }
+    match going_since(&job) {
+        None => delete_job(cx, &session, &run).await?,
+        Some(since) if cx.clock.now() >= since + grace(&session) + FORCED => {
+            force(cx, &session, &run).await?;
+        }
+        Some(_) => {}
+    }
+    Ok(false)
+}
+
+/// The Job controller ends a Job when the last of its pods has.
+fn has_ended(job: &Value) -> bool {
+    let conditions = job.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|condition| {
+        condition["status"] == "True"
+            && (condition["type"] == "Complete" || condition["type"] == "Failed")
+    })
+}
+
+fn going_since(job: &Value) -> Option<Timestamp> {
+    job.pointer("/metadata/deletionTimestamp")?.as_str()?.parse().ok()
 }
 
 /// Takes a run's pods out of the API without waiting for their node.

@@ -96,6 +96,17 @@ fn a_running_session_is_left_alone_until_its_time_is_over() {
 }
 
 #[test]
+fn a_process_that_is_over_ends_a_session_whose_job_does_not_notice() {
+    let mut case = Case::new(SessionState::Running, THERE, 29);
+    case.run.exited_at = Some(at(20));
+    assert_eq!(case.decide(), Todo::Wait(Some(at(30))));
+    case.second = 30;
+    assert_eq!(case.decide(), Todo::Over);
+    case.job = JobState::Unknown;
+    assert_eq!(case.decide(), Todo::Wait(Some(at(101))), "the Job may know better");
+}
+
+#[test]
 fn a_finished_job_ends_its_session() {
     let mut case = Case::new(SessionState::Running, JobState::Complete { seen: at(20) }, 24);
     assert_eq!(case.decide(), Todo::Wait(Some(at(25))), "the runner's report may still come");
