@@ -1,4 +1,5 @@
 use std::{
+    io,
     net::{SocketAddr, TcpStream},
     sync::mpsc,
     time::{Duration, Instant},
@@ -41,7 +42,8 @@ impl Default for Limits {
 /// beside it, which only lies behind the policies, cannot.
 ///
 /// The endpoint is tried first: a pod whose network is not there yet reaches nothing, and would be
-/// taken for a protected one.
+/// taken for a protected one. It has to be there still when the gate was refused: a Warren that is
+/// ending or starting refuses everybody, and its gate is open for as long as its endpoint is.
 pub(crate) fn pass(
     endpoint: SocketAddr,
     gate: SocketAddr,
@@ -54,9 +56,13 @@ pub(crate) fn pass(
     loop {
         let error = match TcpStream::connect_timeout(&endpoint, limits.attempt) {
             Err(error) => GateError::Away { endpoint, seconds, reason: error.to_string() },
-            Ok(_) => match TcpStream::connect_timeout(&gate, limits.attempt) {
-                Err(_) => return Ok(()),
+            Ok(held) => match TcpStream::connect_timeout(&gate, limits.attempt) {
                 Ok(_) => GateError::Open { gate, seconds },
+                Err(_) if is_open(&held) => return Ok(()),
+                Err(_) => {
+                    let reason = "it went away while the gate was tried".to_owned();
+                    GateError::Away { endpoint, seconds, reason }
+                }
             },
         };
         if Instant::now() >= deadline {
@@ -66,10 +72,16 @@ pub(crate) fn pass(
     }
 }
 
+/// Whether the other side has neither closed nor reset a connection on which it has nothing to say.
+fn is_open(connection: &TcpStream) -> bool {
+    let peeked = connection.set_nonblocking(true).and_then(|()| connection.peek(&mut [0]));
+    peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::{io::Read as _, net::TcpListener};
 
     const QUICK: Limits = Limits {
         attempt: Duration::from_secs(1),
@@ -97,6 +109,17 @@ mod tests {
         drop((closed, gate));
         let outcome = pass(endpoint, address, QUICK);
         assert!(matches!(outcome, Err(GateError::Away { .. })), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_connection_is_open_until_the_other_side_closes_it() {
+        let (listener, endpoint) = listener();
+        let mut connection = TcpStream::connect(endpoint).expect("it listens");
+        assert!(is_open(&connection));
+        drop(listener.accept().expect("there is one"));
+        connection.set_nonblocking(false).expect("an open socket");
+        assert_eq!(connection.read(&mut [0]).expect("its end"), 0);
+        assert!(!is_open(&connection));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The life of one run, from the gate to the last report.
+//! The life of one run, from the manifest to the last report.
 
 use crate::{
     agent::{Agent, End, How, Pipes},
@@ -76,7 +76,7 @@ pub(crate) fn run(program: &OsStr, arguments: &[OsString]) -> ExitCode {
     }))
 }
 
-/// A run whose network is protected and whose Warren is known.
+/// A run whose Warren is known.
 struct Run {
     settings: Settings,
     manifest: Manifest,
@@ -96,7 +96,6 @@ impl Run {
         // As process 1 of the container it has them anyway: orphans are ours to wait for.
         nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)?;
         signals::watch(Arc::clone(&agent))?;
-        gate::pass(settings.endpoint, settings.gate, Limits::default())?;
         let endpoint = Arc::new(Endpoint::new(&settings).map_err(StartError::Authority)?);
         let patience = Arc::new(Patience::default());
         patience.end_in(START_PATIENCE);
@@ -115,6 +114,9 @@ impl Run {
             self.log.note("the session was stopped before its agent was started");
             return Ok(self.conclude_early(nix::sys::signal::SIGTERM as i32 + 128));
         }
+        // With a manifest in hand: a gate that was found shut before it came may have been shut by a
+        // Warren that was ending.
+        gate::pass(self.settings.endpoint, self.settings.gate, Limits::default())?;
         let path = &self.settings.manifest;
         match inputs::fetch(&self.endpoint, &self.patience, &self.manifest, path) {
             Ok(()) => {}

@@ -120,6 +120,32 @@ async fn the_agent_starts_only_after_the_gate_is_shut() {
 }
 
 #[tokio::test]
+async fn a_gate_that_was_shut_with_the_last_warren_says_nothing_of_the_next_one() {
+    let mut world = World::start().await;
+    let run = world.run(Vec::new()).await;
+    let pod = Pod::new(&world, &run).await;
+    world.go_away().await;
+    // What is left of a Warren that ends: its port still takes connections, its gate does not.
+    let ending = TcpListener::bind(world.address).await.expect("the port is free");
+    let job = pod.start_shell("touch \"$POD/started\"");
+    for _ in 0..4 {
+        let attempt = timeout(DEADLINE, ending.accept()).await;
+        drop(attempt.expect("the runner tries again").expect("a connection"));
+    }
+    let gate = TcpListener::bind(pod.gate).await.expect("the port is free");
+    drop(ending);
+    world.serve().await;
+    for _ in 0..3 {
+        let attempt = timeout(DEADLINE, gate.accept()).await;
+        drop(attempt.expect("the runner tries the gate").expect("a connection"));
+        assert!(!exists(&pod.path("started")));
+    }
+    drop(gate);
+    assert_eq!(job.end().await.code, Some(0));
+    assert!(exists(&pod.path("started")));
+}
+
+#[tokio::test]
 async fn a_session_that_was_stopped_meanwhile_does_not_start_its_agent() {
     let (world, run, pod) = pod_of_run().await;
     let stopped = world.app.store.session_stop(&world.proof(), run.session).await;
