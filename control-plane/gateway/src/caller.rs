@@ -1,4 +1,4 @@
-use crate::problem::Problem;
+use crate::{places::Place, problem::Problem};
 use application::{App, run};
 use axum::{
     extract::FromRequestParts,
@@ -25,6 +25,10 @@ impl FromRequestParts<App> for Caller {
         let named = parts.headers.get(RUN).map(HeaderValue::as_bytes);
         if named.is_some_and(|named| named != caller.run().to_string().as_bytes()) {
             return Err(Problem::unauthorized());
+        }
+        let place = parts.extensions.get::<Place>();
+        if place.is_some_and(|place| !place.show(caller.run())) {
+            return Err(Problem::too_many_connections());
         }
         let span = Span::current();
         span.record("run.id", display(caller.run()));

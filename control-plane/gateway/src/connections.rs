@@ -1,7 +1,14 @@
-use crate::endpoint::router;
+use crate::{
+    endpoint::router,
+    places::{Place, Places},
+};
 use application::App;
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -33,7 +40,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const MAX_HEADERS: usize = 32;
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
-/// Answers runners until `shutdown`; then lets requests in progress end, and returns.
+/// Answers runners until `shutdown`; from then on nobody gets a new connection. Lets requests in
+/// progress end, and returns.
 pub async fn serve_run_endpoint(
     app: App,
     listener: TcpListener,
@@ -42,7 +50,7 @@ pub async fn serve_run_endpoint(
 ) {
     let (acceptor, router) = (TlsAcceptor::from(tls), router(app));
     let free = Arc::new(Semaphore::new(CONNECTIONS));
-    let tasks = TaskTracker::new();
+    let (tasks, places) = (TaskTracker::new(), Places::default());
     shutdown
         .run_until_cancelled(async {
             loop {
@@ -50,11 +58,15 @@ pub async fn serve_run_endpoint(
                 let permit = Arc::clone(&free).acquire_owned().await.ok();
                 match listener.accept().await {
                     Ok((connection, peer)) => {
+                        let Some(place) = places.enter(peer.ip()) else {
+                            tracing::debug!(%peer, "too many connections without a token");
+                            continue;
+                        };
                         let (acceptor, router) = (acceptor.clone(), router.clone());
                         let shutdown = shutdown.clone();
                         tasks.spawn(async move {
-                            if let Err(error) = serve(connection, acceptor, router, shutdown).await
-                            {
+                            let served = serve(connection, place, acceptor, router, shutdown);
+                            if let Err(error) = served.await {
                                 // Runners look whether the port can be reached, and go away.
                                 tracing::debug!(%peer, error, "a connection of a runner ended");
                             }
@@ -69,6 +81,8 @@ pub async fn serve_run_endpoint(
             }
         })
         .await;
+    // What waits in its queue is reset: a runner must not take this server for the next one.
+    drop(listener);
     tasks.close();
     if timeout(SHUTDOWN, tasks.wait()).await.is_err() {
         tracing::warn!(count = tasks.len(), "connections of runners are cut off");
@@ -77,18 +91,26 @@ pub async fn serve_run_endpoint(
 
 async fn serve(
     connection: TcpStream,
+    place: Place,
     acceptor: TlsAcceptor,
     router: Router,
     shutdown: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     connection.set_nodelay(true)?;
-    let connection = timeout(HANDSHAKE, acceptor.accept(connection)).await??;
+    let handshake = timeout(HANDSHAKE, acceptor.accept(connection));
+    let Some(connection) = shutdown.run_until_cancelled(handshake).await else { return Ok(()) };
+    let connection = connection??;
+    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<_>| {
+        request.extensions_mut().insert(place.clone());
+        service.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(connection), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(connection), service);
     let mut connection = pin!(connection);
     tokio::select! {
         outcome = connection.as_mut() => return Ok(outcome?),

@@ -34,6 +34,12 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
+    /// The run has more connections than runners make.
+    pub(crate) fn too_many_connections() -> Self {
+        let detail = "this run has too many connections; close one and try again";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-connections", detail)
+    }
+
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), next: None }
     }
@@ -64,8 +70,8 @@ impl IntoResponse for Problem {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::UNAUTHORIZED {
-            // Who has no token keeps no connection.
+        if [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
+            // Who has no token, or too many connections, does not keep this one.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

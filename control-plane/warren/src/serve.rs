@@ -81,8 +81,9 @@ async fn run(
         config::api_listener(config.api.listen).context("listen for the API")?,
     )?;
     let metrics = listen(config.metrics.listen, "metrics.listen").await?;
-    let run_endpoint = listen(config.run_endpoint.listen, "run_endpoint.listen").await?;
+    // In this order: where the endpoint is, the gate has to be.
     let gate = listen(config.run_endpoint.gate_listen, "run_endpoint.gate_listen").await?;
+    let run_endpoint = listen(config.run_endpoint.listen, "run_endpoint.listen").await?;
     let addresses = (api.local_addr()?, metrics.local_addr()?);
     let figures = Metrics::new(About {
         version: env!("CARGO_PKG_VERSION"),
@@ -95,10 +96,9 @@ async fn run(
     parts.spawn(part("record", record(store.clone(), stop.clone())));
     parts.spawn(part("housekeeping", housekeeping(app.clone(), stop.clone()).map(anyhow::Ok)));
     parts.spawn(part("metrics", http(metrics, metrics_router, stop.clone())));
-    let run_endpoint = gateway::serve_run_endpoint(app, run_endpoint, Arc::new(tls), stop.clone());
-    parts.spawn(part("run-endpoint", run_endpoint.map(anyhow::Ok)));
-    let gate = gateway::serve_gate(gate, stop.clone());
-    parts.spawn(part("gate", gate.map(anyhow::Ok)));
+    let listeners = gateway::Listeners { gate, run_endpoint };
+    let runs = gateway::serve(app, listeners, Arc::new(tls), stop.clone());
+    parts.spawn(part("run-endpoint", runs.map(anyhow::Ok)));
     bootstrap::first_token(store, config.api.bootstrap_token_file.as_deref()).await?;
     let provisioner = Provisioner {
         config: config.clone(),

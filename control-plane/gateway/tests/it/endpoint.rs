@@ -4,6 +4,7 @@ use domain::{FailureClass, Input, InputSource, SessionState};
 use futures::future::join_all;
 use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use std::net::IpAddr;
 
 /// A runner of the test: a client with a token.
 pub(crate) struct Runner {
@@ -13,17 +14,23 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    fn new(world: &World, token: &str) -> Self {
+    pub(crate) fn new(world: &World, token: &str) -> Self {
+        Self::at(world, token, [127, 0, 0, 1])
+    }
+
+    /// One whose connections come from this address.
+    pub(crate) fn at(world: &World, token: &str, address: [u8; 4]) -> Self {
         let authority = Certificate::from_pem(world.authority.as_bytes());
         let client = Client::builder()
             .tls_certs_only([authority.expect("a certificate")])
             .no_proxy()
+            .local_address(IpAddr::from(address))
             .build()
             .expect("a client");
         Self { client, base: format!("https://{}/run/v1", world.address), token: token.to_owned() }
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
     }
 

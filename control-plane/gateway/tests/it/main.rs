@@ -2,5 +2,6 @@
 
 mod endpoint;
 mod gate;
+mod places;
 mod traces;
 mod world;

@@ -88,7 +88,7 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     tenant: TenantId,
     operator: Actor,
-    tls: Arc<ServerConfig>,
+    pub(crate) tls: Arc<ServerConfig>,
     server: Option<(JoinHandle<()>, CancellationToken)>,
 }
 
@@ -182,7 +182,7 @@ impl World {
         let digest = sha256(bytes);
         let path = BlobPath::input(self.tenant, &digest);
         let stream = stream::iter([Ok::<_, std::io::Error>(bytes.into())]);
-        let limits = Limits { bytes: 1 << 20, digest: &digest };
+        let limits = Limits { bytes: 64 << 20, digest: &digest };
         self.app.blobs.write(&path, stream, limits).await.expect("the bytes are kept");
         let size = bytes.len() as u64;
         self.app.store.blob_put(self.tenant, &digest, size).await.expect("it is recorded");
