@@ -5,7 +5,9 @@
 
 mod baseline;
 mod enforcement;
+mod k3s;
 mod rights;
+mod versions;
 
 use crate::Context;
 use std::time::Duration;
@@ -40,17 +42,18 @@ impl Check {
 
 /// Looks at everything, in the order in which a problem should be mended.
 pub async fn examine(cx: &Context) -> Vec<Check> {
-    let (version, clock, rights, storage, dns, k3s, policies, enforcement) = tokio::join!(
-        bounded("host-version", baseline::version(cx)),
+    let (version, nodes, clock, rights, storage, dns, k3s, policies, enforcement) = tokio::join!(
+        bounded("host-version", versions::host(cx)),
+        bounded("node-versions", versions::nodes(cx)),
         bounded("clock", baseline::clock(cx)),
         bounded("rights", rights::check(cx)),
         bounded("storage", baseline::storage(cx)),
         bounded("dns", baseline::dns(cx)),
-        bounded("k3s-baseline", baseline::k3s(cx)),
+        bounded("k3s-baseline", k3s::check(cx)),
         bounded("admission-policies", baseline::policies(cx)),
         enforcement::check(cx),
     );
-    let mut checks = vec![version, clock, rights, storage, dns, k3s, policies];
+    let mut checks = vec![version, nodes, clock, rights, storage, dns, k3s, policies];
     checks.extend(enforcement);
     checks
 }

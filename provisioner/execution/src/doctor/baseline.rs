@@ -4,10 +4,8 @@ use super::Check;
 use crate::Context;
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use k8s_openapi::api::{
-    admissionregistration::v1::ValidatingAdmissionPolicy,
-    core::v1::{Node, Service},
-    discovery::v1::EndpointSlice,
-    storage::v1::StorageClass,
+    admissionregistration::v1::ValidatingAdmissionPolicy, core::v1::Service,
+    discovery::v1::EndpointSlice, storage::v1::StorageClass,
 };
 use kube::{
     Api, Client,
@@ -15,51 +13,9 @@ use kube::{
     client::Body,
 };
 
-/// The oldest Kubernetes minor that has image volumes, user namespaces and mutating admission
-/// policies switched on.
-const OLDEST_MINOR: u32 = 36;
-/// The oldest patch of K3s 1.36 whose supervisor refuses anonymous access (2026-09-30).
-const OLDEST_K3S_PATCH: u32 = 5;
 /// How far the clocks may be apart: certificates are backdated by more than this.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
-
-pub(super) async fn version(cx: &Context) -> Result<Check, kube::Error> {
-    let version = cx.host.client().apiserver_version().await?;
-    Ok(judge_version(&version.git_version))
-}
-
-fn judge_version(text: &str) -> Check {
-    const NAME: &str = "host-version";
-    let numbers: Vec<u32> = text
-        .trim_start_matches('v')
-        .split(['.', '+', '-'])
-        .take(3)
-        .filter_map(|number| number.parse().ok())
-        .collect();
-    let &[1, minor, patch] = numbers.as_slice() else {
-        return Check::bad(
-            NAME,
-            format!("{text} is not a version of Kubernetes 1"),
-            "use K3s 1.36.5 or newer",
-        );
-    };
-    if minor < OLDEST_MINOR {
-        return Check::bad(
-            NAME,
-            format!("{text}: tenants need user namespaces forced by the host, from 1.36 on"),
-            "update the host cluster to K3s 1.36.5 or newer",
-        );
-    }
-    if text.contains("k3s") && minor == OLDEST_MINOR && patch < OLDEST_K3S_PATCH {
-        return Check::bad(
-            NAME,
-            format!("{text}: its supervisor lets anonymous callers in"),
-            "update to K3s 1.36.5 or newer",
-        );
-    }
-    Check::ok(NAME, text)
-}
 
 pub(super) async fn clock(cx: &Context) -> Result<Check, kube::Error> {
     const NAME: &str = "clock";
@@ -148,68 +104,9 @@ pub(super) async fn dns(cx: &Context) -> Result<Check, kube::Error> {
             "look at the CoreDNS pods in kube-system",
         )
     } else {
-        Check::ok(NAME, format!("kube-dns has {ready} ready endpoint(s)"))
+        let detail = format!("kube-dns has {ready} ready endpoint(s); no name was looked up");
+        Check::ok(NAME, detail)
     })
-}
-
-pub(super) async fn k3s(cx: &Context) -> Result<Check, kube::Error> {
-    let nodes: Api<Node> = Api::all(cx.host.client());
-    let nodes = nodes.list(&ListParams::default()).await?.items;
-    let services: Api<Service> = Api::namespaced(cx.host.client(), "kube-system");
-    let has_traefik = services.get_opt("traefik").await?.is_some();
-    Ok(judge_k3s(&nodes, has_traefik))
-}
-
-/// Looks at the arguments that K3s publishes on its nodes (`k3s.io/node-args`, tokens masked).
-fn judge_k3s(nodes: &[Node], has_traefik: bool) -> Check {
-    const NAME: &str = "k3s-baseline";
-    let servers: Vec<&Node> = nodes
-        .iter()
-        .filter(|node| {
-            node.annotations().get("k3s.io/node-args").is_some_and(|a| a.contains("\"server\""))
-        })
-        .collect();
-    if servers.is_empty() {
-        return Check::ok(
-            NAME,
-            format!("{} node(s), none of them a K3s server: nothing to check", nodes.len()),
-        );
-    }
-    let mut findings = Vec::new();
-    for server in servers {
-        let arguments = server.annotations().get("k3s.io/node-args").cloned().unwrap_or_default();
-        if !arguments.contains("secrets-encryption") {
-            findings.push(format!(
-                "{}: secrets are not encrypted at rest (secrets-encryption: true)",
-                server.name_any()
-            ));
-        }
-        if !arguments.contains("servicelb") {
-            findings.push(format!(
-                "{}: servicelb is on (disable: [servicelb, traefik])",
-                server.name_any()
-            ));
-        }
-        let is_tainted = server
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.taints.as_ref())
-            .is_some_and(|taints| !taints.is_empty());
-        if !is_tainted && nodes.len() > 1 {
-            findings.push(format!("{}: no taint keeps tenants off the server", server.name_any()));
-        }
-    }
-    if has_traefik {
-        findings.push("traefik is installed (disable: [servicelb, traefik])".to_owned());
-    }
-    if findings.is_empty() {
-        return Check::ok(NAME, format!("{} node(s) as they should be", nodes.len()));
-    }
-    Check::bad(
-        NAME,
-        findings.join("; "),
-        "change /etc/rancher/k3s/config.yaml on the servers and restart them",
-    )
 }
 
 pub(super) async fn policies(cx: &Context) -> Result<Check, kube::Error> {
@@ -251,20 +148,6 @@ pub(super) async fn policies(cx: &Context) -> Result<Check, kube::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_judged_by_what_tenants_need() {
-        for (text, is_ok) in [
-            ("v1.36.2", true),
-            ("v1.36.5+k3s1", true),
-            ("v1.37.1+k3s1", true),
-            ("v1.36.4+k3s1", false),
-            ("v1.35.9+k3s1", false),
-            ("unknown", false),
-        ] {
-            assert_eq!(judge_version(text).is_ok, is_ok, "{text}");
-        }
-    }
 
     #[test]
     fn clocks_may_differ_a_little_in_both_directions() {
