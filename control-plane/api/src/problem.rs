@@ -8,7 +8,7 @@ use axum::{
 };
 use domain::{Invalid, InvalidField};
 use serde::Serialize;
-use std::any::Any;
+use std::{any::Any, fmt::Display};
 use utoipa::ToSchema;
 
 mod code;
@@ -59,7 +59,7 @@ pub(crate) struct ProblemBody {
 /// A field that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldProblem {
-    /// A JSON Pointer (RFC 6901) into the body, `?name` for a query parameter, `{name}` for a part
+    /// A JSON Pointer (RFC 6901) into the body, empty for all of it; `?name` for a query parameter, `{name}` for a part
     /// of the path, or the name of a header.
     #[schema(examples("/resources/memory"))]
     pub field: String,
@@ -94,6 +94,14 @@ impl Problem {
         let mut problem = Self::with_detail(code, detail);
         problem.errors = invalid.fields.into_iter().map(FieldProblem::from).collect();
         problem
+    }
+
+    /// Names the one field that is wrong, beside a detail that says it in a sentence.
+    #[must_use]
+    pub(crate) fn field(mut self, field: &str, value: impl Display, rule: String) -> Self {
+        let invalid = Invalid::field(field, value, rule);
+        self.errors.extend(invalid.fields.into_iter().map(FieldProblem::from));
+        self
     }
 
     pub(crate) fn no_such_route(path: &str) -> Self {

@@ -96,6 +96,8 @@ pub enum WriteError {
     /// The bytes are not the promised ones.
     #[error("the bytes have digest {actual}")]
     DigestMismatch {
+        /// What was promised.
+        promised: Digest,
         /// What they have.
         actual: Digest,
     },
@@ -410,7 +412,7 @@ where
     if digest == *limits.digest {
         Ok(Written { digest, size })
     } else {
-        Err(WriteError::DigestMismatch { actual: digest })
+        Err(WriteError::DigestMismatch { promised: limits.digest.clone(), actual: digest })
     }
 }
 

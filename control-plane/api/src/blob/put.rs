@@ -37,9 +37,9 @@ pub(crate) async fn put(
     body: Body,
 ) -> Result<(StatusCode, Json<BlobBody>), Problem> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    let length = length.and_then(|text| text.parse().ok());
-    if length.is_some_and(|size: u64| size > blob::MAX_BYTES) {
-        return Err(too_large(blob::MAX_BYTES));
+    let length: Option<u64> = length.and_then(|text| text.parse().ok());
+    if length.is_some_and(|size| size > blob::MAX_BYTES) {
+        return Err(too_large(length, blob::MAX_BYTES));
     }
     let bytes = body.into_data_stream();
     let uploaded = blob::upload(&app, &actor, &tenant, &digest, length, bytes).await?;

@@ -52,10 +52,12 @@ impl<S: Send + Sync, T: Record> FromRequest<S> for Body<T> {
         if !is_json(&parts.headers) {
             return Err(Problem::new(Code::UnsupportedMediaType));
         }
+        let announced = announced(&parts.headers);
         let bytes = tokio::time::timeout(Self::TIME, to_bytes(body, Self::MAX_BYTES)).await;
         let bytes = bytes.map_err(|_| Problem::new(Code::RequestTimeout))?;
-        let bytes = bytes.map_err(|error| unread(&error, Self::MAX_BYTES))?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
+        let bytes = bytes.map_err(|error| unread(&error, announced, Self::MAX_BYTES))?;
+        let value = serde_json::from_slice(&bytes);
+        let value: Value = value.map_err(|error| malformed(&error, &bytes))?;
         let digest = digest(&parts, &value);
         let mut invalid = Invalid::default();
         let value = T::read(value, "", &mut invalid);
@@ -70,12 +72,17 @@ fn is_json(headers: &HeaderMap) -> bool {
         || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-fn unread(error: &axum::Error, limit: usize) -> Problem {
-    let is_limit = error.source().is_some_and(|source| source.to_string().contains("limit"));
-    if is_limit { too_large(limit as u64) } else { Problem::new(Code::BodyInterrupted) }
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn malformed(error: &serde_json::Error) -> Problem {
+fn unread(error: &axum::Error, announced: Option<u64>, limit: usize) -> Problem {
+    let is_limit = error.source().is_some_and(|source| source.to_string().contains("limit"));
+    if is_limit { too_large(announced, limit as u64) } else { Problem::new(Code::BodyInterrupted) }
+}
+
+/// Shows the line that is wrong; which of its bytes are no text does not matter.
+fn malformed(error: &serde_json::Error, body: &[u8]) -> Problem {
     let (line, column) = (error.line(), error.column());
     let detail = match error.classify() {
         Category::Eof => format!("The body ends too early, at line {line}, column {column}."),
@@ -85,7 +92,10 @@ fn malformed(error: &serde_json::Error) -> Problem {
             format!("The body is not JSON at line {line}, column {column}: {what}.")
         }
     };
-    Problem::with_detail(Code::MalformedJson, detail)
+    let wrong = body.split(|byte| *byte == b'\n').nth(line.saturating_sub(1)).unwrap_or_default();
+    let wrong = String::from_utf8_lossy(wrong);
+    let rule = "one JSON object, and nothing after it".to_owned();
+    Problem::with_detail(Code::MalformedJson, detail).field("", wrong.trim(), rule)
 }
 
 fn digest(parts: &Parts, value: &Value) -> [u8; 32] {

@@ -101,11 +101,12 @@ impl From<UploadError> for Problem {
             UploadError::Find(error) => error.into(),
             UploadError::TenantDeleting => Self::new(Code::TenantDeleting),
             UploadError::Full(invalid) => Self::with_fields(Code::QuotaExceeded, invalid),
-            UploadError::Write(WriteError::DigestMismatch { actual }) => {
+            UploadError::Write(WriteError::DigestMismatch { promised, actual }) => {
                 let detail = format!("The bytes have the digest {actual}.");
-                Self::with_detail(Code::DigestMismatch, detail)
+                let rule = format!("the SHA-256 of the bytes that were sent, {actual}");
+                Self::with_detail(Code::DigestMismatch, detail).field("{digest}", promised, rule)
             }
-            UploadError::Write(WriteError::TooLarge { limit }) => too_large(limit),
+            UploadError::Write(WriteError::TooLarge { limit }) => too_large(None, limit),
             UploadError::Write(WriteError::Interrupted(_)) => Self::new(Code::BodyInterrupted),
             UploadError::Write(WriteError::Stalled { seconds }) => {
                 let detail = format!("No bytes came for {seconds} s.");
@@ -116,9 +117,12 @@ impl From<UploadError> for Problem {
     }
 }
 
-pub(crate) fn too_large(limit: u64) -> Problem {
+/// `announced` is how many bytes the caller said there are, if it did.
+pub(crate) fn too_large(announced: Option<u64>, limit: u64) -> Problem {
     let detail = format!("The body may have at most {limit} bytes.");
-    Problem::with_detail(Code::BodyTooLarge, detail)
+    let value = announced.map_or_else(|| format!("more than {limit}"), |size| size.to_string());
+    let rule = format!("at most {limit} bytes");
+    Problem::with_detail(Code::BodyTooLarge, detail).field("Content-Length", value, rule)
 }
 
 /// Logs what broke, and tells only that something did.

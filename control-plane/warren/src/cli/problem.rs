@@ -208,6 +208,8 @@ fn exit_of(status: StatusCode, problem: &Problem) -> Exit {
         422 if code.contains("idempotency") => Exit::Conflict,
         422 if code.contains("quota") || code.contains("capacity") => Exit::Quota,
         400 | 422 if !problem.errors.is_empty() => Exit::Usage,
+        // The file changed while it was sent: nobody typed anything wrong.
+        422 if code == "digest-mismatch" => Exit::Failure,
         _ => Exit::Failure,
     }
 }

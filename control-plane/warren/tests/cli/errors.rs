@@ -20,8 +20,10 @@ async fn every_refusal_has_its_exit_code() {
         (412, "stale", json!([]), 5),
         (422, "idempotency-mismatch", json!([]), 5),
         (422, "quota-exceeded", field.clone(), 6),
+        (422, "digest-mismatch", field.clone(), 1),
+        (413, "body-too-large", field.clone(), 1),
+        (400, "malformed-json", field.clone(), 2),
         (422, "invalid-input", field, 2),
-        (422, "digest-mismatch", json!([]), 1),
         (500, "internal", json!([]), 1),
     ];
     for (status, code, errors, exit) in cases {
