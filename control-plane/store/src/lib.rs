@@ -25,6 +25,7 @@ mod store;
 mod tenant;
 mod token;
 mod txn;
+mod unproven;
 
 pub use artifact::Artifact;
 pub use audit::AuditEntry;

@@ -2,7 +2,9 @@
 
 use crate::{
     Context,
+    backoff::{Backoff, jittered},
     hint::{Hint, Hints},
+    host_state::HostState,
     places::Places,
     tenant::{self, Memory, Next, ReconcileError},
     watch::{Target, Wake},
@@ -29,10 +31,9 @@ const GATHER: Duration = Duration::from_millis(500);
 const GATHER_WHILE_STARTING: Duration = Duration::from_millis(20);
 /// When everything is looked at although nothing has happened.
 const FULL_LOOK: Duration = Duration::from_mins(10);
-/// The first wait after a failure; it doubles with each further one.
-const BACKOFF: Duration = Duration::from_millis(500);
-/// The longest wait after a failure.
-const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
+/// After a failure.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(500), longest: Duration::from_mins(1) };
 
 /// One tenant's turn.
 #[derive(Default)]
@@ -59,6 +60,8 @@ struct Ended {
 /// The tenant controller.
 pub(crate) struct Controller {
     cx: Context,
+    /// Nothing is made on a host whose policies do not hold yet.
+    host: HostState,
     places: Arc<Places>,
     slots: HashMap<TenantId, Slot>,
     due: BTreeSet<(Instant, TenantId)>,
@@ -72,15 +75,10 @@ pub(crate) struct Controller {
 pub(crate) async fn run(
     cx: Context,
     mut wakes: mpsc::UnboundedReceiver<Wake>,
-    mut is_host_ready: watch::Receiver<bool>,
+    mut host: watch::Receiver<HostState>,
     cancel: CancellationToken,
 ) {
     let mut changes = cx.store.changes();
-    // Nothing is made on a host whose policies do not hold yet.
-    let ready = is_host_ready.wait_for(|is_ready| *is_ready);
-    if !matches!(cancel.run_until_cancelled(ready).await, Some(Ok(_))) {
-        return;
-    }
     let mut controller = Controller::new(cx);
     if cancel.run_until_cancelled(controller.learn_all()).await.is_none() {
         return;
@@ -100,6 +98,10 @@ pub(crate) async fn run(
                 Err(broadcast::error::RecvError::Closed) => break,
             },
             Some(ended) = controller.looks.join_next_with_id() => controller.joined(ended),
+            Ok(()) = host.changed() => {
+                let state = host.borrow_and_update().clone();
+                controller.host_is(state);
+            }
             () = sleep_until(next) => {}
         }
     }
@@ -118,6 +120,7 @@ impl Controller {
         let places = Arc::new(Places::new(cx.tenants_at_once));
         Self {
             cx,
+            host: HostState::Asking,
             places,
             slots: HashMap::new(),
             due: BTreeSet::new(),
@@ -137,7 +140,7 @@ impl Controller {
                     "the tenants could not be listed"
                 ),
             }
-            tokio::time::sleep(jittered(BACKOFF)).await;
+            tokio::time::sleep(BACKOFF.after(1)).await;
         };
         for tenant in tenants {
             self.learn(tenant).await;
@@ -189,6 +192,19 @@ impl Controller {
         }
     }
 
+    /// Everybody learns what there is to say about the host.
+    fn host_is(&mut self, state: HostState) {
+        self.host = state;
+        let all: Vec<TenantId> = self.slots.keys().copied().collect();
+        for tenant in all {
+            // What failed meanwhile need not fail now.
+            if let Some(slot) = self.slots.get_mut(&tenant) {
+                slot.failures = 0;
+            }
+            self.add(tenant, Hint::Everything);
+        }
+    }
+
     fn add(&mut self, tenant: TenantId, hint: Hint) {
         let slot = self
             .slots
@@ -206,7 +222,7 @@ impl Controller {
         let gather = match (is_record, slot.failures) {
             (true, _) => Duration::ZERO,
             (false, 0) => gather,
-            (false, _) => LONGEST_BACKOFF,
+            (false, _) => BACKOFF.longest,
         };
         self.schedule(tenant, Instant::now() + gather);
     }
@@ -225,6 +241,9 @@ impl Controller {
 
     /// Starts the looks whose time has come. Gives the time of the next one.
     fn start_due(&mut self) -> Option<Instant> {
+        if self.host == HostState::Asking {
+            return None;
+        }
         let now = Instant::now();
         while let Some((at, tenant)) = self.due.first().copied() {
             if at > now {
@@ -247,9 +266,18 @@ impl Controller {
         let mut hints = std::mem::take(&mut slot.hints);
         hints.is_everything |= slot.full_at.is_some_and(|at| at <= Instant::now());
         let (cx, places) = (self.cx.clone(), Arc::clone(&self.places));
+        let host = self.host.clone();
         let look = self.looks.spawn(async move {
-            let result =
-                Box::pin(tenant::reconcile(&cx, &places, tenant, &mut memory, &hints)).await;
+            let result = match host {
+                HostState::Blocked(obstacle) => {
+                    let look = tenant::reconcile_blocked(&cx, tenant, &mut memory, &obstacle);
+                    Box::pin(look).await
+                }
+                HostState::Asking | HostState::Ready => {
+                    let look = tenant::reconcile(&cx, &places, tenant, &mut memory, &hints);
+                    Box::pin(look).await
+                }
+            };
             Ended { tenant, memory, hints, result }
         });
         self.tasks.insert(look.id(), tenant);
@@ -271,7 +299,7 @@ impl Controller {
                     slot.memory = Some(Box::default());
                     slot.failures = slot.failures.saturating_add(1);
                     slot.hints.add(Hint::Everything);
-                    let wait = backoff(slot.failures);
+                    let wait = BACKOFF.after(slot.failures);
                     self.schedule(tenant, Instant::now() + wait);
                 }
             }
@@ -285,6 +313,8 @@ impl Controller {
         slot.hints.forget_seen(&memory.seen);
         slot.memory = Some(memory);
         slot.is_settled = matches!(result, Ok(Next::Settled));
+        // What a person wished meanwhile is looked at at once, whatever came of this look.
+        let is_wish = slot.hints.is_record;
         let news = if slot.hints.is_empty() { Duration::MAX } else { GATHER_WHILE_STARTING };
         let wait = match result {
             Ok(Next::Gone) => {
@@ -313,7 +343,7 @@ impl Controller {
                 // What was to be looked at was not.
                 slot.hints.merge(hints);
                 slot.failures = slot.failures.saturating_add(1);
-                let wait = backoff(slot.failures).max(error.retry_after().unwrap_or_default());
+                let wait = BACKOFF.after_answer(slot.failures, error.retry_after());
                 log_failure(tenant, slot.failures, wait, &error);
                 wait
             }
@@ -321,6 +351,7 @@ impl Controller {
         if frees_place {
             self.free_place(tenant);
         }
+        let wait = if is_wish { Duration::ZERO } else { wait };
         self.schedule(tenant, Instant::now() + wait);
     }
 
@@ -345,14 +376,4 @@ fn log_failure(tenant: TenantId, failures: u32, wait: Duration, error: &Reconcil
     } else {
         tracing::warn!(tenant.id = %tenant, failures, wait_ms, error, "looked in vain");
     }
-}
-
-fn backoff(failures: u32) -> Duration {
-    let wait = BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(10));
-    jittered(wait.min(LONGEST_BACKOFF))
-}
-
-/// Between 75 and 125 % of a duration, so that many do not come at once.
-fn jittered(duration: Duration) -> Duration {
-    duration.mul_f64(rand::random_range(0.75..1.25))
 }

@@ -4,6 +4,8 @@
 use crate::{
     Context,
     api_server::{ApiError, ApiServer},
+    backoff::Backoff,
+    host_state::HostState,
     tenant::apply::apply,
     watch,
 };
@@ -14,7 +16,7 @@ use planning::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Notify, watch as ready},
+    sync::{Notify, watch as state},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -27,12 +29,12 @@ const KINDS: [Kind; 4] = [
     Kind::MutatingAdmissionPolicyBinding,
 ];
 const FULL_LOOK: Duration = Duration::from_mins(10);
-const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// Changes that come close together are looked at together.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// Keeps the policies as they should be until cancelled.
-pub(crate) async fn run(cx: Context, is_ready: ready::Sender<bool>, cancel: CancellationToken) {
+/// Keeps the policies as they should be until cancelled. Tells whether they hold; once they did, a look
+/// that fails says nothing against them.
+pub(crate) async fn run(cx: Context, state: state::Sender<HostState>, cancel: CancellationToken) {
     let changed = Arc::new(Notify::new());
     let mut watches = JoinSet::new();
     for kind in KINDS {
@@ -43,18 +45,22 @@ pub(crate) async fn run(cx: Context, is_ready: ready::Sender<bool>, cancel: Canc
         });
     }
     let keep = async {
+        let mut failures = 0_u32;
         loop {
             let wait = match ensure(&cx).await {
                 Ok(()) => {
-                    is_ready.send_replace(true);
+                    failures = 0;
+                    tell(&state, HostState::Ready);
                     FULL_LOOK
                 }
                 Err(error) => {
+                    failures = failures.saturating_add(1);
+                    tell(&state, HostState::Blocked((&error).into()));
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "the host's policies could not be looked at or put right"
                     );
-                    AFTER_FAILURE
+                    Backoff::HOST.after(failures)
                 }
             };
             // Whichever comes first: both mean the same.
@@ -63,6 +69,16 @@ pub(crate) async fn run(cx: Context, is_ready: ready::Sender<bool>, cancel: Canc
         }
     };
     cancel.run_until_cancelled(keep).await;
+}
+
+fn tell(state: &state::Sender<HostState>, now: HostState) {
+    state.send_if_modified(|known| {
+        let is_news = *known != HostState::Ready && *known != now;
+        if is_news {
+            *known = now;
+        }
+        is_news
+    });
 }
 
 #[tracing::instrument(name = "reconcile.host_policies", skip_all)]

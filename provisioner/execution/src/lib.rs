@@ -2,18 +2,22 @@
 //! and started again at any moment.
 
 mod api_server;
+mod backoff;
 mod context;
 mod controller;
 mod desired;
 pub mod doctor;
 mod hint;
 mod host_policies;
+mod host_state;
 mod places;
 mod session;
 mod start;
 mod tenant;
 mod watch;
 
+pub use backoff::Backoff;
 pub use context::{Context, KeysError, RecordedTenants};
-pub use start::{Controllers, start};
+pub use host_state::Obstacle;
+pub use start::{Controllers, start, start_without_host};
 pub use tenant::{ExplainError, explain};

@@ -4,13 +4,15 @@ mod decide;
 mod end;
 mod evidence;
 mod jobs;
+mod leftovers;
 mod submit;
 mod worker;
 
 use crate::{Context, watch::Wake};
 use domain::TenantId;
+use jiff::SignedDuration;
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use store::Change;
+use store::{Change, StoreError};
 use tokio::{
     sync::{Notify, broadcast::error::RecvError, mpsc::UnboundedSender},
     task::{Id, JoinError, JoinSet},
@@ -19,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 /// When the record is asked again after it gave no answer.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Longer than any Job lives: a session's longest time limit, and a margin.
+const LONGEST_JOB: SignedDuration = SignedDuration::from_hours(26);
 
 struct Workers {
     cx: Context,
@@ -57,12 +62,16 @@ pub(crate) async fn run(cx: Context, tenants: UnboundedSender<Wake>, cancel: Can
 }
 
 impl Workers {
-    /// Wakes the workers of all tenants that have active sessions.
+    /// Wakes the workers of all tenants that have active sessions, or had some whose Jobs may still be
+    /// there.
     async fn wake_all(&mut self) {
         loop {
-            match self.cx.store.sessions_active_tenants().await {
-                Ok(tenants) => {
-                    for tenant in tenants {
+            match self.needed().await {
+                Ok((unproven, active)) => {
+                    for tenant in unproven {
+                        self.wake_or_begin(tenant, true);
+                    }
+                    for tenant in active {
                         self.wake(tenant);
                     }
                     return;
@@ -81,7 +90,18 @@ impl Workers {
         }
     }
 
+    /// The tenants whose sessions have ended without proof, and those with active ones.
+    async fn needed(&self) -> Result<(Vec<TenantId>, Vec<TenantId>), StoreError> {
+        let since = self.cx.clock.now() - LONGEST_JOB;
+        let unproven = self.cx.store.runs_unproven_tenants(since).await?;
+        Ok((unproven, self.cx.store.sessions_active_tenants().await?))
+    }
+
     fn wake(&mut self, tenant: TenantId) {
+        self.wake_or_begin(tenant, false);
+    }
+
+    fn wake_or_begin(&mut self, tenant: TenantId, is_suspect: bool) {
         if let Some((_, wake)) = self.wakes.get(&tenant) {
             wake.notify_one();
             return;
@@ -90,7 +110,7 @@ impl Workers {
         let woken = Arc::clone(&wake);
         let (cx, cancel) = (self.cx.clone(), self.cancel.clone());
         let tenants = self.tenants.clone();
-        let task = self.tasks.spawn(worker::run(cx, tenant, woken, tenants, cancel));
+        let task = self.tasks.spawn(worker::run(cx, tenant, is_suspect, woken, tenants, cancel));
         self.wakes.insert(tenant, (task.id(), wake));
     }
 
@@ -102,14 +122,14 @@ impl Workers {
 
     /// A worker ends when its tenant has no active session; one may have come in between.
     async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
-        let id = match ended {
-            Ok((id, ())) => id,
+        let (id, is_broken) = match ended {
+            Ok((id, ())) => (id, false),
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "a worker for sessions broke off; another one begins"
                 );
-                error.id()
+                (error.id(), true)
             }
         };
         let tenant =
@@ -120,8 +140,9 @@ impl Workers {
             return;
         }
         let is_idle = self.cx.store.session_active(tenant).await.is_ok_and(|all| all.is_empty());
-        if !is_idle && self.is_there(tenant).await {
-            self.wake(tenant);
+        if (!is_idle || is_broken) && self.is_there(tenant).await {
+            // What a worker knew that broke off, nobody knows.
+            self.wake_or_begin(tenant, is_broken);
         }
     }
 

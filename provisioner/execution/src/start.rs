@@ -1,7 +1,7 @@
-use crate::{Context, controller, host_policies, session, watch};
+use crate::{Context, Obstacle, controller, host_policies, host_state::HostState, session, watch};
 use std::time::Duration;
 use tokio::{
-    sync::{mpsc, watch as ready},
+    sync::{mpsc, watch as state},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,13 +22,43 @@ pub fn start(cx: &Context, drain: Duration) -> Controllers {
     let cancel = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let (wake, wakes) = mpsc::unbounded_channel();
-    let (is_ready, is_host_ready) = ready::channel(false);
+    let (tell, host) = state::channel(HostState::Asking);
 
     let mut watches = watch::tenants(&cx.host.client(), &wake, &cancel);
     tasks.spawn(async move { while watches.join_next().await.is_some() {} });
-    tasks.spawn(host_policies::run(cx.clone(), is_ready, cancel.clone()));
-    tasks.spawn(controller::run(cx.clone(), wakes, is_host_ready, cancel.clone()));
+    tasks.spawn(host_policies::run(cx.clone(), tell, cancel.clone()));
+    tasks.spawn(controller::run(cx.clone(), wakes, host, cancel.clone()));
     tasks.spawn(session::run(cx.clone(), wake, cancel.clone()));
+    Controllers { cancel, drain, tasks }
+}
+
+/// Starts what can be done while nobody knows the host: tenants are told about the obstacle, those on
+/// their way out go as far as they can, nothing is rendered. To be dropped when the host has answered.
+#[must_use]
+pub fn start_without_host(
+    cx: &Context,
+    mut obstacle: state::Receiver<Option<Obstacle>>,
+    drain: Duration,
+) -> Controllers {
+    let cancel = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    let (wake, wakes) = mpsc::unbounded_channel();
+    let (tell, host) = state::channel(HostState::Asking);
+    let told = cancel.clone();
+    tasks.spawn(async move {
+        // Nobody watches the host; the way for wake-ups stays open.
+        let _wake = wake;
+        let pass_on = async {
+            while obstacle.changed().await.is_ok() {
+                if let Some(obstacle) = obstacle.borrow_and_update().clone() {
+                    tell.send_replace(HostState::Blocked(obstacle));
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        told.run_until_cancelled(pass_on).await;
+    });
+    tasks.spawn(controller::run(cx.clone(), wakes, host, cancel.clone()));
     Controllers { cancel, drain, tasks }
 }
 

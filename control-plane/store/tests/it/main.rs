@@ -13,6 +13,7 @@ mod spans;
 mod tenant;
 mod tenant_delete;
 mod token;
+mod unproven;
 mod upkeep;
 mod world;
 mod writers;

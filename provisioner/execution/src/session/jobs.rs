@@ -91,11 +91,16 @@ impl Jobs {
         self.gone.retain(|run| runs.contains(run));
     }
 
+    /// Whether the tenant's cluster has named all its Jobs.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
     /// The Jobs that have not ended.
     pub(super) fn active(&self) -> impl Iterator<Item = RunId> {
         self.known
             .iter()
-            .filter(|(_, state)| **state == JobState::Active { is_going: false })
+            .filter(|(_, state)| matches!(state, JobState::Active { .. }))
             .map(|(run, _)| *run)
     }
 

@@ -2,11 +2,13 @@
 
 use super::{
     decide::{JobState, Known, Todo, decide},
-    end::{ActError, Acted, act, delete_job},
+    end::{ActError, Acted, act},
     jobs::{self, Jobs, News},
+    leftovers::Leftovers,
 };
 use crate::{
     Context,
+    backoff::Backoff,
     hint::Hint,
     watch::{Target, Wake},
 };
@@ -29,9 +31,9 @@ use tokio_util::sync::CancellationToken;
 const LINGERS: Duration = Duration::from_mins(1);
 /// When everything is looked at although nothing has happened.
 const FULL_LOOK: Duration = Duration::from_mins(5);
-/// The first wait after a failure; it doubles with each further one.
-const BACKOFF: Duration = Duration::from_millis(200);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(15);
+/// After a failure.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(15) };
 
 struct Worker {
     cx: Context,
@@ -48,8 +50,19 @@ struct Worker {
     /// When something was last done about a session's pod or Job.
     last: HashMap<SessionId, (SessionState, Timestamp)>,
     failures: HashMap<SessionId, (u32, Instant)>,
-    /// Jobs without an active session that were looked into.
-    strays: HashSet<RunId>,
+    /// Jobs without an active session that end by themselves.
+    ending: HashSet<RunId>,
+    /// Jobs without an active session that have to go.
+    leftovers: Leftovers,
+    /// Whether earlier processes may have left Jobs: the tenant's cluster has to say.
+    is_suspect: bool,
+}
+
+/// Whether a run's session is over.
+enum Over {
+    No,
+    ByItself,
+    InTheRecord,
 }
 
 /// What the record says.
@@ -59,11 +72,13 @@ struct Record {
     sessions: Vec<Session>,
 }
 
-/// Works until the tenant has had no active session for a while, or until cancelled.
+/// Works until the tenant has had no active session for a while and nothing is left of any, or until
+/// cancelled.
 #[tracing::instrument(name = "sessions.tenant", skip_all, fields(tenant.id = %tenant))]
 pub(super) async fn run(
     cx: Context,
     tenant: TenantId,
+    is_suspect: bool,
     wake: Arc<Notify>,
     tenants: mpsc::UnboundedSender<Wake>,
     cancel: CancellationToken,
@@ -81,7 +96,9 @@ pub(super) async fn run(
         busy: HashSet::new(),
         last: HashMap::new(),
         failures: HashMap::new(),
-        strays: HashSet::new(),
+        ending: HashSet::new(),
+        leftovers: Leftovers::new(BACKOFF),
+        is_suspect,
     };
     let mut idle_until = Instant::now() + LINGERS;
     while !cancel.is_cancelled() {
@@ -90,18 +107,19 @@ pub(super) async fn run(
             Ok(Some(record)) => {
                 if !record.sessions.is_empty() {
                     idle_until = Instant::now() + LINGERS;
-                } else if Instant::now() >= idle_until && worker.acts.is_empty() {
+                } else if Instant::now() >= idle_until && worker.is_done() {
                     break;
                 }
                 let next = worker.round(&record).await;
-                if record.sessions.is_empty() { idle_until } else { next }
+                let is_idle = record.sessions.is_empty() && worker.is_done();
+                if is_idle { idle_until } else { next }
             }
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the tenant's sessions could not be read"
                 );
-                Instant::now() + LONGEST_BACKOFF
+                Instant::now() + BACKOFF.longest
             }
         };
         tokio::select! {
@@ -109,6 +127,7 @@ pub(super) async fn run(
             () = wake.notified() => {}
             Some(news) = worker.news.recv() => worker.take(news),
             Some(ended) = worker.acts.join_next() => worker.acted(ended),
+            Some(()) = worker.leftovers.next_end() => {}
             () = tokio::time::sleep_until(next) => {}
         }
     }
@@ -132,7 +151,8 @@ impl Worker {
 
     /// Looks at every session once. Gives the time at which something may have to be done again.
     async fn round(&mut self, record: &Record) -> Instant {
-        if self.watch.is_none() && record.is_ready && !record.sessions.is_empty() {
+        let is_needed = !record.sessions.is_empty() || !self.is_done();
+        if self.watch.is_none() && record.is_ready && is_needed {
             let follow = jobs::follow(self.cx.clone(), self.tenant, self.sender.clone());
             self.watch = Some(tokio::spawn(follow).abort_handle());
         }
@@ -166,7 +186,7 @@ impl Worker {
                         error = &error as &dyn std::error::Error,
                         "a run could not be read"
                     );
-                    next = next.min(Instant::now() + LONGEST_BACKOFF);
+                    next = next.min(Instant::now() + BACKOFF.longest);
                     continue;
                 }
             };
@@ -195,7 +215,8 @@ impl Worker {
             self.begin(session.clone(), run, todo);
         }
         self.look_for_strays(&record.sessions).await;
-        next
+        let due = self.leftovers.start_due(&self.cx, self.tenant);
+        due.map_or(next, |due| next.min(due))
     }
 
     async fn run_of(&self, session: &Session) -> Result<Option<Run>, StoreError> {
@@ -236,23 +257,22 @@ impl Worker {
                 self.jobs.made(run);
                 self.failures.remove(&session);
             }
+            Ok(Acted::JobIsLeft(run)) => {
+                self.leftovers.add(run);
+                self.failures.remove(&session);
+            }
             Ok(Acted::Done) => {
                 self.failures.remove(&session);
             }
             Err(error) => {
                 let (failures, _) =
                     self.failures.get(&session).copied().unwrap_or((0, Instant::now()));
-                let wait = match &error {
-                    ActError::Api(error) => error.retry_after(),
-                    ActError::NoProject(_) => {
-                        let target = Target::Tenant(self.tenant);
-                        // Nobody listens any more only while the process ends.
-                        let _ = self.tenants.send(Wake { target, hint: Hint::Everything });
-                        None
-                    }
-                    ActError::Store(_) | ActError::Reach(_) | ActError::Project(_) => None,
-                };
-                let wait = wait.unwrap_or_default().max(backoff(failures));
+                if matches!(error, ActError::NoProject(_)) {
+                    let target = Target::Tenant(self.tenant);
+                    // Nobody listens any more only while the process ends.
+                    let _ = self.tenants.send(Wake { target, hint: Hint::Everything });
+                }
+                let wait = BACKOFF.after_answer(failures + 1, error.retry_after());
                 self.failures.insert(session, (failures + 1, Instant::now() + wait));
                 // What was tried does not count as done.
                 self.last.remove(&session);
@@ -273,35 +293,54 @@ impl Worker {
         }
     }
 
-    /// Deletes Jobs that still run although the record says that their session is over. What the
-    /// record does not know is left alone.
+    /// Finds Jobs that still run although the record says that their session is over. What the record
+    /// does not know is left alone.
     async fn look_for_strays(&mut self, sessions: &[Session]) {
         let known: HashSet<RunId> = sessions.iter().filter_map(|session| session.run).collect();
         self.jobs.keep(&known);
-        let strays: Vec<RunId> = self
-            .jobs
-            .active()
-            .filter(|run| !known.contains(run) && !self.strays.contains(run))
-            .collect();
+        let is_new = |run: &RunId| {
+            !known.contains(run) && !self.ending.contains(run) && !self.leftovers.has(*run)
+        };
+        let strays: Vec<RunId> = self.jobs.active().filter(is_new).collect();
+        let mut is_all = self.jobs.is_complete();
         for id in strays {
-            let Ok(Some(run)) = self.cx.store.run_get(id).await else { continue };
-            let Ok(Some(session)) = self.cx.store.session_get(run.session).await else { continue };
-            if !session.state.is_final() || session.tenant != self.tenant {
-                continue;
+            match self.is_over(id).await {
+                Ok(Over::ByItself) => {
+                    self.ending.insert(id);
+                }
+                Ok(Over::InTheRecord) => self.leftovers.add(id),
+                Ok(Over::No) => {}
+                Err(error) => {
+                    is_all = false;
+                    tracing::warn!(
+                        run.id = %id,
+                        error = &error as &dyn std::error::Error,
+                        "a run could not be read"
+                    );
+                }
             }
-            // A runner that has just reported its end is about to end by itself.
-            if run.exited_at.is_some() {
-                self.strays.insert(id);
-                continue;
-            }
-            self.strays.insert(id);
-            self.busy.insert(session.id);
-            let cx = self.cx.clone();
-            self.acts.spawn(async move {
-                let result = delete_job(&cx, &session, &run).await.map(|()| Acted::Done);
-                (session.id, result)
-            });
         }
+        self.is_suspect &= !is_all;
+    }
+
+    async fn is_over(&self, run: RunId) -> Result<Over, StoreError> {
+        let Some(run) = self.cx.store.run_get(run).await? else { return Ok(Over::No) };
+        let Some(session) = self.cx.store.session_get(run.session).await? else {
+            return Ok(Over::No);
+        };
+        Ok(if !session.state.is_final() || session.tenant != self.tenant {
+            Over::No
+        } else if run.exited_at.is_some() {
+            // A runner that has just reported its end is about to end by itself.
+            Over::ByItself
+        } else {
+            Over::InTheRecord
+        })
+    }
+
+    /// Whether it is proven that no process runs on whose session is over.
+    fn is_done(&self) -> bool {
+        self.acts.is_empty() && self.leftovers.is_empty() && !self.is_suspect
     }
 
     /// Lets what is under way come to its end. Whoever stops the controllers says how long this may take.
@@ -310,6 +349,7 @@ impl Worker {
             watch.abort();
         }
         while self.acts.join_next().await.is_some() {}
+        self.leftovers.drain().await;
     }
 }
 
@@ -331,9 +371,4 @@ fn is_past(session: &Session, now: Timestamp) -> bool {
 fn instant(now: Timestamp, until: Timestamp) -> Instant {
     let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
     Instant::now() + left
-}
-
-fn backoff(failures: u32) -> Duration {
-    let wait = BACKOFF.saturating_mul(1 << failures.min(10)).min(LONGEST_BACKOFF);
-    wait.mul_f64(rand::random_range(0.75..1.25))
 }

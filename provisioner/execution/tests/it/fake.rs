@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     Break,
     /// Nothing is done, and there is never an answer.
     Hang,
+    /// Nothing is done, and there is no answer before the faults end; it is to come back in a minute.
+    HoldThenPutOff,
 }
 
 /// A request that was made.
@@ -206,6 +208,7 @@ impl Fake {
     /// Ends all faults.
     pub(crate) fn heal(&self) {
         self.state().faults.clear();
+        self.changed.send_modify(|count| *count += 1);
     }
 
     /// What Warren asked for without having the right to.
@@ -279,6 +282,14 @@ impl Fake {
         if fault == Some(Fault::Hang) {
             self.changed.send_modify(|count| *count += 1);
             return std::future::pending().await;
+        }
+        if fault == Some(Fault::HoldThenPutOff) {
+            let mut changed = self.changed.subscribe();
+            self.changed.send_modify(|count| *count += 1);
+            while !self.state().faults.is_empty() {
+                changed.changed().await.map_err(std::io::Error::other)?;
+            }
+            return Ok(put_off());
         }
         let mut state = self.state();
         if fault == Some(Fault::Break) {
@@ -507,6 +518,16 @@ fn answer(code: u16, body: &Value) -> Response<UnsyncBoxBody<Bytes, Infallible>>
     let status = StatusCode::from_u16(code).expect("a status");
     let body = UnsyncBoxBody::new(Full::new(Bytes::from(body.to_string())));
     Response::builder().status(status).body(body).expect("a plain response")
+}
+
+fn put_off() -> Response<UnsyncBoxBody<Bytes, Infallible>> {
+    answer(
+        429,
+        &json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 429,
+            "reason": "TooManyRequests", "message": "later", "details": { "retryAfterSeconds": 60 },
+        }),
+    )
 }
 
 fn refusal(code: u16, reason: &str, message: &str) -> Response<UnsyncBoxBody<Bytes, Infallible>> {

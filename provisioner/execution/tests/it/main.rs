@@ -2,6 +2,7 @@
 
 mod drain;
 mod fake;
+mod host;
 mod removal;
 mod session;
 mod tenant;

@@ -1,5 +1,5 @@
 use crate::{fake::Fault, world::World};
-use domain::{FailureClass, SessionState};
+use domain::{FailureClass, Session, SessionState};
 use http::Method;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret as _;
@@ -164,6 +164,52 @@ async fn a_session_ends_in_time_even_if_its_cluster_does_not_answer() {
     world.clock.advance(SignedDuration::from_hours(1));
     let controllers = world.start();
     world.session_in(&session, SessionState::TimedOut).await;
+    controllers.stop().await;
+}
+
+/// A session with a Job that was stopped while its tenant's cluster deletes nothing: it counts as
+/// stopped, and the Job is there.
+async fn stopped_in_the_record_only(world: &World) -> Session {
+    let controllers = world.start();
+    let tenant = world.ready("acme").await;
+    let session = world.session(tenant.id).await;
+    world.until("its Job is there", async |world| !world.jobs().is_empty()).await;
+    controllers.stop().await;
+    world.inside.fail(Method::DELETE, "/", Fault::Refuse(500, "InternalError"), usize::MAX);
+    world.stop_session(&session).await;
+    world.clock.advance(SignedDuration::from_mins(2));
+    session
+}
+
+#[tokio::test]
+async fn the_job_of_a_stopped_session_is_deleted_as_soon_as_its_cluster_lets_it_be() {
+    let world = World::new().await;
+    let session = stopped_in_the_record_only(&world).await;
+    let controllers = world.start();
+    let session = world.session_in(&session, SessionState::Stopped).await;
+    assert_eq!(session.cause.expect("a cause").reason, "StoppedUnconfirmed");
+    let attempts = async |world: &World| {
+        let writes = world.inside.writes();
+        writes.iter().filter(|made| made.method == Method::DELETE).count() > 2
+    };
+    world.until("it is tried again and again", attempts).await;
+    assert_eq!(world.jobs().len(), 1);
+    world.inside.heal();
+    world.until("its Job is gone", async |world| world.jobs().is_empty()).await;
+    controllers.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_server_that_ended_left_running_is_found_by_the_next_one() {
+    let world = World::new().await;
+    let session = stopped_in_the_record_only(&world).await;
+    let controllers = world.start();
+    world.session_in(&session, SessionState::Stopped).await;
+    controllers.stop().await;
+    world.inside.heal();
+    assert_eq!(world.jobs().len(), 1);
+    let controllers = world.start();
+    world.until("its Job is gone", async |world| world.jobs().is_empty()).await;
     controllers.stop().await;
 }
 

@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// The longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The real time, and as much more as a test says.
 #[derive(Debug, Default)]
