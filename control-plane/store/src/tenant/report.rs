@@ -6,8 +6,8 @@ use crate::{
     txn::{Txn, in_txn},
 };
 use domain::{
-    ConditionKind, Conditions, Generation, Operation, OperationKind, OperationState, Step, Tenant,
-    TenantId, Usage,
+    ConditionKind, Conditions, Generation, Operation, OperationId, OperationKind, OperationState,
+    Step, Tenant, TenantId, Usage,
 };
 use jiff::Timestamp;
 use sea_orm::Set;
@@ -21,8 +21,9 @@ pub struct TenantReport {
     pub conditions: Conditions,
     /// What it uses; nothing keeps what was seen last.
     pub usage: Option<Usage>,
-    /// The steps of the open operation; nothing keeps them.
-    pub steps: Option<Vec<Step>>,
+    /// The steps of an operation; nothing keeps them. If it is not the open one any more, nothing is
+    /// said about the one that is.
+    pub steps: Option<(OperationId, Vec<Step>)>,
     /// Whether the open operation is being worked on.
     pub is_operation_running: bool,
 }
@@ -113,11 +114,15 @@ fn status(tenant: &Tenant, report: &TenantReport) -> Result<Option<Status>, Stor
 fn progress(open: Option<&Operation>, report: &TenantReport, now: Timestamp) -> Option<Operation> {
     let before = open?;
     let mut after = before.clone();
-    if let Some(steps) = &report.steps {
-        after.steps.clone_from(steps);
-    }
-    if report.is_operation_running {
-        after.state = OperationState::Running;
+    // Meanwhile somebody may have asked for something else, which has steps of its own.
+    let is_meant = report.steps.as_ref().is_none_or(|(operation, _)| *operation == before.id);
+    if is_meant {
+        if let Some((_, steps)) = &report.steps {
+            after.steps.clone_from(steps);
+        }
+        if report.is_operation_running {
+            after.state = OperationState::Running;
+        }
     }
     let is_ready = report.conditions.is_true(ConditionKind::Ready);
     if before.kind == OperationKind::TenantCreate && is_ready {

@@ -144,7 +144,7 @@ async fn a_tenant_is_created_when_it_is_ready_and_degraded_when_it_was(world: Wo
     let mut first = report(&tenant);
     first.conditions.set(ConditionKind::NamespaceReady, ConditionStatus::True, "Applied", "", now);
     operation.steps[0].advance(StepState::Done, "applied", now);
-    first.steps = Some(operation.steps.clone());
+    first.steps = Some((operation.id, operation.steps.clone()));
     first.is_operation_running = true;
     store.tenant_report(tenant.id, first.clone()).await.expect("it is newer");
     let seen = store.tenant_get(tenant.id).await.expect("readable").expect("it exists");
@@ -186,7 +186,7 @@ async fn a_report_that_says_nothing_new_writes_nothing(world: World) {
     let mut same = report(&tenant);
     let now = operation.created_at;
     same.conditions.set(ConditionKind::Ready, ConditionStatus::False, "Waiting", "soon", now);
-    same.steps = Some(operation.steps);
+    same.steps = Some((operation.id, operation.steps));
     same.is_operation_running = true;
     store.tenant_report(tenant.id, same.clone()).await.expect("it is the first");
 

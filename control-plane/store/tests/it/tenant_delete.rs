@@ -16,6 +16,7 @@ fn leftovers() -> Problem {
 
 on_both! {
     a_deletion_supersedes_the_create_operation_and_is_asked_for_once,
+    a_late_report_on_the_creation_leaves_the_deletions_steps_alone,
     force_clean_can_be_added_later_and_is_not_taken_back,
     a_tenant_nobody_asked_to_delete_cannot_be_removed_nor_anything_be_left_without_force,
     a_name_is_free_after_removal_but_the_cluster_is_another,
@@ -47,6 +48,19 @@ async fn a_deletion_supersedes_the_create_operation_and_is_asked_for_once(world:
     let operations = store.operation_list(tenant.id, None, 10).await.expect("readable");
     let ids: Vec<_> = operations.iter().map(|operation| operation.id).collect();
     assert_eq!(ids, [delete.id, create.id], "newest first");
+}
+
+async fn a_late_report_on_the_creation_leaves_the_deletions_steps_alone(world: World) {
+    let store = world.open().await;
+    let (tenant, create) = create(&store, "acme").await;
+    let mut late = report(&tenant);
+    late.steps = Some((create.id, create.steps));
+    late.is_operation_running = true;
+    let delete = store.tenant_delete(&owner(tenant.id), tenant.id, false).await;
+    let delete = delete.expect("the owner may");
+    store.tenant_report(tenant.id, late).await.expect("generation 1 was not reported on yet");
+    let seen = store.operation_get(delete.id).await.expect("readable").expect("it exists");
+    assert_eq!(seen, delete, "what is being removed is not shown as being made");
 }
 
 async fn force_clean_can_be_added_later_and_is_not_taken_back(world: World) {

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeMap, time::Duration};
 use steps::Steps;
 use store::{MoveError, StoreError, TenantReport};
-use world::World;
+use world::{Namespace, World};
 
 /// How long a forced removal goes on trying before it lists what is left.
 const FORCED_FOR: SignedDuration = SignedDuration::from_secs(30);
@@ -31,6 +31,17 @@ pub(super) struct Progress {
     proven: BTreeMap<&'static str, String>,
 }
 
+impl Progress {
+    /// Whether a forced removal has tried for long enough.
+    fn is_enough(&mut self, record: &Tenant, now: Timestamp) -> bool {
+        if record.is_force_clean {
+            self.forced.get_or_insert(now);
+        }
+        let enough = if self.is_held { FORCED_WHILE_HELD } else { FORCED_FOR };
+        self.forced.is_some_and(|since| now.duration_since(since) >= enough)
+    }
+}
+
 /// How long things may take before somebody is looked for who holds them.
 const LATE_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
@@ -42,6 +53,8 @@ pub(super) enum Outcome {
     Waiting(String),
     /// Something is in the way that does not go by itself.
     Blocked(String),
+    /// What is there is not Warren's; the sentence says so. Nothing of it is touched, also by force.
+    Foreign(String),
 }
 
 /// The steps in their order. The control plane goes first, so that it makes nothing anew. Its Service
@@ -58,25 +71,14 @@ pub(super) async fn proceed(
     let now = cx.clock.now();
     let open = cx.store.operation_open(record.id).await.map_err(ReconcileError::Store)?;
     let began = record.deletion_requested_at.unwrap_or(now);
-    if record.is_force_clean {
-        memory.removal.forced.get_or_insert(now);
-    }
-    let enough = if memory.removal.is_held { FORCED_WHILE_HELD } else { FORCED_FOR };
-    let is_giving_up =
-        memory.removal.forced.is_some_and(|since| now.duration_since(since) >= enough);
-
+    let is_giving_up = memory.removal.is_enough(record, now);
     let mut steps = Steps::new(open.as_ref(), now);
     let mut left = Vec::new();
     let mut failure = None;
     let mut is_done = true;
     let mut is_held = true;
-    let world = World {
-        host: ApiServer::host(cx.host.client()),
-        namespace: record.cluster.host_namespace(),
-        cluster: record.cluster.to_string(),
-        is_forced: record.is_force_clean,
-        is_late: now.duration_since(began) > LATE_AFTER,
-    };
+    let mut is_foreign = false;
+    let world = world(cx, record, now.duration_since(began) > LATE_AFTER);
     for name in STEPS {
         if memory.removal.proven.contains_key(name) {
             continue;
@@ -104,20 +106,37 @@ pub(super) async fn proceed(
                 // By force, what is not held goes all the same.
                 !record.is_force_clean
             }
+            Outcome::Foreign(message) => {
+                left.push(format!("{name}: {message}"));
+                steps.advance(name, StepState::Blocked, message);
+                is_foreign = true;
+                true
+            }
         };
         is_done = false;
-        if is_in_the_way && !is_giving_up {
+        if is_foreign || (is_in_the_way && !is_giving_up) {
             break;
         }
     }
-    if is_done || is_giving_up {
-        return finish(cx, record, steps, left).await;
+    if is_done || is_giving_up || (is_foreign && record.is_force_clean) {
+        let remaining = (!left.is_empty()).then(|| left_behind(record, &left, is_foreign));
+        return finish(cx, record, steps, remaining).await;
     }
     memory.removal.is_held = is_held && failure.is_none();
     report(cx, record, open.as_ref(), steps, now).await?;
     match failure {
         Some(error) => Err(error),
         None => Ok(Next::After(patience(now.duration_since(began)))),
+    }
+}
+
+fn world(cx: &Context, record: &Tenant, is_late: bool) -> World {
+    World {
+        host: ApiServer::host(cx.host.client()),
+        namespace: record.cluster.host_namespace(),
+        cluster: record.cluster.to_string(),
+        is_forced: record.is_force_clean,
+        is_late,
     }
 }
 
@@ -128,12 +147,35 @@ async fn take(
     world: &World,
     name: &str,
 ) -> Result<Outcome, ReconcileError> {
+    if name == "sessions" {
+        return sessions(cx, record).await;
+    }
+    if let Namespace::Foreign(message) = world.owner().await? {
+        return Ok(Outcome::Foreign(message));
+    }
     match name {
-        "sessions" => sessions(cx, record).await,
         "workload" => Ok(world.workload().await?),
         "service" => Ok(world.service().await?),
         "volumes" => Ok(world.volumes().await?),
         _ => Ok(world.namespace().await?),
+    }
+}
+
+/// What a forced removal tells of what it did not remove.
+fn left_behind(record: &Tenant, left: &[String], is_foreign: bool) -> Problem {
+    let hint = if is_foreign {
+        "find out whose it is before anything in it is removed; Warren uses nothing of it again"
+    } else {
+        "remove it by hand; nothing of it is used again"
+    };
+    Problem {
+        code: "left-behind".to_owned(),
+        detail: format!(
+            "the removal was forced and left in namespace {}: {}",
+            record.cluster.host_namespace(),
+            left.join("; ")
+        ),
+        hint: hint.to_owned(),
     }
 }
 
@@ -142,20 +184,11 @@ async fn finish(
     cx: &Context,
     record: &Tenant,
     steps: Steps,
-    left: Vec<String>,
+    remaining: Option<Problem>,
 ) -> Result<Next, ReconcileError> {
     cx.tenants.forget(record.id);
-    let remaining = (!left.is_empty()).then(|| Problem {
-        code: "left-behind".to_owned(),
-        detail: format!(
-            "the removal was forced and left in namespace {}: {}",
-            record.cluster.host_namespace(),
-            left.join("; ")
-        ),
-        hint: "remove it by hand; nothing of it is used again".to_owned(),
-    });
-    if remaining.is_some() {
-        tracing::warn!(tenant.id = %record.id, left = %left.join("; "), "tenant removed by force");
+    if let Some(left) = &remaining {
+        tracing::warn!(tenant.id = %record.id, left = %left.detail, "tenant removed by force");
     } else {
         tracing::info!(tenant.id = %record.id, "tenant removed");
     }
@@ -192,7 +225,7 @@ async fn report(
         observed_generation: record.generation,
         conditions,
         usage: None,
-        steps: Some(steps),
+        steps: open.map(|operation| (operation.id, steps)),
         is_operation_running: true,
     };
     cx.store.tenant_report(record.id, report).await.map_err(ReconcileError::Store)

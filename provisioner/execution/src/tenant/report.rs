@@ -121,7 +121,7 @@ pub(super) async fn send(
     let open = cx.store.operation_open(record.id).await.map_err(ReconcileError::Store)?;
     let steps = open
         .filter(|operation| operation.kind == OperationKind::TenantCreate)
-        .map(|operation| steps(&operation.steps, &conditions, now));
+        .map(|operation| (operation.id, steps(&operation.steps, &conditions, now)));
     let is_operation_running = steps.is_some();
     let report =
         TenantReport { observed_generation, conditions, usage, steps, is_operation_running };

@@ -1,3 +1,4 @@
+mod removal;
 mod repair;
 
 use crate::{fake::Fault, world::World};

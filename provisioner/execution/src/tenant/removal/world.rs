@@ -35,22 +35,32 @@ pub(super) struct World {
     pub(super) is_late: bool,
 }
 
+/// Whose the namespace is that a tenant's part of the host is in.
+pub(super) enum Namespace {
+    /// Warren made it, or nobody did: it is not there.
+    Free,
+    /// It does not carry Warren's label; the sentence says so.
+    Foreign(String),
+}
+
 impl World {
+    /// Looks at whose the namespace is: nothing in one that is not Warren's may be touched.
+    pub(super) async fn owner(&self) -> Result<Namespace, ApiError> {
+        let Some(namespace) = self.host.get(&self.namespace_key()).await? else {
+            return Ok(Namespace::Free);
+        };
+        if label_of(&namespace, CLUSTER_LABEL) == Some(self.cluster.as_str()) {
+            return Ok(Namespace::Free);
+        }
+        Ok(Namespace::Foreign(format!(
+            "namespace {} does not carry the label {CLUSTER_LABEL}={}: it is not Warren's to remove",
+            self.namespace, self.cluster
+        )))
+    }
+
     /// The control plane ends first, so that it makes nothing anew; then the tenant's pods, with a
     /// short grace period, because a namespace waits for the declared one.
     pub(super) async fn workload(&self) -> Result<Outcome, ApiError> {
-        let Some(namespace) = self.host.get(&self.namespace_key()).await? else {
-            return Ok(Outcome::Done("the namespace is not there".to_owned()));
-        };
-        let label = namespace
-            .pointer("/metadata/labels")
-            .and_then(|labels| labels.get(CLUSTER_LABEL)?.as_str());
-        if label != Some(self.cluster.as_str()) {
-            return Ok(Outcome::Blocked(format!(
-                "namespace {} does not carry the label {CLUSTER_LABEL}={}: it is not Warren's to remove",
-                self.namespace, self.cluster
-            )));
-        }
         let set = self.key(Kind::StatefulSet, &self.cluster);
         let set = self.remove(&set, Propagation::Background, None).await?;
         let pods = self.host.list(Kind::Pod, Some(&self.namespace), "").await?;
