@@ -26,7 +26,7 @@ use clusters::ReachError;
 use domain::{ConditionKind, ConditionStatus, Generation, Tenant, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use observe::Objects;
-use planning::{Action, Change, Key, Kind, Observed, Rendered, diff};
+use planning::{Change, Key, Kind, Observed, Rendered, diff, part_damage};
 use report::Findings;
 use std::{collections::BTreeMap, time::Duration};
 use store::StoreError;
@@ -271,32 +271,25 @@ async fn host_objects(
     findings.usage(record, &observed);
     // From here on versions count as seen: if this look does not come to its end, nobody tells of them again.
     memory.host = None;
-    let applied = close_gap(&host, &desired, &observed).await?;
+    let applied = close_gap(&host, &desired, &observed).await;
     for (key, object) in &applied.done {
         memory.seen.note(key, object.as_ref().and_then(observe::version));
     }
-    account::renew_token(&host, record, &observed, &applied).await?;
+    // The pod may be all that still holds what is damaged.
+    if applied.damage.is_empty() {
+        account::renew_token(&host, record, &observed, &applied).await?;
+    }
     let is_done = settle(applied, &desired, &observed)?;
     memory.host = is_done.then_some(record.generation);
     Ok(is_done)
 }
 
-/// Finds out what to change and changes it, unless something is damaged.
-async fn close_gap(
-    server: &ApiServer,
-    desired: &[Rendered],
-    observed: &Objects,
-) -> Result<Applied, ReconcileError> {
-    let changes: Vec<Change> = diff(desired, observed);
-    let damage: Vec<String> = changes
-        .iter()
-        .filter(|change| change.action == Action::Damage)
-        .map(|change| format!("{} {}", change.key, change.why.join("; ")))
-        .collect();
-    if !damage.is_empty() {
-        return Err(ReconcileError::Damage(damage.join(". ")));
-    }
-    Ok(apply(server, changes).await)
+/// Finds out what to change and changes it, as far as nothing damaged stands in the way.
+async fn close_gap(server: &ApiServer, desired: &[Rendered], observed: &Objects) -> Applied {
+    let (changes, damage) = part_damage(diff(desired, observed));
+    let line = |change: &Change| format!("{} {}", change.key, change.why.join("; "));
+    let damage: Vec<String> = damage.iter().map(line).collect();
+    Applied { damage, ..apply(server, changes).await }
 }
 
 /// Whether everything was sent and nothing has to be made anew.
@@ -305,6 +298,9 @@ fn settle(
     desired: &[Rendered],
     observed: &Objects,
 ) -> Result<bool, ReconcileError> {
+    if !applied.damage.is_empty() {
+        return Err(ReconcileError::Damage(applied.damage.join(". ")));
+    }
     if let Some(error) = applied.failed.pop() {
         return Err(error.into());
     }

@@ -43,8 +43,8 @@ pub enum Action {
     Replace,
     /// Delete with the `DeleteOptions` in the body: it is no longer rendered, or has to be made anew.
     Delete,
-    /// Nothing can be done without losing something. Nothing of this cluster may be written until a
-    /// person has looked; `why` says what is the matter.
+    /// Nothing can be done without losing something. Neither this object nor what depends on it may be
+    /// written until a person has looked ([`part_damage`]); `why` says what is the matter.
     Damage,
 }
 
@@ -88,6 +88,21 @@ pub fn diff(rendered: &[Rendered], observed: &BTreeMap<Key, Observed>) -> Vec<Ch
         }
     }));
     changes
+}
+
+/// Parts what may be sent from the damage. While anything is damaged the control plane is left as it is, for it depends
+/// on everything that can be damaged; what guards the tenant is put right all the same. In a namespace that is gone, or
+/// going, nothing can be.
+#[must_use]
+pub fn part_damage(changes: Vec<Change>) -> (Vec<Change>, Vec<Change>) {
+    let (damage, mut changes): (Vec<_>, Vec<_>) =
+        changes.into_iter().partition(|change| change.action == Action::Damage);
+    if damage.iter().any(|change| change.key.kind == Kind::Namespace) {
+        changes.clear();
+    } else if !damage.is_empty() {
+        changes.retain(|change| change.key.kind != Kind::StatefulSet);
+    }
+    (changes, damage)
 }
 
 /// The rendered objects that have to be looked up before [`diff`] can judge them.

@@ -31,7 +31,7 @@ pub use baseline::{AGENT, render_baseline, render_project};
 pub use cidr::{Cidr, ParseCidrError};
 pub use cluster::{Bundle, ClusterSpec, render_cluster};
 pub use config::VCLUSTER_VERSION;
-pub use diff::{Action, Change, Observed, diff, diff_one, unknown};
+pub use diff::{Action, Change, Observed, diff, diff_one, part_damage, unknown};
 pub use host_policies::render_host_policies;
 pub use job::{RunAccess, RunObjects, render_run_job};
 pub use object::{Absence, Comparison, Key, Kind, Rendered};

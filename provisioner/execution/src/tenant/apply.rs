@@ -15,6 +15,8 @@ pub(crate) struct Applied {
     pub(crate) failed: Vec<ApiError>,
     /// Whether something was deleted that may have to be made anew.
     pub(crate) has_deleted: bool,
+    /// What is damaged; what depends on it was not sent.
+    pub(crate) damage: Vec<String>,
 }
 
 /// Sends all changes. Those of one stage go side by side; a stage begins when the one before it has

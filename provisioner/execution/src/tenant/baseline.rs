@@ -18,7 +18,7 @@ pub(super) async fn ensure(
     let desired = desired::baseline(record);
     let wanted = desired.iter().map(|object| object.key.clone()).collect();
     let observed = observe::keys(&server, wanted).await?;
-    let applied = close_gap(&server, &desired, &observed).await?;
+    let applied = close_gap(&server, &desired, &observed).await;
     let is_done = settle(applied, &desired, &observed)?;
     if is_done {
         memory.baseline = Some(record.generation);

@@ -1,7 +1,7 @@
 use super::observe;
 use crate::{Context, KeysError, api_server::ApiServer, desired};
 use domain::{ConditionKind, TenantId};
-use planning::{Change, diff};
+use planning::{Change, diff, part_damage};
 use std::error::Error;
 use store::StoreError;
 
@@ -43,7 +43,8 @@ pub async fn explain(cx: &Context, tenant: TenantId) -> Result<Vec<Change>, Expl
     let observed = observe::everything(&host, &namespace, record.cluster.as_str(), wanted)
         .await
         .map_err(|error| look(Box::new(error)))?;
-    let mut changes = diff(&desired, &observed);
+    let (mut changes, damage) = part_damage(diff(&desired, &observed));
+    changes.extend(damage);
 
     // What is inside can only be looked at once there is an inside.
     if record.conditions.is_true(ConditionKind::ControlPlaneReady) {

@@ -41,7 +41,7 @@ pub(crate) async fn ensure(server: &ApiServer, project: &ProjectName) -> Result<
         }
     }
     let applied = close_gap(server, &desired, &observed).await;
-    match applied.and_then(|applied| settle(applied, &desired, &observed)) {
+    match settle(applied, &desired, &observed) {
         // What had to be deleted first is made at the next attempt.
         Ok(_) => Ok(()),
         Err(ReconcileError::Api(error)) => Err(error.into()),

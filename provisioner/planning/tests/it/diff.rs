@@ -3,7 +3,8 @@
 use crate::fixture::{CLUSTER, authority, bundle, everything, host, run_objects, spec};
 use domain::PlanName;
 use planning::{
-    Action, Change, Key, Kind, Observed, Rendered, diff, diff_one, object, render_cluster, unknown,
+    Action, Change, Key, Kind, Observed, Rendered, diff, diff_one, object, part_damage,
+    render_cluster, unknown,
 };
 use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
@@ -133,6 +134,29 @@ fn a_lost_owner_namespace_or_volume_is_damage_once_the_tenant_was_ready() {
     ];
     assert_eq!(damaged, expected);
     assert!(changes.iter().all(|c| c.action != Action::Damage || c.body.is_null()));
+}
+
+#[test]
+fn damage_holds_back_the_control_plane_alone_and_a_lost_namespace_everything() {
+    let objects = render_cluster(&spec(PlanName::Starter, true), &host(), &authority()).in_order();
+    let lost = |kinds: &[Kind]| {
+        let changes = diff(&objects, &world(&objects, |_| Observed::Absent));
+        let is_lost =
+            |change: &Change| change.action != Action::Damage || kinds.contains(&change.key.kind);
+        part_damage(changes.into_iter().filter(is_lost).collect())
+    };
+    let (sent, damage) = lost(&[Kind::Service]);
+    assert_eq!(damage.len(), 1);
+    let kinds: Vec<Kind> = sent.iter().map(|change| change.key.kind).collect();
+    for guard in [Kind::NetworkPolicy, Kind::ResourceQuota, Kind::Role, Kind::RoleBinding] {
+        assert!(kinds.contains(&guard), "{guard:?} is put right: {kinds:?}");
+    }
+    assert!(!kinds.contains(&Kind::StatefulSet), "it would run without what is lost");
+    let (sent, damage) = lost(&[Kind::Namespace, Kind::Service, Kind::PersistentVolumeClaim]);
+    assert_eq!((sent.len(), damage.len()), (0, 3), "{sent:?}");
+    let (sent, damage) = lost(&[]);
+    assert!(damage.is_empty());
+    assert!(sent.iter().any(|change| change.key.kind == Kind::StatefulSet), "nothing is lost");
 }
 
 #[test]
