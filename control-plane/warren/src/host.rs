@@ -1,13 +1,15 @@
 //! What rendering needs to know about the host cluster: from the configuration, and from asking it.
 
 use crate::config::{Config, Delivery, UserNamespaces};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clusters::HostCluster;
+use execution::Obstacle;
 use ipnet::IpNet;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, api::ListParams};
 use planning::{Cidr, HostSettings, Images, KubernetesDelivery};
 use std::{
+    error::Error,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -17,19 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The label of slices with the endpoints of the Service `default/kubernetes`.
 const OF_KUBERNETES: &str = "kubernetes.io/service-name=kubernetes";
 
-/// The settings that tenants' objects are rendered with.
+/// The settings that tenants' objects are rendered with. Where the host's API servers are, it alone
+/// knows: see [`api_servers`].
 ///
 /// # Errors
-/// If the host does not say where its API servers are.
-pub(crate) async fn settings(config: &Config, host: &HostCluster) -> Result<HostSettings> {
-    let api_servers = tokio::time::timeout(PATIENCE, api_servers(host))
-        .await
-        .context("the host cluster did not answer in time")?
-        .context("ask the host cluster for its API servers")?;
-    ensure!(
-        !api_servers.is_empty(),
-        "the host's Service default/kubernetes has no endpoints: is its API server ready?"
-    );
+/// If a block of addresses is malformed.
+pub(crate) fn settings(config: &Config, api_servers: Vec<SocketAddr>) -> Result<HostSettings> {
     let images = &config.images;
     Ok(HostSettings {
         images: Images {
@@ -68,11 +63,48 @@ fn cidr(net: &IpNet) -> Result<Cidr> {
 
 /// The host's API servers as packets see them: network policies are judged after the Service's
 /// address was replaced.
-async fn api_servers(host: &HostCluster) -> Result<Vec<SocketAddr>> {
+///
+/// # Errors
+/// What the host said instead, or that it said nothing.
+pub(crate) async fn api_servers(host: &HostCluster) -> Result<Vec<SocketAddr>, Obstacle> {
     let slices: Api<EndpointSlice> = Api::namespaced(host.client(), "default");
-    let slices = slices.list(&ListParams::default().labels(OF_KUBERNETES)).await?;
+    let query = ListParams::default().labels(OF_KUBERNETES);
+    let obstacle = |reason: &str, what: String, is_refusal| Obstacle {
+        reason: reason.to_owned(),
+        message: format!("list EndpointSlice default/* on the host cluster: {what}"),
+        is_refusal,
+    };
+    let found = match tokio::time::timeout(PATIENCE, slices.list(&query)).await {
+        Ok(Ok(slices)) => addresses(&slices.items),
+        Ok(Err(kube::Error::Api(status))) => {
+            let reason = if status.reason.is_empty() { "Refused" } else { &status.reason };
+            return Err(obstacle(reason, format!("{} {}", status.code, status.message), true));
+        }
+        Ok(Err(error)) => {
+            let what = format!("no answer ({})", innermost(&error));
+            return Err(obstacle("Unreachable", what, false));
+        }
+        Err(_) => return Err(obstacle("NoAnswer", "no answer in time".to_owned(), false)),
+    };
+    if found.is_empty() {
+        let what = "the Service default/kubernetes has no endpoints; is its API server ready?";
+        return Err(obstacle("NoApiServers", what.to_owned(), false));
+    }
+    Ok(found)
+}
+
+/// The deepest cause says what happened; the layers above only say where.
+fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}
+
+fn addresses(slices: &[EndpointSlice]) -> Vec<SocketAddr> {
     let mut found = Vec::new();
-    for slice in &slices.items {
+    for slice in slices {
         let addresses: Vec<IpAddr> = slice
             .endpoints
             .iter()
@@ -91,5 +123,5 @@ async fn api_servers(host: &HostCluster) -> Result<Vec<SocketAddr>> {
     }
     found.sort();
     found.dedup();
-    Ok(found)
+    found
 }

@@ -1,4 +1,5 @@
-//! The provisioner inside the server: starts once the host cluster has answered, and asks until it does.
+//! The provisioner inside the server: makes things once the host cluster has answered, asks until it
+//! does, and tells tenants meanwhile what is in the way.
 
 use crate::{
     access::Access,
@@ -8,14 +9,11 @@ use crate::{
 use anyhow::Result;
 use clusters::{HostCluster, RunAuthority, TenantClusters};
 use domain::{Clock, IdGen};
-use execution::{Context, RecordedTenants};
-use std::{sync::Arc, time::Duration};
+use execution::{Backoff, Context, Obstacle, RecordedTenants};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use store::Store;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-/// The first pause after the host did not answer; it doubles up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// What the provisioner is made of.
 #[derive(Debug)]
@@ -35,11 +33,16 @@ impl Provisioner {
     /// tenants and sessions meanwhile, they are worked on later.
     ///
     /// # Errors
-    /// If a number in the configuration does not fit this machine.
+    /// If the configuration does not fit this machine.
     pub(crate) async fn run(self, access: Access, stop: CancellationToken) -> Result<()> {
-        let Some(cx) = stop.run_until_cancelled(self.context()).await.transpose()? else {
-            return Ok(());
-        };
+        // Nothing is rendered from it as long as nobody knows where the host's API servers are.
+        let mut cx = self.context()?;
+        let (tell, obstacle) = watch::channel(None);
+        let waiting = execution::start_without_host(&cx, obstacle, self.drain);
+        let found = stop.run_until_cancelled(self.api_servers(&tell)).await;
+        waiting.stop().await;
+        let Some(api_servers) = found else { return Ok(()) };
+        cx.settings = Arc::new(host::settings(&self.config, api_servers)?);
         access.open(cx.clone());
         let controllers = execution::start(&cx, self.drain);
         stop.cancelled().await;
@@ -47,23 +50,32 @@ impl Provisioner {
         Ok(())
     }
 
-    async fn context(&self) -> Result<Context> {
-        let mut pause = FIRST_PAUSE;
-        let settings = loop {
-            match host::settings(&self.config, &self.host).await {
-                Ok(settings) => break settings,
-                Err(error) => {
-                    tracing::warn!(
-                        error = format!("{error:#}"),
-                        server = self.host.server(),
-                        retry_ms = pause.as_millis(),
-                        "the host cluster does not answer; nothing is provisioned until it does"
-                    );
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
-        };
+    /// Asks the host until it answers.
+    async fn api_servers(&self, tell: &watch::Sender<Option<Obstacle>>) -> Vec<SocketAddr> {
+        let mut failures = 0_u32;
+        loop {
+            let obstacle = match host::api_servers(&self.host).await {
+                Ok(found) => return found,
+                Err(obstacle) => obstacle,
+            };
+            failures = failures.saturating_add(1);
+            let pause = Backoff::HOST.after(failures);
+            tracing::warn!(
+                error = obstacle.message,
+                server = self.host.server(),
+                retry_ms = pause.as_millis(),
+                "the host cluster does not answer; nothing is provisioned until it does"
+            );
+            tell.send_if_modified(|known| {
+                let is_news = known.as_ref() != Some(&obstacle);
+                *known = Some(obstacle);
+                is_news
+            });
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn context(&self) -> Result<Context> {
         let reach = match self.config.host_cluster.reach {
             config::Reach::ClusterIp => clusters::Reach::ClusterIp,
             config::Reach::PortForward => clusters::Reach::PortForward,
@@ -75,7 +87,7 @@ impl Provisioner {
             store: self.store.clone(),
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.ids),
-            settings: Arc::new(settings),
+            settings: Arc::new(host::settings(&self.config, Vec::new())?),
             run_authority: self.authority.clone(),
             tenants_at_once: usize::try_from(self.config.provisioner.tenants_at_once)?,
         })

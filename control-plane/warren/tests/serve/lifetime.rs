@@ -106,3 +106,40 @@ async fn a_second_server_on_the_same_record_is_refused_and_told_who_has_it() {
     assert!(last.contains("the database is held by") && last.contains(&holder), "{last}");
     assert_eq!(server.get("nobody", "/livez").await.0, 200, "the first one goes on");
 }
+
+#[tokio::test]
+async fn a_host_that_is_away_from_the_start_is_named_in_the_conditions_and_in_a_removal() {
+    let home = Home::new();
+    let server = home.start().await;
+    let token = server.token();
+    let until = async |path: &str, is_so: &dyn Fn(&Value) -> bool| {
+        let wait = async {
+            loop {
+                let (_, text) = server.get(&token, path).await;
+                if is_so(&serde_json::from_str(&text).unwrap()) {
+                    return;
+                }
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), wait).await;
+        assert!(waited.is_ok(), "{}", server.get(&token, path).await.1);
+    };
+    server.post(&token, "/api/v1/tenants", &json!({"name": "acme", "plan": "starter"})).await;
+    let is_told = |tenant: &Value| {
+        tenant["conditions"].as_array().unwrap().iter().any(|condition| {
+            let message = condition["message"].as_str().unwrap();
+            condition["type"] == "NamespaceReady"
+                && condition["status"] == "Unknown"
+                && message
+                    .starts_with("list EndpointSlice default/* on the host cluster: no answer")
+        })
+    };
+    until("/api/v1/tenants/acme", &is_told).await;
+
+    let delete = server.request(&token, Method::DELETE, "/api/v1/tenants/acme").send().await;
+    let deletion: Value = delete.unwrap().json().await.unwrap();
+    let operation = deletion["operation"].as_str().or(deletion["id"].as_str()).unwrap();
+    let is_told = |operation: &Value| operation.to_string().contains("on the host cluster: no ");
+    until(&format!("/api/v1/operations/{operation}"), &is_told).await;
+    assert!(server.terminate().await.status.success());
+}
