@@ -2,16 +2,20 @@
 
 use clap::Args;
 use serde::Deserialize;
+use std::fmt::Write as _;
 
 use super::{
     Context,
     answer::{decode, items},
-    output::Table,
+    format::visible,
+    output::{MAX_CELL, Table},
     problem::{Exit, Failure},
 };
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  warren doctor || echo 'something needs care'")]
+#[command(after_help = "Examples:\n  warren doctor || echo 'something needs care'\n  \
+    # What is below the table is YAML: rights that are missing, and the rest as comments.\n  \
+    warren doctor | sed '1,/^$/d' | kubectl apply -f -")]
 pub(crate) struct Arguments {}
 
 #[derive(Debug, Deserialize)]
@@ -30,7 +34,7 @@ pub(super) async fn run(cx: &Context, _: &Arguments) -> Result<(), Failure> {
     let items = items(answer, &["items", "checks"])?;
     let checks: Vec<Check> = items.iter().map(decode).collect::<Result<_, _>>()?;
     let names: Vec<_> = checks.iter().map(|check| check.name.clone()).collect();
-    cx.printer.list("check", &names, &items, || table(&checks))?;
+    cx.printer.list("check", &names, &items, || table(&checks) + &ways_out(&checks))?;
     let failed: Vec<_> = checks.iter().filter(|check| !check.is_ok).collect();
     if failed.is_empty() {
         return Ok(());
@@ -39,7 +43,12 @@ pub(super) async fn run(cx: &Context, _: &Arguments) -> Result<(), Failure> {
     let title = format!("{} of {} checks failed", failed.len(), checks.len());
     let mut failure = Failure::new(Exit::Failure, title).detail(names.join(", "));
     if let Some(first) = failed.iter().find(|check| !check.way_out.is_empty()) {
-        failure = failure.hint(first.way_out.clone());
+        let is_short = first.way_out.lines().count() == 1;
+        failure = failure.hint(if is_short {
+            first.way_out.clone()
+        } else {
+            format!("the way out of {} is below the table", first.name)
+        });
     }
     Err(failure)
 }
@@ -48,7 +57,26 @@ fn table(checks: &[Check]) -> String {
     let mut table = Table::new(&["CHECK", "OK", "WAY OUT", "FOUND"]);
     for Check { name, is_ok, detail, way_out } in checks {
         let verdict = if *is_ok { "yes" } else { "NO" };
-        table.row([name.clone(), verdict.to_owned(), way_out.clone(), detail.clone()]);
+        let is_short = way_out.lines().count() <= 1 && way_out.chars().count() <= MAX_CELL;
+        let way_out = if is_short { way_out } else { "see below" };
+        table.row([name.clone(), verdict.to_owned(), way_out.to_owned(), detail.clone()]);
     }
     table.text(0)
+}
+
+/// What to do about every check that failed, in full: what is one line as a comment, what is more as it
+/// is, so that a manifest can be copied or piped.
+fn ways_out(checks: &[Check]) -> String {
+    let mut text = String::new();
+    for Check { name, way_out, .. } in checks.iter().filter(|check| !check.is_ok) {
+        let lines: Vec<_> = way_out.lines().map(visible).collect();
+        let name = visible(name);
+        let written = match lines.as_slice() {
+            [] => Ok(()),
+            [line] => writeln!(text, "\n# {name}: {line}"),
+            lines => writeln!(text, "\n# {name}:\n{}", lines.join("\n")),
+        };
+        written.expect("a string takes everything");
+    }
+    text
 }

@@ -10,7 +10,7 @@ use std::{
 use super::{format::visible, options::Format, problem::Failure};
 
 /// Characters of a cell that has others to its right.
-const MAX_CELL: usize = 80;
+pub(super) const MAX_CELL: usize = 80;
 
 /// Writes to stdout, and only there.
 #[derive(Debug)]

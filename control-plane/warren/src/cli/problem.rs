@@ -169,8 +169,9 @@ impl fmt::Display for Failure {
         for FieldError { field, value, rule } in errors {
             writeln!(f, "  {} = {value}: {}", visible(field), visible(rule))?;
         }
-        if let Some(hint) = hint {
-            writeln!(f, "hint: {}", visible(hint))?;
+        for (index, line) in hint.iter().flat_map(|hint| hint.lines()).enumerate() {
+            let start = if index == 0 { "hint: " } else { "  " };
+            writeln!(f, "{start}{}", visible(line))?;
         }
         if let Some(request_id) = request_id {
             writeln!(f, "request: {}", visible(request_id))?;
@@ -207,9 +208,9 @@ fn exit_of(status: StatusCode, problem: &Problem) -> Exit {
         409 | 412 | 428 => Exit::Conflict,
         422 if code.contains("idempotency") => Exit::Conflict,
         422 if code.contains("quota") || code.contains("capacity") => Exit::Quota,
-        400 | 422 if !problem.errors.is_empty() => Exit::Usage,
         // The file changed while it was sent: nobody typed anything wrong.
         422 if code == "digest-mismatch" => Exit::Failure,
+        400 | 422 if !problem.errors.is_empty() => Exit::Usage,
         _ => Exit::Failure,
     }
 }

@@ -80,3 +80,39 @@ async fn doctor_shows_every_check_and_fails_if_one_does() {
     assert!(ended.stdout.contains("record") && ended.stdout.contains("check the host"));
     assert!(ended.stderr.starts_with("error: 1 of 2 checks failed\n  host\n"), "{}", ended.stderr);
 }
+
+#[tokio::test]
+async fn doctor_prints_what_to_do_in_full_and_a_manifest_so_that_it_can_be_piped() {
+    let rule = format!(
+        "- {}",
+        json!({"apiGroups": ["apps"], "resources": ["statefulsets"], "verbs": [
+            "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]})
+    );
+    let manifest = format!(
+        "# Give this to kubectl.\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\n\
+         metadata: {{\"name\":\"warren-missing\"}}\nrules:\n{rule}\n"
+    );
+    let long = "see that the host can start pods, and look at what the others say ".repeat(3);
+    let checks = json!([
+        {"name": "record", "isOk": true, "detail": "answers", "wayOut": ""},
+        {"name": "clock", "isOk": false, "detail": "late", "wayOut": long.trim()},
+        {"name": "rights", "isOk": false, "detail": "1 of 9", "wayOut": manifest},
+        {"name": "odd", "isOk": false, "detail": "-", "wayOut": "two\nlines \u{1b}[2J"},
+    ]);
+    let server = Server::start(move |_, _| json_answer(200, &json!({"checks": checks}))).await;
+    let ended = warren(&server.url, &["doctor"]).await;
+    assert_eq!(ended.code, 1);
+    let (table, below) = ended.stdout.split_once("\n\n").expect("a table, and what to do");
+    assert_eq!(table.lines().count(), 5, "{table}");
+    assert!(table.contains("see below") && !table.contains("apiVersion"), "{table}");
+    let (clock, rest) = below.split_once("\n\n").expect("one after the other");
+    assert_eq!(clock, format!("# clock: {}", long.trim()), "whole");
+    let (rights, odd) = rest.split_once("\n\n").expect("one after the other");
+    assert_eq!(rights, format!("# rights:\n{}", manifest.trim_end()), "as it was given");
+    assert_eq!(odd, "# odd:\ntwo\nlines \u{fffd}[2J\n", "nothing moves the cursor");
+    let yaml = format!("{clock}\n{rights}");
+    let read: Value = serde_saphyr::from_str(&yaml).expect("it is YAML from the table on");
+    assert_eq!(read["rules"][0]["verbs"][7], "watch");
+    let hint = "hint: see that the host can start pods";
+    assert!(ended.stderr.contains(hint), "{}", ended.stderr);
+}
