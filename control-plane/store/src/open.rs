@@ -13,7 +13,7 @@ use sqlx::{
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use std::{io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use tokio::sync::broadcast;
 
 /// Changes that a slow receiver may be behind before it is told to look at everything.
@@ -31,9 +31,8 @@ const MIGRATION_LOCK: i64 = 0x0057_6172_7265_6e00;
 const KEY_CHECK: &str = "key-check";
 
 /// What a store is opened with.
-#[derive(Debug)]
 pub struct StoreOptions {
-    /// `sqlite://PATH` or `postgres://…`.
+    /// `sqlite://PATH` or `postgres://…`, which may hold a password.
     pub url: String,
     /// What secrets are encrypted with.
     pub secret_key: SecretKey,
@@ -41,6 +40,16 @@ pub struct StoreOptions {
     pub clock: Arc<dyn Clock>,
     /// New identifiers and random bytes.
     pub ids: Arc<dyn IdGen>,
+}
+
+impl fmt::Debug for StoreOptions {
+    /// Without the URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, secret_key, clock, ids } = self;
+        let mut shown = f.debug_struct("StoreOptions");
+        shown.field("secret_key", secret_key).field("clock", clock).field("ids", ids);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// Why a store cannot be opened. Never tells the URL, which may hold a password.

@@ -36,7 +36,7 @@ pub(crate) async fn open_store(
     let secret_key =
         SecretKey::load_or_create(&config.secrets.key_file).context("open secrets.key_file")?;
     let options = StoreOptions {
-        url: config.database.url.clone(),
+        url: config.database.url.expose_secret().to_owned(),
         secret_key,
         clock: Arc::clone(clock),
         ids: Arc::clone(ids),

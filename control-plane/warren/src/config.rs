@@ -1,10 +1,11 @@
 //! The server's configuration: a TOML file, and environment variables `WARREN__SECTION__KEY` over it.
 //!
-//! Unknown keys are refused, so that a misspelt one is not silently without effect. Secrets are
-//! never values here, only paths of files.
+//! Unknown keys are refused, so that a misspelt one is not silently without effect. Secrets are paths of
+//! files here; only a database's address may hold one, and shows nothing in Debug.
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Deserializer};
 use std::{
     net::{IpAddr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -32,8 +33,13 @@ pub(crate) struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Database {
-    /// `sqlite://PATH` or `postgres://…`.
-    pub(crate) url: String,
+    /// `sqlite://PATH` or `postgres://…`, which may hold a password.
+    #[serde(deserialize_with = "secret")]
+    pub(crate) url: SecretString,
+}
+
+fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+    String::deserialize(from).map(SecretString::from)
 }
 
 /// Encryption of secrets at rest.
@@ -216,7 +222,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let url = &self.database.url;
+        let url = self.database.url.expose_secret();
         if !["sqlite://", "postgres://", "postgresql://"]
             .iter()
             .any(|scheme| url.starts_with(scheme))
@@ -328,6 +334,15 @@ mod tests {
             load(&GOOD.replace("sqlite:///var/lib/warren/warren.db", "mysql://u:secret@h/d"))
                 .unwrap_err();
         assert!(error.contains("database.url") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn the_password_of_a_database_is_not_shown() {
+        let url = "postgres://warren:hunter2@db.example/warren";
+        let config = load(&GOOD.replace("sqlite:///var/lib/warren/warren.db", url));
+        let config = config.expect("the file is good");
+        assert_eq!(config.database.url.expose_secret(), url);
+        assert!(!format!("{config:?} {config:#?}").contains("hunter2"));
     }
 
     #[test]
