@@ -12,7 +12,7 @@ use store::{Artifact, StoreError};
 
 /// The largest result, in bytes.
 pub const MAX_RESULT_BYTES: usize = 1 << 20;
-/// The largest artifact, in bytes.
+/// The largest artifact, and what all artifacts of a run may have together, in bytes.
 pub const MAX_ARTIFACT_BYTES: u64 = 1 << 30;
 /// The longest path of an artifact, in bytes.
 const MAX_PATH_BYTES: usize = 512;
@@ -62,10 +62,12 @@ pub async fn put_result(app: &App, caller: &Caller, json: Bytes) -> Result<(), O
     Ok(put.map_err(RunError::from)?)
 }
 
-/// Keeps a file that a run left, over an earlier one of the same path.
+/// Keeps a file that a run left, over an earlier one of the same path, as long as all of its files have
+/// room together. Files that come at the same instant may pass that limit together.
 ///
 /// # Errors
-/// If the path is not one, or the bytes are not the promised ones; nothing is kept then.
+/// If the path is not one, there is no room, or the bytes are not the promised ones; nothing is kept
+/// then.
 pub async fn put_artifact<E>(
     app: &App,
     caller: &Caller,
@@ -81,11 +83,17 @@ where
     }
     let run = caller.run.id;
     let blob = BlobPath::artifact(run, digest);
-    let limits = Limits { bytes: MAX_ARTIFACT_BYTES, digest };
+    let limits = Limits { bytes: room(&app.store.artifact_list(run).await?, path), digest };
     let written = app.blobs.write(&blob, bytes, limits).await?;
     let (digest, size) = (written.digest, written.size);
     let artifact = Artifact { path: path.to_owned(), size, digest, blob: blob.to_string() };
     Ok(app.store.artifact_put(run, artifact).await?)
+}
+
+/// What is left for one file beside the others, in bytes.
+fn room(others: &[Artifact], path: &str) -> u64 {
+    let others = others.iter().filter(|other| other.path != path);
+    others.fold(MAX_ARTIFACT_BYTES, |left, other| left.saturating_sub(other.size))
 }
 
 fn is_path(path: &str) -> bool {
@@ -97,6 +105,19 @@ fn is_path(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_has_the_room_that_the_others_leave_and_that_of_the_one_it_replaces() {
+        let left = |path: &str, size| {
+            let digest = Digest::of_sha256([0; 32]);
+            Artifact { path: path.to_owned(), size, digest, blob: String::new() }
+        };
+        assert_eq!(room(&[], "a"), MAX_ARTIFACT_BYTES);
+        let both = [left("a", MAX_ARTIFACT_BYTES - 7), left("b", 5)];
+        assert_eq!((room(&both, "c"), room(&both, "b")), (2, 7));
+        assert_eq!(room(&both, "a"), MAX_ARTIFACT_BYTES - 5);
+        assert_eq!(room(&[left("a", MAX_ARTIFACT_BYTES), left("b", 1)], "c"), 0, "and not less");
+    }
 
     #[test]
     fn a_path_stays_below_its_folder() {
