@@ -67,6 +67,11 @@ pub(crate) struct Memory {
     is_past_start: bool,
 }
 
+/// Why a tenant is not made on a host whose nodes cannot keep what its plan promises, and the way out.
+const NO_USER_NAMESPACES: &str = "promises each pod a user namespace of its own, and this host cluster is set up \
+    without them: run nodes that can (containerd 2, runc 1.2, file systems with id-mapped mounts) and set \
+    host_cluster.user_namespaces to \"forced\", or delete the tenant";
+
 /// How long a tenant may hold a place among those that are starting.
 const LONGEST_START: SignedDuration = SignedDuration::from_mins(10);
 
@@ -165,6 +170,15 @@ pub(crate) async fn reconcile(
     }
     let now = cx.clock.now();
     let mut findings = Findings::new(&record, now);
+    if !record.was_ready && cx.settings.lacks_user_namespaces(&desired::spec(&record).plan) {
+        // It takes nobody's turn.
+        memory.is_past_start = true;
+        let message = format!("plan {} {NO_USER_NAMESPACES}", record.plan);
+        let (kind, status) = (ConditionKind::NamespaceReady, ConditionStatus::False);
+        findings.set(kind, status, report::UNDER_PLAN, message);
+        report::send(cx, &record, findings).await?;
+        return Ok(Next::Turn);
+    }
     memory.is_past_start |= record.was_ready
         || memory.starting_since.is_some_and(|at| now.duration_since(at) > LONGEST_START);
     if !memory.is_past_start

@@ -1,6 +1,7 @@
 //! What the host cluster is like: the same for all of its tenants.
 
 use crate::cidr::Cidr;
+use domain::Plan;
 use std::net::{IpAddr, SocketAddr};
 
 /// The images that Warren starts. References must name a registry, e.g. `ghcr.io/loft-sh/vcluster-oss:0.36.1`.
@@ -59,4 +60,15 @@ pub struct HostSettings {
     pub run_endpoint: SocketAddr,
     /// What runs must not reach: while it answers, network policies do not bite yet.
     pub run_gate: SocketAddr,
+}
+
+impl HostSettings {
+    /// Whether pods would run without a user namespace of their own although the plan demands one.
+    #[must_use]
+    pub const fn lacks_user_namespaces(&self, plan: &Plan) -> bool {
+        match self.user_namespaces {
+            UserNamespaces::Forced => false,
+            UserNamespaces::Unavailable => !plan.may_lack_user_namespaces,
+        }
+    }
 }

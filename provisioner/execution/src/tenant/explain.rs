@@ -34,6 +34,10 @@ pub async fn explain(cx: &Context, tenant: TenantId) -> Result<Vec<Change>, Expl
         // A removal makes nothing; its operation says what it waits for.
         return Ok(Vec::new());
     }
+    if !record.was_ready && cx.settings.lacks_user_namespaces(&desired::spec(&record).plan) {
+        // Nothing is made of it; its conditions say why.
+        return Ok(Vec::new());
+    }
     let look = |error: Box<dyn Error + Send + Sync>| ExplainError::Look(error);
 
     let host = ApiServer::host(cx.host.client());

@@ -17,6 +17,9 @@ const STEPS: [(&str, ConditionKind); 4] = [
     ("dns", ConditionKind::DnsReady),
 ];
 
+/// The reason of a condition when the host gives less than the plan promises.
+pub(super) const UNDER_PLAN: &str = "UserNamespacesUnavailable";
+
 /// What one look has found out so far.
 pub(super) struct Findings {
     conditions: Conditions,
@@ -143,8 +146,11 @@ fn steps(known: &[Step], conditions: &Conditions, now: Timestamp) -> Vec<Step> {
             step.advance(StepState::Done, message, now);
         } else if is_before_open {
             is_before_open = false;
-            let is_waiting = conditions.get(kind).is_some_and(|c| c.reason == "Waiting");
-            let state = if is_waiting { StepState::Waiting } else { StepState::Running };
+            let state = match conditions.get(kind).map(|condition| condition.reason.as_str()) {
+                Some("Waiting") => StepState::Waiting,
+                Some(UNDER_PLAN) => StepState::Blocked,
+                Some(_) | None => StepState::Running,
+            };
             step.advance(state, message, now);
         }
         step

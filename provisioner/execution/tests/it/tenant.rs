@@ -1,5 +1,6 @@
 mod removal;
 mod repair;
+mod under_plan;
 
 use crate::{fake::Fault, world::World};
 use domain::{ConditionKind, ConditionStatus, OperationState};

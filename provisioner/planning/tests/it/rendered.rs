@@ -144,6 +144,17 @@ fn closing_comes_before_opening_and_the_control_plane_last() {
 }
 
 #[test]
+fn only_a_plan_that_says_so_goes_without_user_namespaces() {
+    let (mut host, mut plan) = (host(), spec(PlanName::Starter, false).plan);
+    assert!(!host.lacks_user_namespaces(&plan), "the host forces them");
+    host.user_namespaces = UserNamespaces::Unavailable;
+    plan.may_lack_user_namespaces = false;
+    assert!(host.lacks_user_namespaces(&plan));
+    plan.may_lack_user_namespaces = true;
+    assert!(!host.lacks_user_namespaces(&plan), "the plan does without");
+}
+
+#[test]
 fn a_host_without_user_namespaces_neither_forces_nor_demands_them() {
     let mut host = host();
     assert!(object::list(&render_host_policies(&host)).to_string().contains("hostUsers"));
