@@ -1,6 +1,7 @@
 //! Removes a tenant, in steps whose state is read from the world: any process can go on with it, from
 //! any point, and every step ends with a proof of absence.
 
+mod blocker;
 mod steps;
 mod world;
 

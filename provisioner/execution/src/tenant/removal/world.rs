@@ -1,6 +1,6 @@
 //! What is left of a tenant on the host, and how it goes.
 
-use super::Outcome;
+use super::{Outcome, blocker::Blocker};
 use crate::{
     api_server::{ApiError, ApiServer, Propagation, delete_options},
     tenant::{observe::is_terminating, readiness::trouble},
@@ -78,15 +78,16 @@ impl World {
         self.end_pods(&control_plane, "app=vcluster").await?;
         self.end_pods(&others, &synced).await?;
         if let Some(set) = set {
-            return Ok(going(&set, "the StatefulSet"));
+            return self.late(Kind::StatefulSet, &set, "the StatefulSet").await;
         }
-        Ok(match (control_plane.first(), others.first()) {
-            (Some(pod), _) => going(pod, "the control plane's pod"),
+        match (control_plane.first(), others.first()) {
+            (Some(pod), _) => self.late(Kind::Pod, pod, "the control plane's pod").await,
             (None, Some(pod)) => {
-                going(pod, &format!("{} pods, among them {}", others.len(), name_of(pod)))
+                let what = format!("{} pods, among them {}", others.len(), name_of(pod));
+                self.late(Kind::Pod, pod, &what).await
             }
-            (None, None) => Outcome::Done("0 StatefulSets, 0 pods".to_owned()),
-        })
+            (None, None) => Ok(Outcome::Done("0 StatefulSets, 0 pods".to_owned())),
+        }
     }
 
     /// Deletes the Service that owns what was synced, in the foreground, and proves that nothing with
@@ -131,7 +132,8 @@ impl World {
             self.host.delete_all(kind, &self.namespace, "", &options).await?;
         }
         if let Some(claim) = claims.first() {
-            return Ok(going(claim, &format!("PersistentVolumeClaim {}", name_of(claim))));
+            let what = format!("PersistentVolumeClaim {}", name_of(claim));
+            return self.late(kind, claim, &what).await;
         }
         let volumes = self.host.list(Kind::PersistentVolume, None, "").await?;
         let is_ours = |volume: &&Value| {
@@ -154,7 +156,7 @@ impl World {
                 "PersistentVolume {name} could not be removed by its provisioner: {why}"
             )));
         }
-        Ok(going(volume, &format!("PersistentVolume {name}")))
+        self.late(Kind::PersistentVolume, volume, &format!("PersistentVolume {name}")).await
     }
 
     /// Deletes the namespace and waits until it is gone.
@@ -195,6 +197,19 @@ impl World {
             }
         }
         Ok(None)
+    }
+
+    /// Says what is going, and who holds it if that takes long.
+    async fn late(&self, kind: Kind, object: &Value, what: &str) -> Result<Outcome, ApiError> {
+        let going = going(object, what);
+        // By force nobody is waited for.
+        if !self.is_late || self.is_forced || matches!(going, Outcome::Blocked(_)) {
+            return Ok(going);
+        }
+        Ok(match self.blocker(kind, object).await? {
+            Blocker::Slow(message) => Outcome::Waiting(message),
+            Blocker::Dead(message) => Outcome::Blocked(message),
+        })
     }
 
     /// Ends pods within a second, or at once if the removal is forced.
@@ -287,7 +302,7 @@ fn foreign_finalizers(object: &Value) -> Vec<&str> {
         .collect()
 }
 
-fn name_of(object: &Value) -> &str {
+pub(super) fn name_of(object: &Value) -> &str {
     object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?")
 }
 
