@@ -70,6 +70,6 @@ pub fn kubectl_in(namespace: &str, kubectl: &Path, kubeconfig: &Path) -> Command
         .arg("--kubeconfig")
         .arg(kubeconfig)
         .arg("--request-timeout=20s")
-        .env("KUBECACHEDIR", std::env::temp_dir().join("warren-kubectl-cache"));
+        .env("KUBECACHEDIR", kubectl.with_file_name("kubectl-cache"));
     command
 }

@@ -53,6 +53,8 @@ pub struct Lab {
     pub packages: Vec<PathBuf>,
     /// Where the lab keeps its running state.
     pub state: PathBuf,
+    /// Where it keeps what was fetched or built once.
+    pub cache: PathBuf,
     #[serde(skip)]
     hold: Hold,
 }
@@ -213,15 +215,75 @@ impl Lab {
     /// # Errors
     /// If the lab's supervisor does not answer or the part does not come back.
     pub fn restart(&self, part: &str, signal: &str) -> Result<()> {
+        self.restart_begin(part, signal)?.wait()
+    }
+
+    /// The same without waiting: something can be looked at meanwhile.
+    ///
+    /// # Errors
+    /// If the lab's supervisor cannot be reached.
+    pub fn restart_begin(&self, part: &str, signal: &str) -> Result<Restart> {
         let mut socket = UnixStream::connect(self.state.join("supervisor.sock"))
             .context("reach the supervisor")?;
         socket.set_read_timeout(Some(Duration::from_mins(1)))?;
         writeln!(socket, "{}", serde_json::json!({ "restart": part, "signal": signal }))?;
+        Ok(Restart { part: part.to_owned(), socket })
+    }
+
+    /// Stops a part from running without ending it, until it is let go.
+    ///
+    /// # Errors
+    /// If the part does not run.
+    pub fn freeze(&self, part: &str) -> Result<Frozen> {
+        let frozen = Frozen { process: self.process(part)? };
+        run(Command::new("kill").args(["-s", "STOP", &frozen.process]), "")?.success()?;
+        Ok(frozen)
+    }
+
+    /// The process number of a part.
+    ///
+    /// # Errors
+    /// If the part does not run.
+    pub fn process(&self, part: &str) -> Result<String> {
+        let path = self.state.join("pid").join(part);
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok(text.trim().to_owned())
+    }
+}
+
+/// A part that ends and starts again.
+#[derive(Debug)]
+pub struct Restart {
+    part: String,
+    socket: UnixStream,
+}
+
+impl Restart {
+    /// Waits until it is healthy.
+    ///
+    /// # Errors
+    /// If it does not come back.
+    pub fn wait(self) -> Result<()> {
         let mut line = String::new();
-        BufReader::new(socket).read_line(&mut line).context("wait for the supervisor")?;
+        BufReader::new(self.socket).read_line(&mut line).context("wait for the supervisor")?;
         let answer: Value =
             serde_json::from_str(&line).with_context(|| format!("parse {line:?}"))?;
-        if answer["ok"] == Value::Bool(true) { Ok(()) } else { bail!("restart {part}: {answer}") }
+        let is_back = answer["ok"] == Value::Bool(true);
+        if is_back { Ok(()) } else { bail!("restart {}: {answer}", self.part) }
+    }
+}
+
+/// A part that does not run at present; it goes on when this is dropped.
+#[derive(Debug)]
+pub struct Frozen {
+    process: String,
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // A process that is gone needs nothing.
+        let _ = run(Command::new("kill").args(["-s", "CONT", &self.process]), "");
     }
 }
 
@@ -248,4 +310,21 @@ pub fn until<T>(
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
         }
     }
+}
+
+/// Asks again every 50 ms for some seconds, and fails as soon as `question` does.
+///
+/// # Errors
+/// Those of `question`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "that something does not happen can only be seen by looking for a while"
+)]
+pub fn stays(what: &str, seconds: u64, mut question: impl FnMut() -> Result<()>) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        question().with_context(|| what.to_owned())?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }

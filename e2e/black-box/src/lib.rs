@@ -3,10 +3,14 @@
 //!
 //! Nothing here knows Warren's own crates: what is tested is what a user gets.
 
+mod audit;
 mod command;
+mod configured;
 mod lab;
 mod tenant;
 
+pub use audit::Audit;
 pub use command::{Output, kubectl_in, run};
-pub use lab::{Lab, Node, until};
+pub use configured::Configured;
+pub use lab::{Frozen, Lab, Node, Restart, stays, until};
 pub use tenant::TestTenant;

@@ -42,8 +42,21 @@ impl TestTenant {
         let name = format!("{name}-{}", std::process::id());
         let (status, body) = lab.post("/api/v1/tenants", &json!({ "name": name, "plan": plan }))?;
         ensure!(status == 201, "create {name}: {status} {body}");
-        let id = body["id"].as_str().context("a tenant has an id")?.to_owned();
-        Ok(Self { lab: lab.clone(), name, id, folder: tempfile::tempdir()? })
+        Self::of(lab, &body)
+    }
+
+    /// A tenant that was made already, as the API answered.
+    ///
+    /// # Errors
+    /// If the answer is none.
+    pub fn of(lab: &Lab, body: &Value) -> Result<Self> {
+        let text = |key: &str| body[key].as_str().map(str::to_owned);
+        Ok(Self {
+            lab: lab.clone(),
+            name: text("name").context("a tenant has a name")?,
+            id: text("id").context("a tenant has an id")?,
+            folder: tempfile::tempdir()?,
+        })
     }
 
     /// Waits until it is ready.
@@ -133,6 +146,54 @@ impl TestTenant {
             std::fs::write(&path, answer.text()?)?;
         }
         Ok(path)
+    }
+
+    /// `kubectl` in its namespace on the host, as the host's administrator.
+    ///
+    /// # Errors
+    /// If `kubectl` cannot be started.
+    pub fn on_host(&self, arguments: &[&str]) -> Result<Output> {
+        self.on_host_with_input(arguments, "")
+    }
+
+    /// The same with something on standard input.
+    ///
+    /// # Errors
+    /// As for [`TestTenant::on_host`].
+    pub fn on_host_with_input(&self, arguments: &[&str], input: &str) -> Result<Output> {
+        let namespace = self.host_namespace()?;
+        let arguments: Vec<&str> =
+            ["-n", namespace.as_str()].into_iter().chain(arguments.iter().copied()).collect();
+        self.lab.kubectl_with_input(&arguments, input)
+    }
+
+    /// Makes an object in the tenant.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn create(&self, object: &Value) -> Result<()> {
+        self.kubectl_with_input(&["create", "-f", "-"], &object.to_string())?.success()?;
+        Ok(())
+    }
+
+    /// Objects of the tenant as JSON, by the words that follow `kubectl get`.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn objects(&self, arguments: &[&str]) -> Result<Value> {
+        let arguments: Vec<&str> =
+            ["get", "-o", "json"].into_iter().chain(arguments.iter().copied()).collect();
+        Ok(serde_json::from_str(&self.kubectl(&arguments)?.success()?)?)
+    }
+
+    /// The same on the host.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn host_objects(&self, arguments: &[&str]) -> Result<Value> {
+        let arguments: Vec<&str> =
+            ["get", "-o", "json"].into_iter().chain(arguments.iter().copied()).collect();
+        Ok(serde_json::from_str(&self.on_host(&arguments)?.success()?)?)
     }
 
     /// Starts a session and returns its identifier.

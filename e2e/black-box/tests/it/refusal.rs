@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use black_box::{Lab, TestTenant, until};
 use serde_json::{Value, json};
 
-fn pod(name: &str, image: &str, change: impl FnOnce(&mut Value)) -> Value {
+pub(crate) fn pod(name: &str, image: &str, change: impl FnOnce(&mut Value)) -> Value {
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
         "spec": {"automountServiceAccountToken": false, "terminationGracePeriodSeconds": 1, "restartPolicy": "Never",
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
@@ -42,9 +42,9 @@ fn refusal(tenant: &TestTenant, pod: &Value) -> Result<String> {
     })
 }
 
-type Breach = (&'static str, &'static str, fn(&mut Value));
+pub(crate) type Breach = (&'static str, &'static str, fn(&mut Value));
 
-const BREACHES: [Breach; 10] = [
+pub(crate) const BREACHES: [Breach; 10] = [
     ("privileged", "privileged", |pod| {
         pod["spec"]["containers"][0]["securityContext"]["privileged"] = json!(true);
     }),
@@ -94,7 +94,20 @@ fn a_pod_that_reaches_for_the_host_is_refused_with_a_reason() -> Result<()> {
             "{name}: the reason names {word}: {told}"
         );
     }
-    Ok(())
+    let greedy = pod("greedy", lab.image("busybox"), |pod| {
+        pod["spec"]["containers"][0]["resources"] =
+            json!({"limits": {"cpu": "5", "memory": "64Mi"}});
+    });
+    let told = refusal(&tenant, &greedy)?;
+    ensure!(
+        told.contains("exceeded quota") && told.contains("limits.cpu"),
+        "the plan holds: {told}"
+    );
+    tenant.create(&pod("plain", lab.image("busybox"), |_| ()))?;
+    until("the twin that reaches for nothing runs", 60, || {
+        let phase = tenant.objects(&["pod", "plain"])?["status"]["phase"].clone();
+        Ok(if phase == "Succeeded" { Ok(()) } else { Err(phase.to_string()) })
+    })
 }
 
 #[test]
@@ -168,5 +181,15 @@ fn a_service_account_token_is_in_a_secret_and_not_in_an_annotation() -> Result<(
         let pods = lab.kubectl(&["-n", &namespace, "get", "pods", "-o", "json"])?.success()?;
         ensure!(!pods.contains("vcluster.loft.sh/token-"), "no token in an annotation");
         Ok(if pods.contains("with-token") { Ok(()) } else { Err("not yet".to_owned()) })
-    })
+    })?;
+    until("the pod has its token", 60, || {
+        let token = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+        let output = tenant.kubectl(&["exec", "with-token", "--", "wc", "-c", token])?;
+        Ok(if output.code == 0 { Ok(()) } else { Err(output.text()) })
+    })?;
+    let pods = tenant.host_objects(&["pods"])?.to_string();
+    ensure!(!pods.contains("vcluster.loft.sh/token-"), "no token in an annotation");
+    let secrets = tenant.on_host(&["get", "secrets", "-o", "name"])?.success()?;
+    ensure!(secrets.contains("with-token"), "it is in a Secret: {secrets}");
+    Ok(())
 }

@@ -1,14 +1,20 @@
 //! A session's life: queued, started, followed, ended, read afterwards.
 
-use anyhow::{Result, ensure};
-use black_box::{Lab, TestTenant, until};
-use serde_json::json;
+use anyhow::{Context, Result, ensure};
+use black_box::{Lab, TestTenant, stays, until};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 #[test]
 fn a_session_runs_as_a_job_and_leaves_its_log_result_and_artifacts() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
     let tenant = TestTenant::ready(&lab, "runs")?;
-    let line = "echo one; echo two >&2; cat /warren/inputs/greeting.txt; \
+    let line = "echo one; sleep 0.2; echo two >&2; sleep 0.2; cat /warren/inputs/greeting.txt; \
+                echo $GREETING; grep -c greeting.txt $WARREN_INPUT_MANIFEST; \
                 printf '{\"answer\":42}' > $WARREN_OUTPUT_DIR/result.json; \
                 mkdir $WARREN_OUTPUT_DIR/deep; echo body > $WARREN_OUTPUT_DIR/deep/report.md; printf 'no newline'";
     let id = tenant.session(&json!({
@@ -21,9 +27,21 @@ fn a_session_runs_as_a_job_and_leaves_its_log_result_and_artifacts() -> Result<(
         ensure!(session[time].is_string(), "{time}: {session}");
     }
     let log = tenant.session_log(&id)?;
-    for expected in ["one", "two", "hello from the input", "no newline"] {
-        ensure!(log.contains(expected), "the log has {expected:?}: {log}");
+    let expected = "one\ntwo\nhello from the input\nhello\n1\nno newline\n";
+    ensure!(log == expected, "{log}");
+    let lines = numbered(&tenant, &id)?;
+    ensure!(lines.len() == 6, "{lines:?}");
+    for (index, line) in lines.iter().enumerate() {
+        ensure!(line["n"] == index + 1 && line["t"].is_string(), "lines are numbered: {lines:?}");
+        ensure!(line["s"] == if index == 1 { "err" } else { "out" }, "both streams: {lines:?}");
     }
+    let usage = &session["run"]["usage"];
+    ensure!(
+        usage["wallMs"].as_u64().is_some_and(|ms| ms >= 400)
+            && usage["peakMemoryBytes"].as_u64().is_some_and(|bytes| bytes > 0),
+        "what it used is told: {session}"
+    );
+    ensure!(session["cause"]["reason"] == "Completed", "and why it ended: {session}");
     let result = lab.get(&tenant.path(&format!("/sessions/{id}/result")))?;
     ensure!(result == json!({"answer": 42}), "{result}");
     let artifacts = lab.get(&tenant.path(&format!("/sessions/{id}/artifacts")))?;
@@ -32,16 +50,63 @@ fn a_session_runs_as_a_job_and_leaves_its_log_result_and_artifacts() -> Result<(
     let body = lab.request(reqwest::Method::GET, &path)?.send()?.text()?;
     ensure!(body == "body\n", "{body:?}");
 
-    let jobs = tenant.kubectl(&["-n", "agents", "get", "jobs", "-o", "json"])?.success()?;
-    let digits = id.trim_start_matches("ses_");
-    ensure!(jobs.contains(digits), "the Job is in the tenant's own API server: {jobs}");
-    let job: serde_json::Value = serde_json::from_str(&jobs)?;
-    let spec = &job["items"][0]["spec"];
-    ensure!(spec["backoffLimit"] == 0 && spec["activeDeadlineSeconds"].is_number(), "{spec}");
+    one_job(&tenant, &session)?;
+    let pod = format!("warren.dev/session={}", id.trim_start_matches("ses_"));
+    let own = tenant.kubectl(&["-n", "agents", "logs", "-l", &pod, "-c", "agent"])?.success()?;
+    for line in ["one", "two", "no newline"] {
+        ensure!(own.contains(line), "everything goes to the pod's own output, too: {own}");
+    }
 
     tenant.kubectl(&["-n", "agents", "delete", "jobs", "--all"])?.success()?;
     ensure!(tenant.session_log(&id)? == log, "the log outlives the Job");
     ensure!(tenant.session_get(&id)?["state"] == "succeeded", "so does the state");
+    Ok(())
+}
+
+/// The lines of a log with their numbers, times and streams.
+fn numbered(tenant: &TestTenant, id: &str) -> Result<Vec<Value>> {
+    let path = tenant.path(&format!("/sessions/{id}/logs"));
+    let request = tenant.lab.request(reqwest::Method::GET, &path)?;
+    let text = request.header("Accept", "application/x-ndjson").send()?.text()?;
+    Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+/// A session is one Job in the tenant's own API server, exactly as promised.
+fn one_job(tenant: &TestTenant, session: &Value) -> Result<()> {
+    let digits = |field: &Value, prefix: &str| {
+        field.as_str().unwrap_or_default().trim_start_matches(prefix).to_owned()
+    };
+    let (id, run) = (digits(&session["id"], "ses_"), digits(&session["run"]["id"], "run_"));
+    let label = format!("warren.dev/session={id}");
+    let jobs = tenant.objects(&["-n", "agents", "jobs", "-l", &label])?;
+    ensure!(jobs["items"].as_array().map(Vec::len) == Some(1), "one attempt, one Job: {jobs}");
+    let job = &jobs["items"][0];
+    ensure!(job["metadata"]["labels"]["warren.dev/run"] == run.as_str(), "{job}");
+    let spec = &job["spec"];
+    ensure!(
+        spec["backoffLimit"] == 0
+            && spec["activeDeadlineSeconds"] == session["spec"]["timeoutSeconds"]
+            && spec["ttlSecondsAfterFinished"].is_number(),
+        "{spec}"
+    );
+    let pod = &spec["template"]["spec"];
+    ensure!(
+        pod["serviceAccountName"] == "agent"
+            && pod["automountServiceAccountToken"] == false
+            && pod["restartPolicy"] == "Never"
+            && pod["securityContext"]["runAsNonRoot"] == true
+            && pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault",
+        "{pod}"
+    );
+    ensure!(pod["initContainers"][0]["name"] == "runner", "the runner is placed: {pod}");
+    let agent = &pod["containers"][0];
+    let security = &agent["securityContext"];
+    ensure!(
+        security["readOnlyRootFilesystem"] == true
+            && security["allowPrivilegeEscalation"] == false
+            && security["capabilities"]["drop"] == json!(["ALL"]),
+        "{agent}"
+    );
     Ok(())
 }
 
@@ -76,6 +141,11 @@ fn a_session_whose_time_is_up_is_timed_out() -> Result<()> {
         "timeoutSeconds": 5, "gracePeriodSeconds": 1}))?;
     let session = tenant.session_end(&id, 60)?;
     ensure!(session["state"] == "timed-out", "{session}");
+    ensure!(
+        session["cause"]["message"].as_str().is_some_and(|text| text.contains("timeoutSeconds"))
+            && session["finishedAt"].is_string(),
+        "with its cause and a way out: {session}"
+    );
     ensure!(tenant.session_log(&id)?.contains("begun"), "what was said before is kept");
     Ok(())
 }
@@ -87,10 +157,14 @@ fn a_stop_ends_the_process_and_is_told() -> Result<()> {
     let line = "trap 'echo got the signal; exit 0' TERM; echo begun; while :; do sleep 0.1; done";
     let id = tenant.shell_session(line)?;
     tenant.session_wait(&id, &["running"], 60)?;
+    let start = Instant::now();
     let (status, session) = lab.post(&tenant.path(&format!("/sessions/{id}/stop")), &json!({}))?;
     ensure!(status == 202 && session["stopRequestedAt"].is_string(), "{status} {session}");
     let session = tenant.session_end(&id, 60)?;
+    let took = start.elapsed();
+    ensure!(took < Duration::from_secs(4), "sooner than the next heartbeat: {took:?} {session}");
     ensure!(session["state"] == "stopped", "{session}");
+    ensure!(session["cause"]["reason"] == "StopRequested", "{session}");
     ensure!(tenant.session_log(&id)?.contains("got the signal"), "the agent was asked to end");
     until("the Job is gone", 60, || {
         let jobs =
@@ -103,11 +177,72 @@ fn a_stop_ends_the_process_and_is_told() -> Result<()> {
 fn a_log_can_be_followed_while_it_is_written() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
     let tenant = TestTenant::ready(&lab, "follow")?;
-    let id = tenant.shell_session("for i in 1 2 3 4 5; do echo line $i; sleep 0.5; done")?;
-    let log =
-        lab.warren(&["session", "logs", &id, "--tenant", &tenant.name, "--follow"])?.success()?;
-    let lines: Vec<&str> = log.lines().collect();
-    ensure!(lines == ["line 1", "line 2", "line 3", "line 4", "line 5"], "{lines:?}");
+    let id = tenant.shell_session("for i in 1 2 3 4 5; do echo line $i; sleep 1; done")?;
+    let mut command = Command::new(&lab.warren);
+    command.args(["session", "logs", &id, "--tenant", &tenant.name, "--follow"]);
+    command.env("WARREN_URL", &lab.api_url).env("WARREN_TOKEN_FILE", &lab.token_file);
+    let mut follower = command.stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(follower.stdout.take().context("its output")?).lines();
+    let first = lines.next().context("a first line")??;
+    let session = tenant.session_get(&id)?;
+    ensure!(session["state"] == "running", "the first line comes while it is written: {session}");
+    let rest: Vec<String> = lines.collect::<Result<_, _>>()?;
+    ensure!(first == "line 1", "{first}");
+    ensure!(rest == ["line 2", "line 3", "line 4", "line 5"], "{rest:?}");
+    ensure!(follower.wait()?.success(), "it ends with the session");
+    Ok(())
+}
+
+/// Counts what an API server was asked about Jobs and pods other than to watch them, and who watches Jobs.
+fn asked(tenant: &TestTenant) -> Result<(u64, u64)> {
+    let metrics = tenant.kubectl(&["get", "--raw", "/metrics"])?.success()?;
+    let value = |line: &str| line.rsplit(' ').next().and_then(|text| text.parse::<f64>().ok());
+    let sum = |name: &str, words: &[&str]| -> u64 {
+        let is_meant = |line: &&str| {
+            line.starts_with(&format!("{name}{{")) && words.iter().all(|word| line.contains(word))
+        };
+        let values = metrics.lines().filter(is_meant).filter_map(value);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+        values.map(|value| value as u64).sum()
+    };
+    let mut read = 0;
+    for resource in ["resource=\"jobs\"", "resource=\"pods\""] {
+        for verb in ["verb=\"GET\"", "verb=\"LIST\""] {
+            read += sum("apiserver_request_total", &[resource, verb]);
+        }
+    }
+    let watches = ["group=\"batch\"", "resource=\"jobs\"", "verb=\"WATCH\""];
+    Ok((read, sum("apiserver_longrunning_requests", &watches)))
+}
+
+#[test]
+fn sessions_of_a_tenant_share_one_watch_and_nobody_polls() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let tenant = TestTenant::ready(&lab, "watch")?;
+    // The controllers of a new cluster begin their own watches one after the other.
+    let mut last = (0, Instant::now());
+    let before = until("nobody begins another watch", 60, || {
+        let (_, watches) = asked(&tenant)?;
+        if watches != last.0 {
+            last = (watches, Instant::now());
+        }
+        let is_settled = last.1.elapsed() > Duration::from_secs(3);
+        Ok(if is_settled { Ok(watches) } else { Err(watches.to_string()) })
+    })?;
+    let ids: Vec<String> =
+        (0..3).map(|_| tenant.shell_session("sleep 600")).collect::<Result<_>>()?;
+    for id in &ids {
+        tenant.session_wait(id, &["running"], 60)?;
+    }
+    let (read, watches) = asked(&tenant)?;
+    ensure!(watches == before + 1, "one watch for three sessions: {before}, then {watches}");
+    stays("all three run", 4, || {
+        let session = tenant.session_get(&ids[0])?;
+        ensure!(session["state"] == "running", "{session}");
+        Ok(())
+    })?;
+    let (later, _) = asked(&tenant)?;
+    ensure!(later == read, "nothing is asked while nothing happens: {read}, then {later}");
     Ok(())
 }
 
@@ -129,15 +264,19 @@ fn more_sessions_than_the_plan_allows_wait_and_all_end() -> Result<()> {
 
 #[test]
 fn an_uploaded_input_is_addressed_by_its_digest() -> Result<()> {
-    use sha2::Digest as _;
+    const MOST: usize = 100 << 20;
     let Some(lab) = Lab::running() else { return Ok(()) };
     let tenant = TestTenant::ready(&lab, "upload")?;
-    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| u8::try_from(n % 251).unwrap_or(0)).collect();
-    let digits = hex::encode(sha2::Sha256::digest(&bytes));
+    let bytes: Vec<u8> = (0..MOST).map(|n| u8::try_from(n % 251).unwrap_or(0)).collect();
+    let digits = digest(&bytes)?;
     let path = tenant.path(&format!("/blobs/sha256:{digits}"));
     let wrong = tenant.path(&format!("/blobs/sha256:{}", "0".repeat(64)));
     let refused = lab.request(reqwest::Method::PUT, &wrong)?.body(bytes.clone()).send()?;
     ensure!(refused.status().as_u16() == 422, "a wrong digest is refused: {}", refused.status());
+    let larger = [bytes.as_slice(), b"x"].concat();
+    let larger_path = tenant.path(&format!("/blobs/sha256:{}", digest(&larger)?));
+    let refused = lab.request(reqwest::Method::PUT, &larger_path)?.body(larger).send()?;
+    ensure!(refused.status().as_u16() == 413, "one byte more is too much: {}", refused.status());
     let accepted = lab.request(reqwest::Method::PUT, &path)?.body(bytes).send()?;
     ensure!(accepted.status().as_u16() == 201, "{}", accepted.status());
     let id = tenant.session(&json!({
@@ -147,6 +286,14 @@ fn an_uploaded_input_is_addressed_by_its_digest() -> Result<()> {
     ensure!(session["state"] == "succeeded", "{session}");
     ensure!(tenant.session_log(&id)?.contains(&digits), "the agent saw the same bytes");
     Ok(())
+}
+
+/// The SHA-256 of some bytes, by the machine's own program: ours would take a while without optimization.
+fn digest(bytes: &[u8]) -> Result<String> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(bytes)?;
+    let text = black_box::run(Command::new("sha256sum").arg(file.path()), "")?.success()?;
+    Ok(text.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
 #[test]
@@ -166,7 +313,7 @@ print([n.metadata.name for n in core.list_namespace().items])
 batch.list_namespaced_job('agents')
 ";
     let kubeconfig = tenant.kubeconfig()?;
-    let mut command = std::process::Command::new("nsenter");
+    let mut command = Command::new("nsenter");
     command.arg(format!("--net=/run/netns/{}", lab.control_namespace)).arg("--").arg(&python);
     command.args(["-c", script]).arg(&kubeconfig);
     let text = black_box::run(&mut command, "")?.success()?;
@@ -205,7 +352,7 @@ fn a_runs_token_is_nothing_at_the_api_and_dead_after_its_end() -> Result<()> {
 /// What the run endpoint answers to a token.
 fn manifest_status(lab: &Lab, token: &str) -> Result<String> {
     let url = format!("https://{}/run/v1/manifest", lab.run_endpoint);
-    let mut command = std::process::Command::new("nsenter");
+    let mut command = Command::new("nsenter");
     command.arg(format!("--net=/run/netns/{}", lab.control_namespace)).args([
         "--",
         "curl",

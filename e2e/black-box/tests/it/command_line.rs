@@ -1,0 +1,54 @@
+//! The command line alone: a tenant's and a session's whole life without another tool.
+
+use anyhow::{Context, Result, ensure};
+use black_box::Lab;
+use serde_json::Value;
+
+#[test]
+fn a_tenant_and_a_session_live_and_end_by_the_command_line_alone() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let name = format!("by-hand-{}", std::process::id());
+    let warren = |arguments: &[&str]| lab.warren(arguments)?.success();
+    let json = |text: String| -> Result<Value> {
+        serde_json::from_str(&text).with_context(|| format!("JSON: {text}"))
+    };
+
+    let created = json(warren(&["tenant", "create", &name, "--plan", "starter", "-o", "json"])?)?;
+    ensure!(created["phase"] == "pending", "it comes at once: {created}");
+    warren(&["tenant", "wait", &name])?;
+    let tenant = json(warren(&["tenant", "get", &name, "-o", "json"])?)?;
+    ensure!(tenant["phase"] == "ready" && tenant["id"] == created["id"], "{tenant}");
+    let described = warren(&["tenant", "describe", &name])?;
+    for word in ["ControlPlaneReady", "DnsReady", "everything is as it should be", "OVERHEAD"] {
+        ensure!(described.contains(word), "{word}: {described}");
+    }
+    let kubeconfig = warren(&["kubeconfig", &name, "--print"])?;
+    ensure!(kubeconfig.contains("client-certificate-data"), "a credential of its own");
+    let explained = warren(&["explain", "tenant", &name])?;
+    ensure!(!explained.to_lowercase().contains("apply"), "nothing would be changed: {explained}");
+
+    let image = lab.image("busybox");
+    let run = |script: &str| -> Result<String> {
+        let start = ["session", "run", "-t", &name, "--image", image, "--label", "team=blue"];
+        let rest = ["-o", "json", "--", "/bin/sh", "-c", script];
+        let session = json(warren(&[&start[..], &rest[..]].concat())?)?;
+        ensure!(session["spec"]["labels"]["team"] == "blue", "it keeps its label: {session}");
+        session["id"].as_str().map(str::to_owned).context("an id")
+    };
+    let done = run("echo hello; echo '{\"sum\":3}' > $WARREN_OUTPUT_DIR/result.json")?;
+    warren(&["session", "wait", "-t", &name, &done])?;
+    let session = json(warren(&["session", "get", "-t", &name, &done, "-o", "json"])?)?;
+    ensure!(session["state"] == "succeeded", "{session}");
+    ensure!(warren(&["session", "logs", "-t", &name, &done])? == "hello\n", "its log");
+    let result = json(warren(&["session", "result", "-t", &name, &done])?)?;
+    ensure!(result["sum"] == 3, "its result: {result}");
+    let stopped = run("sleep 600")?;
+    warren(&["session", "stop", "-t", &name, &stopped])?;
+    let end = lab.warren(&["session", "wait", "-t", &name, &stopped])?;
+    ensure!(end.code != 0 && end.text().contains("stopped"), "{}", end.text());
+
+    warren(&["tenant", "delete", &name, "--yes", "--wait"])?;
+    let gone = lab.warren(&["tenant", "get", &name])?;
+    ensure!(gone.code != 0 && gone.stderr.contains("not"), "it is gone: {}", gone.text());
+    Ok(())
+}

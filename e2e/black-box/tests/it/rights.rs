@@ -1,0 +1,62 @@
+//! Rights on the host cluster, taken away from Warren for a while.
+
+use anyhow::{Context, Result, ensure};
+use black_box::{Lab, until};
+use serde_json::Value;
+
+/// Rights that Warren does not have at present; it has them again when this is dropped.
+pub(crate) struct Withheld {
+    lab: Lab,
+    /// The role as it was.
+    role: Value,
+}
+
+impl Withheld {
+    /// Takes verbs on a resource out of Warren's role.
+    pub(crate) fn new(lab: &Lab, resource: &str, verbs: &[&str]) -> Result<Self> {
+        let role = lab.kubectl(&["get", "clusterrole", "warren", "-o", "json"])?.success()?;
+        let mut role: Value = serde_json::from_str(&role)?;
+        if let Some(metadata) = role["metadata"].as_object_mut() {
+            metadata.retain(|name, _| name == "name" || name == "labels");
+        }
+        let withheld = Self { lab: lab.clone(), role: role.clone() };
+        let mut count = 0;
+        for rule in role["rules"].as_array_mut().context("rules")? {
+            let has = |list: &Value, text: &str| {
+                list.as_array().is_some_and(|list| list.iter().any(|item| item == text))
+            };
+            if has(&rule["resources"], resource) {
+                let granted = rule["verbs"].as_array_mut().context("verbs")?;
+                let before = granted.len();
+                granted.retain(|verb| !verbs.iter().any(|withheld| verb == withheld));
+                count += before - granted.len();
+                // A rule without a verb is refused.
+                if granted.is_empty() {
+                    granted.push("get".into());
+                }
+            }
+        }
+        ensure!(count >= verbs.len(), "the role has all of {verbs:?} on {resource}");
+        lab.kubectl_with_input(&["replace", "-f", "-"], &role.to_string())?.success()?;
+        // The host's authorizer hears of it a little later.
+        for verb in verbs {
+            until("the right is gone", 10, || {
+                let question = ["auth", "can-i", verb, resource, "-A", "--as=warren"];
+                let answer = lab.kubectl(&question)?;
+                Ok(if answer.stdout.trim() == "no" { Ok(()) } else { Err(answer.text()) })
+            })?;
+        }
+        Ok(withheld)
+    }
+}
+
+impl Drop for Withheld {
+    fn drop(&mut self) {
+        let role = self.role.to_string();
+        let _ = self.lab.kubectl_with_input(&["replace", "-f", "-"], &role);
+        // What the doctor has prescribed meanwhile.
+        for kind in ["clusterrolebinding", "clusterrole"] {
+            let _ = self.lab.kubectl(&["delete", kind, "warren-missing", "--ignore-not-found"]);
+        }
+    }
+}
