@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("store", &["domain", "migrations"]),
     ("application", &["domain", "store"]),
     ("api", &["domain", "application"]),
-    ("gateway", &["domain", "application", "clusters"]),
+    ("gateway", &["domain", "application"]),
     ("planning", &["domain"]),
     ("clusters", &["domain"]),
     ("execution", &["planning", "domain", "store", "clusters"]),
