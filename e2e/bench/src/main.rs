@@ -1,5 +1,5 @@
 //! Measures Warren against doing the same by hand, both sides in one run. `cargo lab bench` calls it
-//! while the lab is up; raw values go to a file beside the lab's state.
+//! while the lab is up; raw values go to a file in the lab's cache.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::print_stderr, reason = "and its progress")]
 
@@ -87,7 +87,11 @@ fn main() -> Result<()> {
         }
         all.extend(figures);
     }
-    let raw = lab.state.join("bench.json");
+    // Beside what was built, so that no later run and no `down` takes them away.
+    let folder = lab.cache.join("bench");
+    std::fs::create_dir_all(&folder).context("make a folder for the raw values")?;
+    let name = arguments.name.as_deref().unwrap_or("all");
+    let raw = folder.join(format!("{:.0}-{name}.json", probe::now()));
     std::fs::write(&raw, serde_json::to_string_pretty(&all)?).context("write the raw values")?;
     eprintln!("raw values: {}", raw.display());
     Ok(())

@@ -12,8 +12,8 @@ use crate::context::Context;
 use crate::process::now_ms;
 
 /// Folders of the cache whose children are entries.
-const KINDS: [&str; 8] =
-    ["debian", "go", "images", "imported", "packages", "pause", "python", "tools"];
+const KINDS: [&str; 10] =
+    ["bench", "debian", "go", "helm", "images", "imported", "packages", "pause", "python", "tools"];
 const KEEP: Duration = Duration::from_hours(30 * 24);
 
 /// Notes that an entry is in use.

@@ -1,4 +1,3 @@
-mod removal;
 mod repair;
 mod under_plan;
 

@@ -311,7 +311,10 @@ fn host_controllers(objects: &mut Objects) {
             continue;
         }
         let service = format!("kube-dns-x-kube-system-x-{cluster}");
-        if is_control_plane && objects.get("services", &namespace, &service).is_none() {
+        // It goes with the Service that owns it; without that it would be made and removed for ever.
+        let has_owner = objects.get("services", &namespace, &cluster).is_some();
+        let is_there = objects.get("services", &namespace, &service).is_some();
+        if is_control_plane && has_owner && !is_there {
             let labels =
                 json!({ "k8s-app": "vcluster-kube-dns", "vcluster.loft.sh/managed-by": cluster });
             let metadata = json!({ "name": service, "namespace": namespace, "labels": labels });
