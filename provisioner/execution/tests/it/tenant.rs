@@ -131,6 +131,11 @@ async fn the_second_tenant_waits_for_the_first_and_knows_it() {
     world.host.fail(Method::PATCH, "/statefulsets/", Fault::Refuse(403, "Forbidden"), usize::MAX);
     let controllers = world.start();
     let first = world.create("first").await;
+    // Two that come at the same moment may be looked at in either order.
+    let namespace = first.cluster.host_namespace();
+    let has_begun =
+        async |world: &World| world.host.writes().iter().any(|made| made.path.contains(&namespace));
+    world.until("the first one has its place", has_begun).await;
     let second = world.create("second").await;
     let is_waiting = async |world: &World| {
         let second = world.tenant(second.id).await.expect("it is there");
