@@ -6,9 +6,8 @@ use crate::{
     probe,
 };
 use anyhow::{Context, Result, ensure};
-use black_box::{Lab, TestTenant, run, until};
+use black_box::{Lab, TestTenant, program_in, run, until};
 use serde_json::{Value, json};
-use std::process::Command;
 
 /// Prints the time of day with more than seconds: the agent image has a real Python.
 const SAY_WHEN: &str = "import time; print('started', time.time())";
@@ -72,9 +71,8 @@ fn jobs(tenant: &TestTenant, count: usize, has_runner: bool) -> Result<Vec<f64>>
         .collect();
     let file = folder.path().join("jobs.json");
     std::fs::write(&file, json!(objects).to_string())?;
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/run/netns/{}", tenant.lab.control_namespace)).arg("--");
-    command.arg(std::env::current_exe()?).arg("submit").arg(tenant.kubeconfig()?).arg(&file);
+    let mut command = program_in(&tenant.lab.control_namespace, std::env::current_exe()?);
+    command.arg("submit").arg(tenant.kubeconfig()?).arg(&file);
     let starts: Vec<f64> = serde_json::from_str(&run(&mut command, "")?.success()?)?;
     let mut times = Vec::new();
     for (name, start) in names.iter().zip(starts) {

@@ -6,8 +6,8 @@ use crate::{
     probe,
 };
 use anyhow::{Context, Result};
-use black_box::{Lab, TestTenant, run, until};
-use std::{path::Path, process::Command};
+use black_box::{Lab, TestTenant, program_in, run, until};
+use std::path::Path;
 
 const PATIENCE_S: &str = "120";
 
@@ -50,8 +50,7 @@ pub(crate) fn by_warren(lab: &Lab, number: usize) -> Result<f64> {
 
 /// The time of day of the first accepted write, seen from inside the lab's network.
 pub(crate) fn write_at(lab: &Lab, kubeconfig: &Path) -> Result<f64> {
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/run/netns/{}", lab.control_namespace)).arg("--");
-    command.arg(std::env::current_exe()?).arg("wait-write").arg(kubeconfig).arg(PATIENCE_S);
+    let mut command = program_in(&lab.control_namespace, std::env::current_exe()?);
+    command.arg("wait-write").arg(kubeconfig).arg(PATIENCE_S);
     run(&mut command, "")?.success()?.trim().parse().context("the probe prints a time")
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use black_box::{Lab, run, until};
+use black_box::{Lab, program_in, run, until};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -57,9 +57,8 @@ impl Release<'_> {
     fn install(&self, chart: &Path, values: &Path, folder: &Path) -> Result<f64> {
         let Self { lab, name, .. } = self;
         let start = probe::now();
-        let mut install = Command::new("nsenter");
-        install.arg(format!("--net=/run/netns/{}", lab.control_namespace)).arg("--");
-        install.arg(self.helm).args(["install", name]).arg(chart);
+        let mut install = program_in(&lab.control_namespace, self.helm);
+        install.args(["install", name]).arg(chart);
         install.args(["--namespace", name, "--create-namespace", "--values"]).arg(values);
         install.env("KUBECONFIG", &lab.kubeconfig);
         run(&mut install, "")?.success()?;

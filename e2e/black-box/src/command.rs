@@ -1,5 +1,6 @@
 use anyhow::{Context, Result, bail};
 use std::{
+    ffi::OsStr,
     io::Write,
     path::Path,
     process::{Command, Stdio},
@@ -59,14 +60,19 @@ pub fn run(command: &mut Command, input: &str) -> Result<Output> {
     })
 }
 
+/// A program inside a network namespace.
+#[must_use]
+pub fn program_in(namespace: &str, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/run/netns/{namespace}")).arg("--").arg(program);
+    command
+}
+
 /// A `kubectl` with a kubeconfig, inside a network namespace.
 #[must_use]
 pub fn kubectl_in(namespace: &str, kubectl: &Path, kubeconfig: &Path) -> Command {
-    let mut command = Command::new("nsenter");
+    let mut command = program_in(namespace, kubectl);
     command
-        .arg(format!("--net=/run/netns/{namespace}"))
-        .arg("--")
-        .arg(kubectl)
         .arg("--kubeconfig")
         .arg(kubeconfig)
         .arg("--request-timeout=20s")

@@ -174,12 +174,18 @@ impl Lab {
     /// # Errors
     /// If it cannot be started.
     pub fn warren(&self, arguments: &[&str]) -> Result<Output> {
+        run(&mut self.warren_command(arguments), "")
+    }
+
+    /// The same, not started yet.
+    #[must_use]
+    pub fn warren_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.warren);
         command
             .args(arguments)
             .env("WARREN_URL", &self.api_url)
             .env("WARREN_TOKEN_FILE", &self.token_file);
-        run(&mut command, "")
+        command
     }
 
     /// `kubectl` on the host cluster as its administrator.

@@ -10,7 +10,7 @@ mod lab;
 mod tenant;
 
 pub use audit::Audit;
-pub use command::{Output, kubectl_in, run};
+pub use command::{Output, kubectl_in, program_in, run};
 pub use configured::Configured;
 pub use lab::{Frozen, Lab, Node, Restart, stays, until};
 pub use tenant::TestTenant;

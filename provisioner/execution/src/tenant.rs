@@ -28,7 +28,7 @@ use jiff::{SignedDuration, Timestamp};
 use observe::Objects;
 use planning::{Change, Key, Kind, Observed, Rendered, diff, part_damage};
 use report::Findings;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 use store::StoreError;
 
 /// When to look again, if nothing happens before.
@@ -160,14 +160,10 @@ pub(crate) async fn reconcile(
     memory: &mut Memory,
     hints: &Hints,
 ) -> Result<Next, ReconcileError> {
-    let Some(record) = cx.store.tenant_get(tenant).await.map_err(ReconcileError::Store)? else {
-        cx.tenants.forget(tenant);
-        return Ok(Next::Gone);
+    let record = match wanted(cx, tenant, memory).await? {
+        ControlFlow::Continue(record) => record,
+        ControlFlow::Break(next) => return Ok(next),
     };
-    if record.deletion_requested_at.is_some() {
-        memory.is_past_start = true;
-        return removal::proceed(cx, &record, memory).await;
-    }
     let now = cx.clock.now();
     let mut findings = Findings::new(&record, now);
     if !record.was_ready && cx.settings.lacks_user_namespaces(&desired::spec(&record).plan) {
@@ -205,6 +201,23 @@ pub(crate) async fn reconcile(
         memory.starting_since = None;
     }
     result
+}
+
+/// The record of a tenant that is to be there. One on its way out is taken a step further instead.
+async fn wanted(
+    cx: &Context,
+    tenant: TenantId,
+    memory: &mut Memory,
+) -> Result<ControlFlow<Next, Tenant>, ReconcileError> {
+    let Some(record) = cx.store.tenant_get(tenant).await.map_err(ReconcileError::Store)? else {
+        cx.tenants.forget(tenant);
+        return Ok(ControlFlow::Break(Next::Gone));
+    };
+    if record.deletion_requested_at.is_none() {
+        return Ok(ControlFlow::Continue(record));
+    }
+    memory.is_past_start = true;
+    removal::proceed(cx, &record, memory).await.map(ControlFlow::Break)
 }
 
 /// Takes the phases one after the other, as far as they go.

@@ -25,6 +25,8 @@ pub mod network;
 pub mod object;
 pub mod quota;
 mod rules;
+#[cfg(feature = "samples")]
+pub mod sample;
 mod settings;
 
 pub use baseline::{AGENT, render_baseline, render_project};

@@ -1,9 +1,9 @@
 //! What a tenant's pod can reach and what it cannot, each refusal with a positive twin.
 
 use anyhow::{Context, Result, ensure};
-use black_box::{Lab, TestTenant, stays, until};
+use black_box::{Lab, TestTenant, program_in, stays, until};
 use serde_json::{Value, json};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 /// A program that prints `NAME=open` or `NAME=closed` for each target, and whether names resolve.
 const PROBE: &str = "
@@ -118,10 +118,10 @@ impl<'a> Metadata<'a> {
     fn new(lab: &'a Lab) -> Result<Self> {
         let mut metadata = Self { lab, servers: Vec::new() };
         for node in &lab.nodes {
-            let add = ["ip", "address", "replace", "169.254.169.254/32", "dev", "lo"];
-            black_box::run(in_network(&node.namespace).args(add), "")?.success()?;
-            let mut server = in_network(&node.namespace);
-            server.args(["python3", "-m", "http.server", "80", "--bind", "169.254.169.254"]);
+            let add = ["address", "replace", "169.254.169.254/32", "dev", "lo"];
+            black_box::run(program_in(&node.namespace, "ip").args(add), "")?.success()?;
+            let mut server = program_in(&node.namespace, "python3");
+            server.args(["-m", "http.server", "80", "--bind", "169.254.169.254"]);
             server.arg("--directory").arg(lab.state.join("storage"));
             server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             metadata.servers.push(server.spawn().context("start a server")?);
@@ -137,16 +137,10 @@ impl Drop for Metadata<'_> {
             let _ = server.wait();
         }
         for node in &self.lab.nodes {
-            let delete = ["ip", "address", "delete", "169.254.169.254/32", "dev", "lo"];
-            let _ = black_box::run(in_network(&node.namespace).args(delete), "");
+            let delete = ["address", "delete", "169.254.169.254/32", "dev", "lo"];
+            let _ = black_box::run(program_in(&node.namespace, "ip").args(delete), "");
         }
     }
-}
-
-fn in_network(namespace: &str) -> Command {
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/run/netns/{namespace}")).arg("--");
-    command
 }
 
 #[test]
@@ -359,8 +353,8 @@ fn a_secret_of_one_tenant_is_nowhere_in_what_another_sees() -> Result<()> {
     let artifact = lab.request(reqwest::Method::GET, &artifact)?.send()?.text()?;
     ensure!(artifact.contains("WARREN_RUN_ID"), "the twin: what A can see is in the artifact");
     seen += &artifact;
-    let mut curl = in_network(&lab.control_namespace);
-    curl.args(["curl", "-sf", "http://127.0.0.1:7081/metrics"]);
+    let mut curl = program_in(&lab.control_namespace, "curl");
+    curl.args(["-sf", "http://127.0.0.1:7081/metrics"]);
     let metrics = black_box::run(&mut curl, "")?.success()?;
     ensure!(metrics.contains("warren_"), "the metrics are there: {metrics}");
     seen += &metrics;

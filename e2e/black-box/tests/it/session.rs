@@ -1,7 +1,7 @@
 //! A session's life: queued, started, followed, ended, read afterwards.
 
 use anyhow::{Context, Result, ensure};
-use black_box::{Lab, TestTenant, stays, until};
+use black_box::{Lab, TestTenant, program_in, stays, until};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -178,9 +178,8 @@ fn a_log_can_be_followed_while_it_is_written() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
     let tenant = TestTenant::ready(&lab, "follow")?;
     let id = tenant.shell_session("for i in 1 2 3 4 5; do echo line $i; sleep 1; done")?;
-    let mut command = Command::new(&lab.warren);
-    command.args(["session", "logs", &id, "--tenant", &tenant.name, "--follow"]);
-    command.env("WARREN_URL", &lab.api_url).env("WARREN_TOKEN_FILE", &lab.token_file);
+    let mut command =
+        lab.warren_command(&["session", "logs", &id, "--tenant", &tenant.name, "--follow"]);
     let mut follower = command.stdout(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(follower.stdout.take().context("its output")?).lines();
     let first = lines.next().context("a first line")??;
@@ -313,8 +312,7 @@ print([n.metadata.name for n in core.list_namespace().items])
 batch.list_namespaced_job('agents')
 ";
     let kubeconfig = tenant.kubeconfig()?;
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/run/netns/{}", lab.control_namespace)).arg("--").arg(&python);
+    let mut command = program_in(&lab.control_namespace, &python);
     command.args(["-c", script]).arg(&kubeconfig);
     let text = black_box::run(&mut command, "")?.success()?;
     ensure!(text.starts_with("b\n") && text.contains("agents"), "{text}");
@@ -352,14 +350,7 @@ fn a_runs_token_is_nothing_at_the_api_and_dead_after_its_end() -> Result<()> {
 /// What the run endpoint answers to a token.
 fn manifest_status(lab: &Lab, token: &str) -> Result<String> {
     let url = format!("https://{}/run/v1/manifest", lab.run_endpoint);
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/run/netns/{}", lab.control_namespace)).args([
-        "--",
-        "curl",
-        "-sk",
-        "-o",
-        "/dev/null",
-    ]);
-    command.args(["-w", "%{http_code}", "-H", "@-", &url]);
+    let mut command = program_in(&lab.control_namespace, "curl");
+    command.args(["-sk", "-o", "/dev/null", "-w", "%{http_code}", "-H", "@-", &url]);
     black_box::run(&mut command, &format!("Authorization: Bearer {token}\n"))?.success()
 }

@@ -14,12 +14,12 @@ use clusters::ReachError;
 use domain::{Cause, FailureClass, Run, RunId, Session, SessionState, TenantId};
 use jiff::Timestamp;
 use planning::{
-    Key, Kind,
+    Kind,
     job::{RUN_LABEL, job_key},
 };
 use serde_json::Value;
 use std::time::Duration;
-use store::{MoveError, StoreError};
+use store::{MoveError, Store, StoreError};
 
 /// Why something could not be done about a session. It is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -197,6 +197,30 @@ async fn delete_job(cx: &Context, session: &Session, run: &Run) -> Result<(), Ac
     Ok(())
 }
 
+/// Whether a run's session is over.
+pub(super) enum Over {
+    /// It is not, or the record does not know it: its Job is left alone.
+    No,
+    /// A runner that has reported its end is about to end by itself.
+    ByItself,
+    /// Only the record says so.
+    InTheRecord(Box<Session>, Box<Run>),
+}
+
+pub(super) async fn over(store: &Store, tenant: TenantId, run: RunId) -> Result<Over, StoreError> {
+    let Some(run) = store.run_get(run).await? else { return Ok(Over::No) };
+    let session = store.session_get(run.session).await?;
+    let Some(session) = session.filter(|known| known.state.is_final() && known.tenant == tenant)
+    else {
+        return Ok(Over::No);
+    };
+    Ok(if run.exited_at.is_some() {
+        Over::ByItself
+    } else {
+        Over::InTheRecord(Box::new(session), Box::new(run))
+    })
+}
+
 /// Deletes the Job of a run whose session is over, unless it ends by itself. Whether it is proven that
 /// its process is over.
 #[tracing::instrument(name = "session.clear_away", skip_all, fields(tenant.id = %tenant, run.id = %id))]
@@ -205,17 +229,8 @@ pub(super) async fn clear_away(
     tenant: TenantId,
     id: RunId,
 ) -> Result<bool, ActError> {
-    let Some(run) = cx.store.run_get(id).await.map_err(ActError::Store)? else { return Ok(true) };
-    let session = cx.store.session_get(run.session).await.map_err(ActError::Store)?;
-    // What the record does not know, or knows as running, is left alone.
-    let Some(session) = session.filter(|known| known.state.is_final() && known.tenant == tenant)
-    else {
-        return Ok(true);
-    };
-    // A runner that has reported its end is about to end by itself.
-    if run.exited_at.is_some() {
-        return Ok(true);
-    }
+    let over = over(&cx.store, tenant, id).await.map_err(ActError::Store)?;
+    let Over::InTheRecord(session, run) = over else { return Ok(true) };
     let server = server(cx, &session).await?;
     let Some(job) = server.get(&job_key(&session.spec.project, id)).await? else {
         tracing::info!(session.id = %session.id, "the Job of a session that is over is gone");
@@ -254,9 +269,8 @@ async fn force(cx: &Context, session: &Session, run: &Run) -> Result<(), ActErro
     let labels = format!("{RUN_LABEL}={}", run.id.digits());
     let namespace = session.spec.project.as_str();
     server.delete_all(Kind::Pod, namespace, &labels, &options).await?;
-    let key = Key::namespaced(Kind::Job, namespace, &job_key(&session.spec.project, run.id).name);
     let options = delete_options(Propagation::Background, None, None);
-    server.delete(&key, &options).await?;
+    server.delete(&job_key(&session.spec.project, run.id), &options).await?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     decide::{JobState, Known, Todo, decide},
-    end::{ActError, Acted, act},
+    end::{ActError, Acted, Over, act, over},
     jobs::{self, Jobs, News},
     leftovers::Leftovers,
 };
@@ -56,13 +56,6 @@ struct Worker {
     leftovers: Leftovers,
     /// Whether earlier processes may have left Jobs: the tenant's cluster has to say.
     is_suspect: bool,
-}
-
-/// Whether a run's session is over.
-enum Over {
-    No,
-    ByItself,
-    InTheRecord,
 }
 
 /// What the record says.
@@ -304,11 +297,11 @@ impl Worker {
         let strays: Vec<RunId> = self.jobs.active().filter(is_new).collect();
         let mut is_all = self.jobs.is_complete();
         for id in strays {
-            match self.is_over(id).await {
+            match over(&self.cx.store, self.tenant, id).await {
                 Ok(Over::ByItself) => {
                     self.ending.insert(id);
                 }
-                Ok(Over::InTheRecord) => self.leftovers.add(id),
+                Ok(Over::InTheRecord(..)) => self.leftovers.add(id),
                 Ok(Over::No) => {}
                 Err(error) => {
                     is_all = false;
@@ -321,21 +314,6 @@ impl Worker {
             }
         }
         self.is_suspect &= !is_all;
-    }
-
-    async fn is_over(&self, run: RunId) -> Result<Over, StoreError> {
-        let Some(run) = self.cx.store.run_get(run).await? else { return Ok(Over::No) };
-        let Some(session) = self.cx.store.session_get(run.session).await? else {
-            return Ok(Over::No);
-        };
-        Ok(if !session.state.is_final() || session.tenant != self.tenant {
-            Over::No
-        } else if run.exited_at.is_some() {
-            // A runner that has just reported its end is about to end by itself.
-            Over::ByItself
-        } else {
-            Over::InTheRecord
-        })
     }
 
     /// Whether it is proven that no process runs on whose session is over.

@@ -9,7 +9,7 @@ use domain::{
 };
 use execution::{Context, Controllers, RecordedTenants};
 use jiff::Timestamp;
-use planning::{Cidr, HostSettings, Images, KubernetesDelivery, UserNamespaces};
+use planning::sample::settings;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -253,29 +253,6 @@ fn spec() -> SessionSpec {
         timeout_seconds: 600,
         grace_period_seconds: 1,
         labels: BTreeMap::new(),
-    }
-}
-
-fn settings() -> HostSettings {
-    let cidr = |text: &str| -> Cidr { text.parse().expect("a block of addresses") };
-    let image = |name: &str| format!("lab.local/{name}:1");
-    HostSettings {
-        images: Images {
-            syncer: image("syncer"),
-            kubernetes: image("kubernetes"),
-            coredns: image("coredns"),
-            runner: image("runner"),
-        },
-        kubernetes_delivery: KubernetesDelivery::ImageVolume,
-        user_namespaces: UserNamespaces::Forced,
-        service_cidr: cidr("10.79.0.0/16"),
-        storage_class: None,
-        denied_cidrs: Vec::new(),
-        control_plane_clients: vec![cidr("10.77.0.20/32")],
-        api_servers: vec!["10.77.0.11:6443".parse().expect("an address")],
-        name_servers: Vec::new(),
-        run_endpoint: "10.77.0.20:7443".parse().expect("an address"),
-        run_gate: "10.77.0.20:7444".parse().expect("an address"),
     }
 }
 

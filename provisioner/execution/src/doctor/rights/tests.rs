@@ -2,35 +2,12 @@ use super::*;
 use crate::watch::TENANT_KINDS;
 use domain::{ClusterName, Plan, PlanName};
 use planning::{
-    ClusterSpec, HostSettings, Images, Kind, KubernetesDelivery, Rendered, UserNamespaces,
-    render_cluster, render_host_policies,
+    ClusterSpec, Kind, Rendered, render_cluster, render_host_policies, sample::settings,
 };
 
 fn right(group: &str, resource: &str, verb: &str) -> Right {
     let [group, resource, verb] = [group, resource, verb].map(str::to_owned);
     Right { group, resource, verb }
-}
-
-fn settings() -> HostSettings {
-    let image = |name: &str| format!("lab.local/{name}:1");
-    HostSettings {
-        images: Images {
-            syncer: image("syncer"),
-            kubernetes: image("kubernetes"),
-            coredns: image("coredns"),
-            runner: image("runner"),
-        },
-        kubernetes_delivery: KubernetesDelivery::ImageVolume,
-        user_namespaces: UserNamespaces::Forced,
-        service_cidr: "10.79.0.0/16".parse().expect("a block"),
-        storage_class: None,
-        denied_cidrs: Vec::new(),
-        control_plane_clients: vec!["10.77.0.20/32".parse().expect("a block")],
-        api_servers: vec!["10.77.0.11:6443".parse().expect("an address")],
-        name_servers: Vec::new(),
-        run_endpoint: "10.77.0.20:7443".parse().expect("an address"),
-        run_gate: "10.77.0.20:7444".parse().expect("an address"),
-    }
 }
 
 /// Everything that Warren makes on a host, for a tenant of each plan.
