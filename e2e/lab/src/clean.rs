@@ -78,6 +78,11 @@ pub(crate) fn is_anything_left(layout: &Layout) -> Result<bool> {
     let has_namespace = network::namespaces().any(|name| namespace::path(name).exists());
     let layouts = labs(layout);
     let has_state = layouts.iter().any(Layout::owns_state);
+    for layout in &layouts {
+        if !mounts::below(&layout.state)?.is_empty() {
+            return Ok(true);
+        }
+    }
     Ok(has_namespace || has_state || !leftovers(&layouts)?.is_empty() || Present::read().is_some())
 }
 

@@ -64,10 +64,15 @@ pub(crate) fn create_namespace(layout: &Layout, node: &str) -> Result<()> {
     Ok(())
 }
 
+/// What is mounted at and below a folder, the last mount first.
+pub(crate) fn below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(mount_points(&mounts).filter(|point| point.starts_with(folder)).rev().collect())
+}
+
 /// Unmounts everything at and below a folder.
 pub(crate) fn unmount_below(folder: &Path) -> Result<()> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
-    for point in mount_points(&mounts).filter(|point| point.starts_with(folder)).rev() {
+    for point in below(folder)? {
         rustix::mount::unmount(&point, UnmountFlags::DETACH)
             .with_context(|| format!("unmount {}", point.display()))?;
     }

@@ -16,9 +16,12 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 /// How long a probe waits for a connection and for each answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Where `ip netns` keeps namespaces.
+pub(crate) const FOLDER: &str = "/run/netns";
+
 /// The file that holds a network namespace of this name.
 pub(crate) fn path(name: &str) -> PathBuf {
-    Path::new("/run/netns").join(name)
+    Path::new(FOLDER).join(name)
 }
 
 /// A command that runs a program inside a network namespace; it becomes that

@@ -8,12 +8,14 @@
 //! ```
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use crate::command::capture;
-use crate::namespace::within;
+use crate::mounts;
+use crate::namespace::{FOLDER, within};
 
 pub(crate) const SWITCH: &str = "warren-switch";
 pub(crate) const CONTROL: &str = "warren-control";
@@ -107,6 +109,14 @@ fn connect(namespace: &str, port: &str, address: Ipv4Addr) -> Result<()> {
 pub(crate) fn delete() -> Result<()> {
     for name in namespaces().filter(|name| crate::namespace::path(name).exists()) {
         ip(&format!("netns delete {name}"))?;
+    }
+    // `ip` mounts its folder onto itself for the first namespace, and leaves that. It does so
+    // again whenever it needs to.
+    let folder = Path::new(FOLDER);
+    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_none()) {
+        mounts::unmount_below(folder)?;
+        // Somebody else may have made a namespace this very moment.
+        let _ = std::fs::remove_dir(folder);
     }
     Ok(())
 }

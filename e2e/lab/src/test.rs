@@ -12,11 +12,14 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use rustix::process::Signal;
 
 use crate::cargo::{Tests, build_tests, cargo};
 use crate::context::Context;
 use crate::debian::{self, TEST_NEEDS, TOOLS};
+use crate::layout::read_json;
 use crate::plan::Plan;
+use crate::record::Record;
 use crate::{clean, golang, python, up};
 use count::Count;
 use group::{Check, Group, Outcome};
@@ -50,6 +53,7 @@ pub(crate) fn test(cx: &Context) -> Result<ExitCode> {
             outcomes.extend(others.join().unwrap_or_default());
         });
         outcomes.push(black_box(cx, prepared));
+        outcomes.push(taken_down(cx));
     });
     let took = start.elapsed().as_secs();
     cx.progress.say(format!("all of it took {} min {} s", took / 60, took % 60));
@@ -162,8 +166,8 @@ fn dependencies(cx: &Context, tools: Result<[Tool; 2]>) -> Outcome {
     Group::new(cx, "dependencies").run(checks)
 }
 
-/// Brings the lab up, looks at it from outside and takes it down. Nothing else runs
-/// meanwhile: these tests have time limits.
+/// Brings the lab up and looks at it from outside. Nothing else runs meanwhile: these
+/// tests have time limits.
 fn black_box(cx: &Context, prepared: Result<Prepared>) -> Outcome {
     let group = Group::new(cx, "lab tests");
     let ready = || {
@@ -188,8 +192,22 @@ fn black_box(cx: &Context, prepared: Result<Prepared>) -> Outcome {
         if has_failed && cx.layout.record().exists() {
             up::keep_logs(cx);
         }
-        clean::down(&cx.patient()).context("take the lab down")
+        Ok(())
     })
+}
+
+/// Takes the lab down after its supervisor was killed, which is the harder way.
+fn taken_down(cx: &Context) -> Outcome {
+    let group = Group::new(cx, "lab down");
+    let crash = || {
+        if let Ok(record) = read_json::<Record>(&cx.layout.record()) {
+            record.supervisor.signal(Signal::KILL);
+        }
+        clean::down(&cx.patient()).context("take the lab down")?;
+        ensure!(!clean::is_anything_left(&cx.layout)?, "something of the lab is left");
+        anyhow::Ok("no process, namespace, mount, control group or file is left".to_owned())
+    };
+    group.run(vec![Check::Fact(crash())])
 }
 
 /// Prints what became of every group and, as the last line, of all tests.
