@@ -153,8 +153,8 @@ impl Default for Resources {
     }
 }
 
-/// Where an input's bytes come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Where an input's bytes come from. Its `Debug` leaves them out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum InputSource {
     /// A small text, given in the request.
@@ -173,8 +173,8 @@ pub struct Input {
     pub source: InputSource,
 }
 
-/// What a session is to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What a session is to do. Its `Debug` has the names of variables, not their values.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionSpec {
     /// The project, at the same time the namespace in the tenant's cluster.
@@ -197,6 +197,44 @@ pub struct SessionSpec {
     pub grace_period_seconds: u32,
     /// Free labels for finding it again.
     pub labels: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for InputSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inline(text) => write!(f, "Inline({} bytes)", text.len()),
+            Self::Blob(digest) => f.debug_tuple("Blob").field(digest).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for SessionSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            project,
+            image,
+            command,
+            args,
+            env,
+            inputs,
+            resources,
+            timeout_seconds,
+            grace_period_seconds,
+            labels,
+        } = self;
+        f.debug_struct("SessionSpec")
+            .field("project", project)
+            .field("image", image)
+            .field("command", command)
+            .field("args", args)
+            .field("env", &env.keys())
+            .field("inputs", inputs)
+            .field("resources", resources)
+            .field("timeout_seconds", timeout_seconds)
+            .field("grace_period_seconds", grace_period_seconds)
+            .field("labels", labels)
+            .finish()
+    }
 }
 
 /// How a run's process ended.
@@ -466,6 +504,17 @@ mod tests {
         let input = Input { name: "a".to_owned(), source: InputSource::Inline(String::new()) };
         bad.inputs = vec![input.clone(), input];
         assert_eq!(fields(&bad), ["/inputs/1/name"]);
+    }
+
+    #[test]
+    fn what_an_agent_is_told_is_not_in_what_programs_print_of_it() {
+        let mut secretive = spec();
+        secretive.env.insert("KEY".to_owned(), "canary".to_owned());
+        let source = InputSource::Inline("canary".to_owned());
+        secretive.inputs.push(Input { name: "plan".to_owned(), source });
+        let printed = format!("{secretive:?}");
+        assert!(printed.contains("KEY") && printed.contains("plan"), "{printed}");
+        assert!(!printed.contains("canary"), "{printed}");
     }
 
     proptest! {
