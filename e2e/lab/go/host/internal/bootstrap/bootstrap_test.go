@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -48,8 +49,11 @@ func TestEveryObjectIsReadAsWhatItsKeySays(t *testing.T) {
 			t.Errorf("%s is missing", key)
 			continue
 		}
-		if got, want := all[key].GetObjectKind(), want.GetObjectKind(); got == want || found.GetUID() == "" {
-			t.Errorf("%s is %v without identity", key, got)
+		if got, want := reflect.TypeOf(all[key]), reflect.TypeOf(want); got != want {
+			t.Errorf("%s is a %v and not a %v", key, got, want)
+		}
+		if found.GetUID() == "" {
+			t.Errorf("%s has no identity", key)
 		}
 		if !found.GetCreationTimestamp().Time.Equal(noon.Truncate(time.Second)) {
 			t.Errorf("%s was made at %s", key, found.GetCreationTimestamp())
