@@ -4,7 +4,7 @@ mod under_plan;
 use crate::{fake::Fault, world::World};
 use domain::{ConditionKind, ConditionStatus, OperationState};
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_tenant_becomes_ready_and_a_second_look_writes_nothing() {
@@ -121,6 +121,56 @@ async fn every_fault_on_the_way_is_overcome_and_named_meanwhile() {
         controllers.stop().await;
         let sets = world.host.objects(|objects| objects.list("statefulsets").len());
         assert_eq!(sets, 1, "{fault:?}");
+    }
+}
+
+/// What there is on the host and inside the tenant, by kind.
+fn everything(world: &World) -> Vec<(&'static str, Vec<String>)> {
+    let on_host = ["namespaces", "secrets", "services", "statefulsets", "networkpolicies", "roles"];
+    let inside = ["namespaces", "serviceaccounts", "roles", "rolebindings", "limitranges"];
+    let names = |objects: Vec<Value>| {
+        let mut names: Vec<String> =
+            objects.iter().map(|object| object["metadata"]["name"].to_string()).collect();
+        names.sort();
+        names
+    };
+    let on_host = on_host.map(|kind| (kind, names(world.host.objects(|all| all.list(kind)))));
+    let inside = inside.map(|kind| (kind, names(world.inside.objects(|all| all.list(kind)))));
+    [on_host.as_slice(), inside.as_slice()].concat()
+}
+
+#[tokio::test]
+async fn a_creation_that_is_cut_off_at_any_write_is_finished_by_the_next_process() {
+    let world = World::new().await;
+    let controllers = world.start();
+    world.ready("acme").await;
+    controllers.stop().await;
+    let wanted = everything(&world);
+    let of_host = world.host.writes().into_iter().map(|made| (false, made));
+    let of_tenant = world.inside.writes().into_iter().map(|made| (true, made));
+    let writes: Vec<_> = of_host.chain(of_tenant).collect();
+    assert!(writes.len() > 20, "{writes:?}");
+    // Identifiers are the same in every such world, so each write has the same path.
+    for (is_inside, write) in writes {
+        for fault in [Fault::Break, Fault::LoseReply] {
+            let world = World::new().await;
+            let fake = if is_inside { &world.inside } else { &world.host };
+            fake.fail(write.method.clone(), &write.path, fault, usize::MAX);
+            let controllers = world.start();
+            let tenant = world.create("acme").await;
+            let is_cut = async |_: &World| fake.writes().contains(&write);
+            world.until(&format!("{write:?} was tried"), is_cut).await;
+            controllers.stop().await;
+            fake.heal();
+            let controllers = world.start();
+            world.until("it is ready", async |world| world.is_ready(tenant.id).await).await;
+            controllers.stop().await;
+            assert_eq!(everything(&world), wanted, "{write:?} {fault:?}");
+            let operations = world.store.operation_list(tenant.id, None, 10).await;
+            let states: Vec<_> =
+                operations.expect("operations").iter().map(|operation| operation.state).collect();
+            assert_eq!(states, [OperationState::Succeeded], "{write:?} {fault:?}");
+        }
     }
 }
 
