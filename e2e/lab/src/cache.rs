@@ -24,6 +24,13 @@ pub(crate) fn used(entry: &Path) -> Result<()> {
         .with_context(|| format!("note the use of {}", entry.display()))
 }
 
+/// Makes an entry of what is finished. Unpacked packages have the date of their making, which
+/// may be years ago: the entry's use begins now.
+pub(crate) fn keep(finished: &Path, entry: &Path) -> Result<()> {
+    std::fs::rename(finished, entry).with_context(|| format!("make {}", entry.display()))?;
+    used(entry)
+}
+
 /// Makes a folder empty.
 pub(crate) fn renew(folder: &Path) -> Result<()> {
     remove(folder)?;
@@ -64,6 +71,20 @@ fn prune_older(cache: &Path, now_s: u64, mut tell: impl FnMut(&Path)) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_just_unpacked_from_an_old_package_is_new_here() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let (unfinished, entry) = (cache.path().join("a"), cache.path().join("debian/a"));
+        renew(&unfinished).expect("a folder");
+        renew(entry.parent().expect("it has one")).expect("a folder");
+        let old = Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
+        let times = Timestamps { last_access: old, last_modification: old };
+        utimensat(CWD, &unfinished, &times, AtFlags::empty()).expect("it is there");
+        keep(&unfinished, &entry).expect("both are there");
+        prune_older(cache.path(), now_ms() / 1000, |_| {}).expect("it is a folder");
+        assert!(entry.exists(), "nobody could have used it earlier");
+    }
 
     #[test]
     fn an_entry_goes_a_month_after_its_last_use() {

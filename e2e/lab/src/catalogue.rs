@@ -167,7 +167,7 @@ fn compiled(cx: &Context, python: &Unpacked) -> Result<Unpacked> {
         compile.arg("-s").arg(&unfinished).args(["-p", "/"]);
         compile.args(["usr/lib/python3.11", "usr/lib/python3"].map(|lib| unfinished.join(lib)));
         logged(&cx.cancel, &mut compile, &cx.layout.build_log("python"))?;
-        std::fs::rename(unfinished, &root)?;
+        cache::keep(&unfinished, &root)?;
     }
     Ok(Unpacked { root, key: digest.key() })
 }
@@ -184,7 +184,7 @@ fn pause(cx: &Context) -> Result<Image> {
         let unfinished = program.with_extension("unfinished");
         let mut gcc = Command::new("gcc");
         capture(gcc.args(["-static", "-O2", "-s", "-o"]).arg(&unfinished).arg(source))?;
-        std::fs::rename(unfinished, &program)?;
+        cache::keep(&unfinished, &program)?;
     }
     let mut layer = Layer::default();
     layer.file("pause", &program, &key)?;

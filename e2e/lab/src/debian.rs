@@ -120,7 +120,7 @@ impl Packages {
             let archive = archive?.path();
             capture(Command::new("dpkg").arg("-x").arg(archive).arg(&unfinished))?;
         }
-        std::fs::rename(unfinished, &root)?;
+        cache::keep(&unfinished, &root)?;
         cache::remove(&archives)?;
         Ok(Unpacked { root, key })
     }

@@ -187,8 +187,7 @@ impl Image {
         self.write_archive(&layer, &unfinished)
             .with_context(|| format!("write image {}", self.name))?;
         std::fs::remove_file(layer)?;
-        std::fs::rename(unfinished, archive)?;
-        Ok(())
+        cache::keep(&unfinished, archive)
     }
 
     fn write_archive(&self, layer: &Path, archive: &Path) -> Result<()> {

@@ -75,7 +75,7 @@ pub(crate) fn prepare(
         .and_then(|()| import(&cx.cancel, &ctr.path, &socket, images));
     end(&mut child)?;
     done?;
-    std::fs::rename(unfinished, &store)?;
+    cache::keep(&unfinished, &store)?;
     std::fs::remove_dir_all(run)?;
     Ok(store)
 }

@@ -55,7 +55,7 @@ pub(crate) fn archives(cx: &Context) -> Result<Vec<PathBuf>> {
         let file = unfinished.join(path.file_name().context("is the path of a file")?);
         ensure!(sha256_file(&file)? == hash, "the archive of {name} is another one than expected");
     }
-    std::fs::rename(unfinished, folder)?;
+    cache::keep(&unfinished, &folder)?;
     Ok(paths.into())
 }
 
