@@ -23,7 +23,7 @@ mod usage;
 
 use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-const USAGE: &str = "usage: warren-runner install DIR\n       warren-runner -- COMMAND [ARGS…]\n       warren-runner try-out ENDPOINT GATE";
+const USAGE: &str = "usage: warren-runner install DIR\n       warren-runner -- COMMAND [ARGS…]\n       warren-runner try-out ENDPOINT GATE NAME";
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
 /// `EX_IOERR` of sysexits.h.
@@ -42,10 +42,12 @@ fn main() -> ExitCode {
             }
         },
         (Some("--"), [program, arguments @ ..]) => run::run(program, arguments),
-        (Some("try-out"), [endpoint, gate]) => match (address(endpoint), address(gate)) {
-            (Some(endpoint), Some(gate)) => try_out::try_out(endpoint, gate),
-            _ => usage(),
-        },
+        (Some("try-out"), [endpoint, gate, name]) => {
+            match (address(endpoint), address(gate), name.to_str()) {
+                (Some(endpoint), Some(gate), Some(name)) => try_out::try_out(endpoint, gate, name),
+                _ => usage(),
+            }
+        }
         _ => usage(),
     }
 }

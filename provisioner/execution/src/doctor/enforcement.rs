@@ -1,4 +1,5 @@
-//! Whether network policies and user namespaces really hold here, by starting a pod and looking.
+//! Whether network policies and user namespaces really hold here and names resolve, by starting a pod and
+//! looking.
 
 use super::{CHECK_TIMEOUT, Check, TRY_TIMEOUT};
 use crate::Context;
@@ -15,8 +16,12 @@ use std::time::Duration;
 
 const POLICY: &str = "policy-enforcement";
 const USERS: &str = "user-namespaces";
+const NAMES: &str = "name-lookup";
+/// Looked up by the pod; `resolv.conf` of pods adds the cluster's domain.
+const NAME: &str = "kubernetes.default";
 
-/// Starts a pod that may reach the run endpoint only, lets it try Warren's gate, and reads its id map.
+/// Starts a pod that may reach the run endpoint and kube-dns only, lets it try Warren's gate and look a name
+/// up, and reads its id map.
 pub(super) async fn check(cx: &Context) -> Vec<Check> {
     let digits = cx.ids.uuid().as_simple().to_string();
     let namespace = format!("warren-doctor-{}", &digits[20..]);
@@ -85,10 +90,12 @@ async fn try_out(
     let post = PostParams::default();
     let endpoint = cx.settings.run_endpoint;
     let policy: NetworkPolicy =
-        serde_json::from_value(json!({"metadata": {"name": "run-endpoint-only"},
-        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "egress": [{
-            "to": [{"ipBlock": {"cidr": Cidr::single(endpoint.ip()).to_string()}}],
-            "ports": [{"protocol": "TCP", "port": endpoint.port()}]}]}}))
+        serde_json::from_value(json!({"metadata": {"name": "run-endpoint-and-dns"},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "egress": [
+            {"to": [{"ipBlock": {"cidr": Cidr::single(endpoint.ip()).to_string()}}],
+                "ports": [{"protocol": "TCP", "port": endpoint.port()}]},
+            {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+                "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}]}]}}))
         .map_err(kube::Error::SerdeError)?;
     Api::<NetworkPolicy>::namespaced(client.clone(), namespace).create(&post, &policy).await?;
     let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "try"}, "spec": {
@@ -96,7 +103,7 @@ async fn try_out(
         "terminationGracePeriodSeconds": 1,
         "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [{"name": "try", "image": cx.settings.images.runner,
-            "command": ["/warren-runner", "try-out", endpoint.to_string(), cx.settings.run_gate.to_string()],
+            "command": ["/warren-runner", "try-out", endpoint.to_string(), cx.settings.run_gate.to_string(), NAME],
             "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
             "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}))
     .map_err(kube::Error::SerdeError)?;
@@ -128,7 +135,7 @@ async fn create_when_account_is_there(pods: &Api<Pod>, pod: &Pod) -> Result<(), 
     }
 }
 
-/// Reads the two lines that `warren-runner try-out` prints.
+/// Reads the lines that `warren-runner try-out` prints.
 fn judge(log: &str) -> Vec<Check> {
     let gate =
         log.lines().find_map(|line| line.strip_prefix("gate=")).unwrap_or("the pod said nothing");
@@ -158,7 +165,17 @@ fn judge(log: &str) -> Vec<Check> {
             "needs runc 1.2 or newer, containerd 2 and a file system with idmapped mounts on every node",
         ),
     };
-    vec![policy, users]
+    let name =
+        log.lines().find_map(|line| line.strip_prefix("name=")).unwrap_or("the pod said nothing");
+    let names = match name.strip_prefix("found ") {
+        Some(address) => Check::ok(NAMES, format!("a pod finds {NAME} at {address}")),
+        None => Check::bad(
+            NAMES,
+            format!("a pod does not find {NAME}: {name}"),
+            "look at the CoreDNS pods in kube-system and at resolv.conf of pods",
+        ),
+    };
+    vec![policy, users, names]
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -178,10 +195,11 @@ mod tests {
 
     #[test]
     fn an_open_gate_and_a_shared_id_space_are_findings() {
-        let good = judge("gate=refused\nuid_map=0 2618228736 65536\n");
+        let good = judge("gate=refused\nuid_map=0 2618228736 65536\nname=found 10.43.0.1\n");
         assert!(good.iter().all(|check| check.is_ok), "{good:?}");
         assert!(!judge("gate=unknown refused\nuid_map=0 1 1\n")[0].is_ok);
-        let bad = judge("gate=open still\nuid_map=0 0 4294967295\n");
+        let bad =
+            judge("gate=open still\nuid_map=0 0 4294967295\nname=unknown it has no address\n");
         assert!(bad.iter().all(|check| !check.is_ok), "{bad:?}");
         assert!(judge("").iter().all(|check| !check.is_ok));
     }

@@ -173,15 +173,19 @@ async fn a_program_that_is_not_there_is_told_in_plain_words() {
 }
 
 #[tokio::test]
-async fn a_try_out_says_whether_the_gate_is_shut() {
+async fn a_try_out_says_whether_the_gate_is_shut_and_what_a_name_means() {
     let (world, _run, pod) = pod_of_run().await;
-    let tried = Command::new(env!("CARGO_BIN_EXE_warren-runner"))
-        .args(["try-out", &world.address.to_string(), &pod.gate.to_string()])
-        .output()
-        .await
-        .expect("it was built");
-    let said = String::from_utf8_lossy(&tried.stdout).into_owned();
-    assert!(said.starts_with("gate=refused\nuid_map="), "{said}");
+    for (name, address) in [("localhost", "found 127.0.0.1"), ("no.such.name.invalid", "unknown ")]
+    {
+        let tried = Command::new(env!("CARGO_BIN_EXE_warren-runner"))
+            .args(["try-out", &world.address.to_string(), &pod.gate.to_string(), name])
+            .output()
+            .await
+            .expect("it was built");
+        let said = String::from_utf8_lossy(&tried.stdout).into_owned();
+        assert!(said.starts_with("gate=refused\nuid_map="), "{said}");
+        assert!(said.contains(&format!("\nname={address}")), "{said}");
+    }
 }
 
 #[tokio::test]
