@@ -1,6 +1,7 @@
 use crate::{Output, kubectl_in, run};
 use anyhow::{Context, Result, bail};
 use reqwest::blocking::{Client, RequestBuilder};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
@@ -10,12 +11,15 @@ use std::{
     path::PathBuf,
     process::Command,
     rc::Rc,
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
 
 /// Tests share the lab; those that kill a part of it have it alone.
 static SHARING: RwLock<()> = RwLock::new(());
+
+/// One for all: making one takes longer than a request. It keeps no connection open, as tests kill servers.
+static CLIENT: OnceLock<Client> = OnceLock::new();
 
 /// How a test has the lab.
 #[derive(Debug, Clone, Default)]
@@ -141,8 +145,13 @@ impl Lab {
         method: reqwest::Method,
         path: &str,
     ) -> Result<RequestBuilder> {
-        let client =
-            Client::builder().timeout(Duration::from_mins(1)).build().context("make a client")?;
+        let client = if let Some(client) = CLIENT.get() {
+            client
+        } else {
+            let builder = Client::builder().timeout(Duration::from_mins(1));
+            let client = builder.pool_max_idle_per_host(0).build().context("make a client")?;
+            CLIENT.get_or_init(|| client)
+        };
         Ok(client.request(method, format!("{}{path}", self.api_url)).bearer_auth(token))
     }
 
@@ -241,9 +250,10 @@ impl Lab {
     /// # Errors
     /// If the part does not run.
     pub fn freeze(&self, part: &str) -> Result<Frozen> {
-        let frozen = Frozen { process: self.process(part)? };
-        run(Command::new("kill").args(["-s", "STOP", &frozen.process]), "")?.success()?;
-        Ok(frozen)
+        let process = self.process(part)?.parse().ok().and_then(Pid::from_raw);
+        let process = process.with_context(|| format!("the process number of {part}"))?;
+        kill_process(process, Signal::STOP).with_context(|| format!("stop {part}"))?;
+        Ok(Frozen { process })
     }
 
     /// The process number of a part.
@@ -283,13 +293,13 @@ impl Restart {
 /// A part that does not run at present; it goes on when this is dropped.
 #[derive(Debug)]
 pub struct Frozen {
-    process: String,
+    process: Pid,
 }
 
 impl Drop for Frozen {
     fn drop(&mut self) {
         // A process that is gone needs nothing.
-        let _ = run(Command::new("kill").args(["-s", "CONT", &self.process]), "");
+        let _ = kill_process(self.process, Signal::CONT);
     }
 }
 

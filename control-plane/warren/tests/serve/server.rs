@@ -1,6 +1,7 @@
 //! Starts `warren serve` on a folder of its own and talks to it.
 
 use reqwest::{Client, Method, RequestBuilder};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::{
     path::Path,
@@ -212,9 +213,8 @@ impl Server {
 
     /// SIGTERM, and the end.
     pub(crate) async fn terminate(self) -> Ended {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-        assert!(sent.success());
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
         self.ended(Instant::now()).await
     }
 
