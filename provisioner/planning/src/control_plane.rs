@@ -19,7 +19,8 @@ const NEW_STORE: &str = "WARREN_NEW_STORE";
 
 /// The service that owns everything that is synced.
 ///
-/// The annotation spares the syncer a dozen test services (vCluster 0.36.1, pkg/util/servicecidr).
+/// The annotation spares the syncer a dozen test services (vCluster 0.36.1, pkg/util/servicecidr). There is one
+/// pod: whether it is ready is what a caller finds out by calling, not what the host has noticed a second later.
 pub(crate) fn render_service(spec: &ClusterSpec, host: &HostSettings) -> Rendered {
     let body = json!({
         "metadata": {
@@ -28,6 +29,7 @@ pub(crate) fn render_service(spec: &ClusterSpec, host: &HostSettings) -> Rendere
         },
         "spec": {
             "type": "ClusterIP",
+            "publishNotReadyAddresses": true,
             "selector": selector(spec),
             "ports": [
                 { "name": "https", "port": 443, "targetPort": API_PORT, "protocol": "TCP" },
