@@ -1,9 +1,15 @@
 use crate::{Lab, Output, kubectl_in, run, until};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use std::process::Command;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-/// A tenant that a test made; it is deleted when the test lets go of it.
+/// What the names of tenants begin with that several tests use.
+const SHARED: &str = "for-tests";
+
+/// A tenant for a test; one that is its own is deleted when the test lets go of it.
 #[derive(Debug)]
 pub struct TestTenant {
     /// The lab that it is in.
@@ -13,9 +19,43 @@ pub struct TestTenant {
     /// Its identifier.
     pub id: String,
     folder: tempfile::TempDir,
+    is_shared: bool,
 }
 
 impl TestTenant {
+    /// A ready tenant that many tests look at side by side: whoever asks first makes it, and it stays until
+    /// the lab goes down or the next program of tests wants one. For tests of what every tenant has: what one
+    /// of them makes there has a name of its own, and does not stand in the way of the others.
+    ///
+    /// # Errors
+    /// If it cannot be made or does not become ready within two minutes.
+    pub fn shared(lab: &Lab) -> Result<Self> {
+        Self::found_or_made(lab, "shared")
+    }
+
+    /// Two such tenants, to be kept apart from each other.
+    ///
+    /// # Errors
+    /// As [`TestTenant::shared`].
+    pub fn shared_pair(lab: &Lab) -> Result<(Self, Self)> {
+        Ok((Self::shared(lab)?, Self::found_or_made(lab, "other")?))
+    }
+
+    fn found_or_made(lab: &Lab, name: &str) -> Result<Self> {
+        let name = format!("{SHARED}-{name}-{}", std::process::id());
+        let (status, mut body) =
+            lab.post("/api/v1/tenants", &json!({ "name": name, "plan": "pro" }))?;
+        if status == 409 {
+            body = lab.get(&format!("/api/v1/tenants/{name}"))?;
+        } else {
+            delete_leftovers(lab)?;
+        }
+        let mut tenant = Self::of(lab, &body)?;
+        tenant.is_shared = true;
+        tenant.wait_ready()?;
+        Ok(tenant)
+    }
+
     /// Makes a tenant and waits until it is ready.
     ///
     /// # Errors
@@ -56,6 +96,7 @@ impl TestTenant {
             name: text("name").context("a tenant has a name")?,
             id: text("id").context("a tenant has an id")?,
             folder: tempfile::tempdir()?,
+            is_shared: false,
         })
     }
 
@@ -132,7 +173,7 @@ impl TestTenant {
     ///
     /// # Errors
     /// If Warren hands out none.
-    pub fn kubeconfig(&self) -> Result<std::path::PathBuf> {
+    pub fn kubeconfig(&self) -> Result<PathBuf> {
         let path = self.folder.path().join("kubeconfig");
         if !path.exists() {
             let answer =
@@ -280,9 +321,26 @@ impl TestTenant {
     }
 }
 
+/// Deletes what programs of tests shared that have ended since.
+fn delete_leftovers(lab: &Lab) -> Result<()> {
+    let tenants = lab.get("/api/v1/tenants")?;
+    let names =
+        tenants["items"].as_array().into_iter().flatten().filter_map(|t| t["name"].as_str());
+    for name in names.filter(|name| name.starts_with(SHARED)) {
+        let process = name.rsplit('-').next().unwrap_or_default();
+        if !Path::new("/proc").join(process).exists() {
+            let path = format!("/api/v1/tenants/{name}");
+            lab.request(reqwest::Method::DELETE, &path)?.send()?;
+        }
+    }
+    Ok(())
+}
+
 impl Drop for TestTenant {
     fn drop(&mut self) {
-        // Best effort: a test that failed must not leave a control plane running for the others.
-        let _ = self.delete("");
+        if !self.is_shared {
+            // Best effort: a test that failed must not leave a control plane running for the others.
+            let _ = self.delete("");
+        }
     }
 }

@@ -9,17 +9,18 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use rustix::process::Signal;
 
+use crate::cancel::Attempt;
 use crate::cargo::{Tests, build_tests, cargo};
 use crate::context::Context;
 use crate::debian::{self, TEST_NEEDS, TOOLS};
 use crate::layout::read_json;
 use crate::plan::Plan;
-use crate::record::Record;
+use crate::record::{Health, Record};
 use crate::{clean, golang, python, up};
 use count::Count;
 use group::{Check, Group, Outcome};
@@ -27,6 +28,9 @@ use tools::Tool;
 
 /// The limit for what every agent's pod copies at its start.
 const RUNNER_BYTES: u64 = 3 << 20;
+
+/// How long the supervisor may take to notice that a part is dead.
+const TOLD: Duration = Duration::from_secs(5);
 
 /// Runs all tests from nothing to nothing.
 pub(crate) fn test(cx: &Context) -> Result<ExitCode> {
@@ -196,18 +200,34 @@ fn black_box(cx: &Context, prepared: Result<Prepared>) -> Outcome {
     })
 }
 
-/// Takes the lab down after its supervisor was killed, which is the harder way.
+/// Kills a part, which is to be told, and then the supervisor: taking the lab down after
+/// that is the harder way.
 fn taken_down(cx: &Context) -> Outcome {
     let group = Group::new(cx, "lab down");
+    let record = || read_json::<Record>(&cx.layout.record()).context("the lab is not up");
+    let told = || {
+        let mut known = record()?;
+        let part = known.part_mut("warren").context("Warren is a part of it")?.process;
+        part.signal(Signal::KILL);
+        cx.cancel.until(TOLD, "the death of a part is told", || {
+            Attempt::retry(record().and_then(|mut now| {
+                let part = now.part_mut("warren").context("it is not listed any more")?;
+                let is_told = part.health == Health::Died && part.detail.contains("signal");
+                ensure!(is_told, "{:?} {}", part.health, part.detail);
+                ensure!(!now.is_healthy(), "the lab is said to be well");
+                Ok("a part that was killed is listed as such".to_owned())
+            }))
+        })
+    };
     let crash = || {
-        if let Ok(record) = read_json::<Record>(&cx.layout.record()) {
+        if let Ok(record) = record() {
             record.supervisor.signal(Signal::KILL);
         }
         clean::down(&cx.patient()).context("take the lab down")?;
         ensure!(!clean::is_anything_left(&cx.layout)?, "something of the lab is left");
         anyhow::Ok("no process, namespace, mount, control group or file is left".to_owned())
     };
-    group.run(vec![Check::Fact(crash())])
+    group.run(vec![Check::Fact(told()), Check::Fact(crash())])
 }
 
 /// Prints what became of every group and, as the last line, of all tests.

@@ -53,7 +53,7 @@ fn is_refused(what: &str, output: &Output, word: &str) -> Result<()> {
 #[test]
 fn the_host_refuses_a_hostile_syncer_what_it_refuses_a_tenant() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "hostile")?;
+    let tenant = TestTenant::shared(&lab)?;
     let syncer = Syncer::of(&tenant)?;
     let accepted = syncer.try_out(&syncer.pod("twin", |_| ()))?.success()?;
     let accepted: Value = serde_json::from_str(&accepted)?;
@@ -104,7 +104,7 @@ fn the_host_refuses_a_hostile_syncer_what_it_refuses_a_tenant() -> Result<()> {
 fn the_host_refuses_a_hostile_syncer_services_accounts_and_secrets_that_reach_further() -> Result<()>
 {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "grasping")?;
+    let tenant = TestTenant::shared(&lab)?;
     let syncer = Syncer::of(&tenant)?;
     let own = syncer.cluster.as_str();
     let object = |kind: &str, rest: Value| {
@@ -142,7 +142,7 @@ fn the_host_refuses_a_hostile_syncer_services_accounts_and_secrets_that_reach_fu
 fn a_control_plane_changes_neither_itself_nor_its_limits_nor_looks_beyond_its_namespace()
 -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "confined")?;
+    let tenant = TestTenant::shared(&lab)?;
     let syncer = Syncer::of(&tenant)?;
     let own = syncer.cluster.as_str();
     let patch = r#"{"spec":{"template":{"spec":{"hostNetwork":true}}}}"#;

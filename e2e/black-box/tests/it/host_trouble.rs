@@ -227,6 +227,39 @@ fn an_api_server_that_is_killed_or_hangs_while_a_tenant_is_made_delays_it_and_no
     assert_nothing_is_doubled(&lab, &hung)
 }
 
+#[test]
+fn a_host_that_hangs_or_refuses_when_the_server_starts_is_named_and_work_goes_on() -> Result<()> {
+    let Some(lab) = Lab::alone() else { return Ok(()) };
+    let frozen = lab.freeze("kube-apiserver")?;
+    lab.restart("warren", "KILL")?;
+    let tenant = TestTenant::created(&lab, "early")?;
+    until("the condition says what was not answered", 60, || {
+        condition(&tenant, |reason, message| {
+            reason == "NoAnswer"
+                && message.contains("list EndpointSlice default/* on the host cluster")
+        })
+    })?;
+    drop(frozen);
+    wait_ready(&tenant)?;
+
+    let withheld = Withheld::new(&lab, "validatingadmissionpolicies", &["list"])?;
+    lab.restart("warren", "KILL")?;
+    let refused = TestTenant::created(&lab, "unguarded")?;
+    until("the condition names the right", 60, || {
+        condition(&refused, |reason, message| {
+            reason == "Forbidden"
+                && message.contains("list ValidatingAdmissionPolicy")
+                && message.contains("on the host cluster: 403")
+        })
+    })?;
+    let namespace = lab.kubectl(&["get", "namespace", &refused.host_namespace()?])?;
+    ensure!(namespace.code != 0, "nothing is made before the host's policies hold");
+    drop(withheld);
+    wait_ready(&refused)?;
+    assert_nothing_is_doubled(&lab, &tenant)?;
+    assert_nothing_is_doubled(&lab, &refused)
+}
+
 /// Somebody else's objects under names that are Warren's.
 fn squat(lab: &Lab, namespace: &str, cluster: &str) -> Result<()> {
     let role = format!("vc-{cluster}");

@@ -215,7 +215,7 @@ ask('shortened', own[:-1], name)
 #[test]
 fn another_runs_token_is_refused_at_the_run_endpoint_from_inside_a_pod() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let (a, b) = (TestTenant::ready(&lab, "inside-a")?, TestTenant::ready(&lab, "inside-b")?);
+    let (a, b) = TestTenant::shared_pair(&lab)?;
     // The log would mask a token that it recognized.
     let theirs = b.shell_session("sed s/^wrr_/plain-/ /warren/run/token; echo; sleep 600")?;
     let token = until("the other's token is known", 60, || {
@@ -244,6 +244,7 @@ fn another_runs_token_is_refused_at_the_run_endpoint_from_inside_a_pod() -> Resu
     }
     let session = b.session_get(&theirs)?;
     ensure!(session["state"] == "running", "the other's run is not disturbed: {session}");
+    lab.post(&b.path(&format!("/sessions/{theirs}/stop")), &json!({}))?;
     Ok(())
 }
 
@@ -276,7 +277,7 @@ fn an_agent_waits_until_the_network_policies_bite() -> Result<()> {
 #[test]
 fn a_credential_of_one_tenant_is_refused_by_another_and_by_the_host() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let (a, b) = (TestTenant::ready(&lab, "keys-a")?, TestTenant::ready(&lab, "keys-b")?);
+    let (a, b) = TestTenant::shared_pair(&lab)?;
     a.kubectl(&["get", "namespaces"])?.success()?;
     for server in [
         format!("https://{}", service_ip(&lab, &b)?),
@@ -297,7 +298,7 @@ fn a_credential_of_one_tenant_is_refused_by_another_and_by_the_host() -> Result<
 #[test]
 fn a_token_of_one_tenant_does_not_even_learn_that_another_exists() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let (a, b) = (TestTenant::created(&lab, "api-a")?, TestTenant::created(&lab, "api-b")?);
+    let (a, b) = TestTenant::shared_pair(&lab)?;
     let (status, token) =
         lab.post(&a.path("/tokens"), &json!({"name": "test", "role": "owner"}))?;
     ensure!(status == 201, "{status}");
@@ -320,7 +321,7 @@ fn a_token_of_one_tenant_does_not_even_learn_that_another_exists() -> Result<()>
 #[test]
 fn a_secret_of_one_tenant_is_nowhere_in_what_another_sees() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let (a, b) = (TestTenant::ready(&lab, "canary-a")?, TestTenant::ready(&lab, "canary-b")?);
+    let (a, b) = TestTenant::shared_pair(&lab)?;
     let canary = format!("canary-{}-{}", b.id, std::process::id());
     b.kubectl(&[
         "-n",

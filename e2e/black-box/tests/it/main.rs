@@ -8,6 +8,7 @@ mod host;
 mod host_trouble;
 mod isolation;
 mod names;
+mod nodes;
 mod project;
 mod recovery;
 mod refusal;

@@ -24,7 +24,7 @@ for name in sys.argv[1:]:
 #[test]
 fn a_pod_of_a_stateful_set_is_reached_by_its_stable_name_and_knows_it() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "names")?;
+    let tenant = TestTenant::shared(&lab)?;
     let labels = json!({"app": "web"});
     tenant.create(&json!({"apiVersion": "v1", "kind": "Service",
         "metadata": {"name": "web", "namespace": "default"},

@@ -14,7 +14,7 @@ fn session_in(tenant: &TestTenant, project: &str) -> Result<Value> {
 fn a_project_is_made_at_its_first_session_and_never_in_a_namespace_of_the_tenants_own() -> Result<()>
 {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "projects")?;
+    let tenant = TestTenant::shared(&lab)?;
     let session = session_in(&tenant, "research")?;
     ensure!(session["state"] == "succeeded" && session["project"] == "research", "{session}");
     let jobs = tenant.objects(&["-n", "research", "jobs"])?;

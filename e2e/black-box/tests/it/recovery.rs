@@ -73,7 +73,7 @@ fn writes(asked: &[Value], namespace: &str) -> Vec<String> {
 #[test]
 fn a_polite_end_takes_less_than_ten_seconds_and_the_next_server_changes_nothing() -> Result<()> {
     let Some(lab) = Lab::alone() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "polite")?;
+    let tenant = TestTenant::shared(&lab)?;
     let namespace = tenant.host_namespace()?;
     let id = tenant.shell_session("echo begun; sleep 5")?;
     tenant.session_wait(&id, &["running"], 60)?;

@@ -86,7 +86,7 @@ pub(crate) const BREACHES: [Breach; 10] = [
 #[test]
 fn a_pod_that_reaches_for_the_host_is_refused_with_a_reason() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "refused")?;
+    let tenant = TestTenant::shared(&lab)?;
     for (name, word, change) in BREACHES {
         let told = refusal(&tenant, &pod(name, lab.image("busybox"), change))?;
         ensure!(
@@ -96,7 +96,7 @@ fn a_pod_that_reaches_for_the_host_is_refused_with_a_reason() -> Result<()> {
     }
     let greedy = pod("greedy", lab.image("busybox"), |pod| {
         pod["spec"]["containers"][0]["resources"] =
-            json!({"limits": {"cpu": "5", "memory": "64Mi"}});
+            json!({"limits": {"cpu": "9", "memory": "64Mi"}});
     });
     let told = refusal(&tenant, &greedy)?;
     ensure!(
@@ -113,7 +113,7 @@ fn a_pod_that_reaches_for_the_host_is_refused_with_a_reason() -> Result<()> {
 #[test]
 fn a_service_that_opens_the_node_is_refused_with_a_reason() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "services")?;
+    let tenant = TestTenant::shared(&lab)?;
     let service = |name: &str, spec: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"}, "spec": spec});
     let ports = json!([{"port": 80}]);
     let bad = [
@@ -134,7 +134,7 @@ fn a_service_that_opens_the_node_is_refused_with_a_reason() -> Result<()> {
 #[test]
 fn a_plain_pod_runs_in_a_user_namespace_of_its_own() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "userns")?;
+    let tenant = TestTenant::shared(&lab)?;
     let run = |name: &str, change: fn(&mut Value)| -> Result<String> {
         tenant
             .kubectl_with_input(
@@ -149,13 +149,13 @@ fn a_plain_pod_runs_in_a_user_namespace_of_its_own() -> Result<()> {
         })?;
         tenant.kubectl(&["logs", name])?.success()
     };
-    let plain = run("plain", |_| ())?;
+    let plain = run("mapped", |_| ())?;
     let map: Vec<&str> = plain.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     ensure!(
         map.len() == 3 && map[0] == "0" && map[1] != "0",
         "ids inside are others outside: {plain}"
     );
-    let root = run("root", |pod| {
+    let root = run("mapped-root", |pod| {
         pod["spec"]["securityContext"] =
             json!({"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}});
         pod["spec"]["hostUsers"] = json!(false);
@@ -170,7 +170,7 @@ fn a_plain_pod_runs_in_a_user_namespace_of_its_own() -> Result<()> {
 #[test]
 fn a_service_account_token_is_in_a_secret_and_not_in_an_annotation() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "sa-token")?;
+    let tenant = TestTenant::shared(&lab)?;
     let with_token = pod("with-token", lab.image("busybox"), |pod| {
         pod["spec"]["automountServiceAccountToken"] = json!(true);
         pod["spec"]["containers"][0]["command"] = json!(["/bin/sh", "-c", "sleep 30"]);

@@ -9,6 +9,8 @@ pub(crate) struct Withheld {
     lab: Lab,
     /// The role as it was.
     role: Value,
+    verbs: Vec<String>,
+    resource: String,
 }
 
 impl Withheld {
@@ -19,7 +21,12 @@ impl Withheld {
         if let Some(metadata) = role["metadata"].as_object_mut() {
             metadata.retain(|name, _| name == "name" || name == "labels");
         }
-        let withheld = Self { lab: lab.clone(), role: role.clone() };
+        let withheld = Self {
+            lab: lab.clone(),
+            role: role.clone(),
+            verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+            resource: resource.to_owned(),
+        };
         let mut count = 0;
         for rule in role["rules"].as_array_mut().context("rules")? {
             let has = |list: &Value, text: &str| {
@@ -39,14 +46,20 @@ impl Withheld {
         ensure!(count >= verbs.len(), "the role has all of {verbs:?} on {resource}");
         lab.kubectl_with_input(&["replace", "-f", "-"], &role.to_string())?.success()?;
         // The host's authorizer hears of it a little later.
-        for verb in verbs {
-            until("the right is gone", 10, || {
-                let question = ["auth", "can-i", verb, resource, "-A", "--as=warren"];
-                let answer = lab.kubectl(&question)?;
-                Ok(if answer.stdout.trim() == "no" { Ok(()) } else { Err(answer.text()) })
+        withheld.wait("no")?;
+        Ok(withheld)
+    }
+
+    /// Waits until the host says of all these rights whether Warren has them.
+    fn wait(&self, word: &str) -> Result<()> {
+        for verb in &self.verbs {
+            until("the host knows", 10, || {
+                let question = ["auth", "can-i", verb, &self.resource, "-A", "--as=warren"];
+                let answer = self.lab.kubectl(&question)?;
+                Ok(if answer.stdout.trim() == word { Ok(()) } else { Err(answer.text()) })
             })?;
         }
-        Ok(withheld)
+        Ok(())
     }
 }
 
@@ -58,5 +71,7 @@ impl Drop for Withheld {
         for kind in ["clusterrolebinding", "clusterrole"] {
             let _ = self.lab.kubectl(&["delete", kind, "warren-missing", "--ignore-not-found"]);
         }
+        // Nobody else is to be refused for what this test took away.
+        let _ = self.wait("yes");
     }
 }

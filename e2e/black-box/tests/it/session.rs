@@ -12,7 +12,7 @@ use std::{
 #[test]
 fn a_session_runs_as_a_job_and_leaves_its_log_result_and_artifacts() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "runs")?;
+    let tenant = TestTenant::shared(&lab)?;
     let line = "echo one; sleep 0.2; echo two >&2; sleep 0.2; cat /warren/inputs/greeting.txt; \
                 echo $GREETING; grep -c greeting.txt $WARREN_INPUT_MANIFEST; \
                 printf '{\"answer\":42}' > $WARREN_OUTPUT_DIR/result.json; \
@@ -51,13 +51,13 @@ fn a_session_runs_as_a_job_and_leaves_its_log_result_and_artifacts() -> Result<(
     ensure!(body == "body\n", "{body:?}");
 
     one_job(&tenant, &session)?;
-    let pod = format!("warren.dev/session={}", id.trim_start_matches("ses_"));
-    let own = tenant.kubectl(&["-n", "agents", "logs", "-l", &pod, "-c", "agent"])?.success()?;
+    let job = format!("warren.dev/session={}", id.trim_start_matches("ses_"));
+    let own = tenant.kubectl(&["-n", "agents", "logs", "-l", &job, "-c", "agent"])?.success()?;
     for line in ["one", "two", "no newline"] {
         ensure!(own.contains(line), "everything goes to the pod's own output, too: {own}");
     }
 
-    tenant.kubectl(&["-n", "agents", "delete", "jobs", "--all"])?.success()?;
+    tenant.kubectl(&["-n", "agents", "delete", "jobs", "-l", &job])?.success()?;
     ensure!(tenant.session_log(&id)? == log, "the log outlives the Job");
     ensure!(tenant.session_get(&id)?["state"] == "succeeded", "so does the state");
     Ok(())
@@ -113,7 +113,7 @@ fn one_job(tenant: &TestTenant, session: &Value) -> Result<()> {
 #[test]
 fn an_agent_that_fails_is_failed_with_its_exit_code() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "fails")?;
+    let tenant = TestTenant::shared(&lab)?;
     let id = tenant.shell_session("echo broken; exit 7")?;
     let session = tenant.session_end(&id, 60)?;
     ensure!(session["state"] == "failed", "{session}");
@@ -135,7 +135,7 @@ fn an_agent_that_fails_is_failed_with_its_exit_code() -> Result<()> {
 #[test]
 fn a_session_whose_time_is_up_is_timed_out() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "late")?;
+    let tenant = TestTenant::shared(&lab)?;
     let id = tenant.session(&json!({
         "image": lab.image("busybox"), "command": ["/bin/sh", "-c", "echo begun; sleep 600"],
         "timeoutSeconds": 5, "gracePeriodSeconds": 1}))?;
@@ -153,7 +153,7 @@ fn a_session_whose_time_is_up_is_timed_out() -> Result<()> {
 #[test]
 fn a_stop_ends_the_process_and_is_told() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "stops")?;
+    let tenant = TestTenant::shared(&lab)?;
     let line = "trap 'echo got the signal; exit 0' TERM; echo begun; while :; do sleep 0.1; done";
     let id = tenant.shell_session(line)?;
     tenant.session_wait(&id, &["running"], 60)?;
@@ -166,17 +166,18 @@ fn a_stop_ends_the_process_and_is_told() -> Result<()> {
     ensure!(session["state"] == "stopped", "{session}");
     ensure!(session["cause"]["reason"] == "StopRequested", "{session}");
     ensure!(tenant.session_log(&id)?.contains("got the signal"), "the agent was asked to end");
+    let own = format!("warren.dev/session={}", id.trim_start_matches("ses_"));
     until("the Job is gone", 60, || {
-        let jobs =
-            tenant.kubectl(&["-n", "agents", "get", "jobs,pods", "-o", "name"])?.success()?;
-        Ok(if jobs.contains("run-") { Err(jobs) } else { Ok(()) })
+        let left = ["-n", "agents", "get", "jobs,pods", "-l", &own, "-o", "name"];
+        let left = tenant.kubectl(&left)?.success()?;
+        Ok(if left.is_empty() { Ok(()) } else { Err(left) })
     })
 }
 
 #[test]
 fn a_log_can_be_followed_while_it_is_written() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "follow")?;
+    let tenant = TestTenant::shared(&lab)?;
     let id = tenant.shell_session("for i in 1 2 3 4 5; do echo line $i; sleep 1; done")?;
     let mut command =
         lab.warren_command(&["session", "logs", &id, "--tenant", &tenant.name, "--follow"]);
@@ -250,13 +251,26 @@ fn more_sessions_than_the_plan_allows_wait_and_all_end() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
     let tenant = TestTenant::ready(&lab, "queue")?;
     let ids: Vec<String> =
-        (0..6).map(|_| tenant.shell_session("sleep 1")).collect::<Result<_>>()?;
-    let queued =
-        |id: &String| tenant.session_get(id).is_ok_and(|session| session["state"] == "queued");
-    ensure!(ids.iter().any(queued), "the plan starter runs 4 at once, so of 6 some wait");
+        (0..6).map(|_| tenant.shell_session("sleep 600")).collect::<Result<_>>()?;
+    let stop = |id: &str| lab.post(&tenant.path(&format!("/sessions/{id}/stop")), &json!({}));
+    let waits = |id: &str| {
+        let session = tenant.session_get(id)?;
+        ensure!(session["state"] == "queued", "the plan starter runs 4 at once: {session}");
+        anyhow::Ok(())
+    };
+    for id in &ids[..4] {
+        tenant.session_wait(id, &["running"], 90)?;
+    }
+    waits(&ids[4])?;
+    waits(&ids[5])?;
+    stop(&ids[0])?;
+    tenant.session_wait(&ids[4], &["running"], 90)?;
+    waits(&ids[5])?;
     for id in &ids {
-        let session = tenant.session_end(id, 90)?;
-        ensure!(session["state"] == "succeeded", "{session}");
+        stop(id)?;
+    }
+    for id in &ids {
+        ensure!(tenant.session_end(id, 90)?["state"] == "stopped", "all of them end");
     }
     Ok(())
 }
@@ -265,7 +279,7 @@ fn more_sessions_than_the_plan_allows_wait_and_all_end() -> Result<()> {
 fn an_uploaded_input_is_addressed_by_its_digest() -> Result<()> {
     const MOST: usize = 100 << 20;
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "upload")?;
+    let tenant = TestTenant::shared(&lab)?;
     let bytes: Vec<u8> = (0..MOST).map(|n| u8::try_from(n % 251).unwrap_or(0)).collect();
     let digits = digest(&bytes)?;
     let path = tenant.path(&format!("/blobs/sha256:{digits}"));
@@ -300,7 +314,7 @@ fn the_python_client_of_kubernetes_drives_a_tenant() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
     let python = lab.state.join("python/bin/python3");
     ensure!(python.exists(), "the lab installs the client at {}", python.display());
-    let tenant = TestTenant::ready(&lab, "python")?;
+    let tenant = TestTenant::shared(&lab)?;
     let script = "
 import sys
 from kubernetes import client, config
@@ -308,6 +322,7 @@ config.load_kube_config(sys.argv[1])
 core, batch = client.CoreV1Api(), client.BatchV1Api()
 core.create_namespaced_config_map('agents', {'metadata': {'name': 'from-python'}, 'data': {'a': 'b'}})
 print(core.read_namespaced_config_map('from-python', 'agents').data['a'])
+core.delete_namespaced_config_map('from-python', 'agents')
 print([n.metadata.name for n in core.list_namespace().items])
 batch.list_namespaced_job('agents')
 ";
@@ -322,7 +337,7 @@ batch.list_namespaced_job('agents')
 #[test]
 fn a_runs_token_is_nothing_at_the_api_and_dead_after_its_end() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "tokens")?;
+    let tenant = TestTenant::shared(&lab)?;
     let id = tenant.shell_session("sed s/^wrr_/plain-/ /warren/run/token; echo; sleep 30")?;
     tenant.session_wait(&id, &["running"], 60)?;
     let token = until("the token is in the log", 20, || {

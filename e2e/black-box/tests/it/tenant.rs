@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 #[test]
 fn a_new_tenant_answers_with_a_credential_that_warren_minted() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "answers")?;
+    let tenant = TestTenant::shared(&lab)?;
     let account = tenant.objects(&["-n", "agents", "serviceaccount", "agent"])?;
     ensure!(
         account["automountServiceAccountToken"] == false,
@@ -38,7 +38,7 @@ fn a_new_tenant_answers_with_a_credential_that_warren_minted() -> Result<()> {
 #[test]
 fn everything_on_the_host_was_applied_by_warren_and_nothing_by_helm() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "applied")?;
+    let tenant = TestTenant::shared(&lab)?;
     let namespace = tenant.host_namespace()?;
     is_restricted(&tenant.host_objects(&["namespace", &namespace])?)?;
     let label = format!("warren.dev/cluster={}", tenant.cluster()?);
@@ -116,7 +116,7 @@ fn a_tenants_numbers_are_yours_overhead_and_limit() -> Result<()> {
 #[test]
 fn the_create_operation_shows_its_steps_with_durations() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::ready(&lab, "steps")?;
+    let tenant = TestTenant::shared(&lab)?;
     let operations = lab.get(&tenant.path("/operations"))?;
     let operation = operations["items"][0].clone();
     ensure!(
@@ -139,40 +139,91 @@ fn rendered(tenant: &TestTenant) -> Result<BTreeSet<String>> {
     Ok(names.lines().map(str::to_owned).collect())
 }
 
+/// Loosens by hand what holds a tenant, one thing after the other, each of which has to be put right.
+fn loosen(tenant: &TestTenant) -> Result<()> {
+    let (role, namespace) = (format!("vc-{}", tenant.cluster()?), tenant.host_namespace()?);
+    let changes = [
+        (
+            ["limitrange", "warren-tenant"],
+            "{.spec}",
+            r#"{"spec":{"limits":[{"type":"Container","default":{"cpu":"64"}}]}}"#,
+        ),
+        (["resourcequota", "warren-tenant"], "{.spec}", r#"{"spec":{"hard":{"pods":"9999"}}}"#),
+        (
+            ["networkpolicy", "warren-default-deny"],
+            "{.spec}",
+            r#"{"spec":{"ingress":[{}],"egress":[{}]}}"#,
+        ),
+        (
+            ["role", &role],
+            "{.rules}",
+            r#"{"rules":[{"apiGroups":[""],"resources":["nodes"],"verbs":["*"]}]}"#,
+        ),
+        (
+            ["namespace", &namespace],
+            "{.metadata.labels}",
+            r#"{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}"#,
+        ),
+    ];
+    for ([kind, name], field, patch) in changes {
+        let path = format!("jsonpath={field}");
+        let look = || tenant.on_host(&["get", kind, name, "-o", &path])?.success();
+        let before = look()?;
+        let edit = ["patch", kind, name, "--type=merge", "-o", &path, "-p", patch];
+        let loose = tenant.on_host(&edit)?.success()?;
+        ensure!(loose != before, "{kind} {name} was changed: {loose}");
+        until(&format!("{kind} {name} is as it was"), 10, || {
+            let now = look()?;
+            Ok(if now == before { Ok(()) } else { Err(now) })
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_policy_of_the_host_that_somebody_deletes_is_back() -> Result<()> {
+    // Meanwhile no policy holds.
+    let Some(lab) = Lab::alone() else { return Ok(()) };
+    let kinds = ["validating", "mutating"].map(|kind| format!("{kind}admissionpolicies"));
+    let kinds =
+        kinds.iter().flat_map(|kind| [kind.clone(), kind.replace("policies", "policybindings")]);
+    let kinds = kinds.collect::<Vec<_>>().join(",");
+    let ours = ["-l", "app.kubernetes.io/managed-by=warren"];
+    let look = || lab.kubectl(&[&["get", &kinds, "-o", "name"], &ours[..]].concat())?.success();
+    let before = look()?;
+    for kind in ["validatingadmissionpolicy.", "mutatingadmissionpolicybinding."] {
+        ensure!(before.contains(kind), "there are some: {before}");
+    }
+    lab.kubectl(&[&["delete", &kinds], &ours[..]].concat())?.success()?;
+    until("all of them are back", 10, || {
+        let now = look()?;
+        Ok(if now == before { Ok(()) } else { Err(now) })
+    })
+}
+
 #[test]
 fn what_is_changed_or_deleted_by_hand_is_put_right() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
     let tenant = TestTenant::ready(&lab, "drift")?;
+    loosen(&tenant)?;
     let before = rendered(&tenant)?;
     let owner = format!("service/{}", tenant.cluster()?);
     ensure!(before.len() > 12 && before.contains(&owner), "{before:?}");
-    let limits = "jsonpath={.spec.limits[0].default.cpu}";
-    let limits = ["get", "limitrange", "warren-tenant", "-o", limits];
-    let default = tenant.on_host(&limits)?.success()?;
-    let patch = r#"{"spec":{"limits":[{"type":"Container","default":{"cpu":"64"}}]}}"#;
-    tenant
-        .on_host(&["patch", "limitrange", "warren-tenant", "--type=merge", "-p", patch])?
-        .success()?;
-    let is_back = || {
-        until("all of it is back", 10, || {
-            let (now, cpu) = (rendered(&tenant)?, tenant.on_host(&limits)?.success()?);
-            let missing: Vec<&String> = before.difference(&now).collect();
-            let is_right = missing.is_empty() && cpu == default;
-            Ok(if is_right { Ok(()) } else { Err(format!("missing {missing:?}, cpu={cpu}")) })
-        })
-    };
-    // Each kind, but what must never be recreated and what was just changed. The control plane goes by itself
-    // afterwards: it has to get on with an account and with keys that were made anew.
+    // Each kind, but what must never be recreated. The control plane goes by itself afterwards: it has to get
+    // on with an account and with keys that were made anew.
     let is_set = |name: &String| name.starts_with("statefulset");
-    let is_deleted = |name: &&String| **name != owner && !name.starts_with("limitrange");
     let (sets, others): (Vec<&String>, Vec<&String>) =
-        before.iter().filter(is_deleted).partition(|name| is_set(name));
+        before.iter().filter(|name| **name != owner).partition(|name| is_set(name));
     for names in [others, sets] {
         ensure!(!names.is_empty(), "{before:?}");
         let mut delete = vec!["delete", "--wait=false"];
         delete.extend(names.into_iter().map(String::as_str));
         tenant.on_host(&delete)?.success()?;
-        is_back()?;
+        until("all of it is back", 10, || {
+            let now = rendered(&tenant)?;
+            let missing: Vec<&String> = before.difference(&now).collect();
+            Ok(if missing.is_empty() { Ok(()) } else { Err(format!("missing {missing:?}")) })
+        })?;
         let session = tenant.shell_session("echo works")?;
         let session = tenant.session_end(&session, 90)?;
         ensure!(session["state"] == "succeeded", "the tenant works as before: {session}");
