@@ -1,53 +1,62 @@
 //! What `warren serve` holds in memory.
 
-use crate::figure::{Figure, Goal};
+use crate::figure::{Figure, Goal, percentile};
 use anyhow::{Context, Result};
 use black_box::{Lab, TestTenant};
-use std::fs;
+use std::{fs, thread, time::Duration};
 
 const REAL_TENANTS: usize = 10;
 const REGISTERED_TENANTS: usize = 200;
 
-pub(crate) fn measure(lab: &Lab, _runs: usize) -> Result<Vec<Figure>> {
+pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
     lab.restart("warren", "TERM")?;
-    let empty = resident_mib(lab)?;
+    let empty = resident_mib(lab, runs)?;
     let real: Vec<TestTenant> = (0..REAL_TENANTS)
         .map(|n| TestTenant::created(lab, &format!("memory-{n}")))
         .collect::<Result<_>>()?;
     for tenant in &real {
         tenant.wait_ready()?;
     }
-    let with_real = resident_mib(lab)?;
+    let with_real = resident_mib(lab, runs)?;
     let registered: Vec<TestTenant> = (0..REGISTERED_TENANTS)
         .map(|n| TestTenant::created(lab, &format!("row-{n}")))
         .collect::<Result<_>>()?;
     #[expect(clippy::cast_precision_loss, reason = "a small count")]
-    let each = (resident_mib(lab)? - with_real) / REGISTERED_TENANTS as f64;
+    let each =
+        |with_rows: &f64| (with_rows - percentile(&with_real, 0.5)) / REGISTERED_TENANTS as f64;
+    let each: Vec<f64> = resident_mib(lab, runs)?.iter().map(each).collect();
     let tenants: Vec<&TestTenant> = registered.iter().chain(&real).collect();
     let operations: Vec<_> =
         tenants.iter().map(|tenant| tenant.delete("")).collect::<Result<_>>()?;
     for (tenant, operation) in tenants.iter().zip(&operations) {
         tenant.operation_end(operation, 600)?;
     }
-    let figure = |name: &str, value, most| Figure {
+    let figure = |name: &str, values: &[f64], most| Figure {
         name: format!("memory {name}"),
         unit: "MiB",
-        ours: vec![value],
+        ours: values.to_vec(),
         theirs: Vec::new(),
         goal: Goal::AtMost(most),
     };
     Ok(vec![
-        figure("empty", empty, 48.0),
-        figure("with 10 tenants", with_real, 64.0),
-        figure("per registered tenant", each, 0.1),
+        figure("empty", &empty, 48.0),
+        figure("with 10 tenants", &with_real, 64.0),
+        figure("per registered tenant", &each, 0.1),
     ])
 }
 
-fn resident_mib(lab: &Lab) -> Result<f64> {
+/// What it holds at several moments, two seconds apart.
+#[expect(clippy::disallowed_methods, reason = "moments lie apart")]
+fn resident_mib(lab: &Lab, moments: usize) -> Result<Vec<f64>> {
     let pid = fs::read_to_string(lab.state.join("pid/warren")).context("read the pid of warren")?;
-    let status =
-        fs::read_to_string(format!("/proc/{}/status", pid.trim())).context("read its status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("a number of KiB")?;
-    Ok(kib / 1024.0)
+    let path = format!("/proc/{}/status", pid.trim());
+    let mut found = Vec::new();
+    for _ in 0..moments {
+        thread::sleep(Duration::from_secs(2));
+        let status = fs::read_to_string(&path).context("read its status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("a number of KiB")?;
+        found.push(kib / 1024.0);
+    }
+    Ok(found)
 }

@@ -96,18 +96,20 @@ pub(crate) fn wait_write(kubeconfig: &Path, seconds: u64) -> Result<f64> {
     }
 }
 
-/// Creates the objects of a file (a JSON array of `{path, body}`), one request right after the other, and
-/// tells when each was sent.
+/// Creates the objects of a file (a JSON array of arrays of `{path, body}`), one request right after the
+/// other, and tells when each group was begun.
 pub(crate) fn submit(kubeconfig: &Path, file: &Path) -> Result<Vec<f64>> {
     let api = Api::open(kubeconfig)?;
-    let objects: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(file)?)?;
-    ensure!(!objects.is_empty(), "something to submit");
+    let groups: Vec<Vec<Value>> = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    ensure!(!groups.is_empty(), "something to submit");
     // The connection is warm, as that of a server is.
     let _ = api.client.get(format!("{}/version", api.server)).send()?.text()?;
     let mut starts = Vec::new();
-    for object in &objects {
+    for group in &groups {
         starts.push(now());
-        api.post(object["path"].as_str().context("a path")?, &object["body"].to_string())?;
+        for object in group {
+            api.post(object["path"].as_str().context("a path")?, &object["body"].to_string())?;
+        }
     }
     Ok(starts)
 }

@@ -4,7 +4,7 @@
 use crate::{
     figure::{Figure, Goal},
     probe,
-    tenant_cold::{by_warren, write_at},
+    tenant_cold::{by_warren, rest, write_at},
 };
 use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -30,10 +30,12 @@ pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for number in 0..runs {
         let name = format!("helm-{}-{number}", std::process::id());
+        rest()?;
         let release = Release { lab, helm: &helm, name: &name };
         theirs.push(release.install(&chart, &values, folder.path())?);
         drop(release);
-        ours.push(by_warren(lab, number)?);
+        rest()?;
+        ours.push(by_warren(lab, number)?.first_write);
     }
     Ok(vec![Figure {
         name: "tenant-cold-helm".to_owned(),
