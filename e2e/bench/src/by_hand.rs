@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-const KINDS: &str = "serviceaccounts,roles,rolebindings,resourcequotas,limitranges,networkpolicies,secrets,services,statefulsets";
+const KINDS: &str = "serviceaccounts,rolebindings,resourcequotas,limitranges,networkpolicies,secrets,services,statefulsets";
 /// What vCluster's own Secret holds before the first start: authorities only.
 const AUTHORITY_FILES: [&str; 8] = [
     "ca.crt",

@@ -1,5 +1,5 @@
-//! The admission policies that hold on the host whatever a tenant's control plane asks for. Nothing is
-//! made for tenants before they hold.
+//! The admission policies that hold on the host whatever a tenant's control plane asks for, and the role that
+//! control planes have. Nothing is made for tenants before they are there.
 
 use crate::{
     Context,
@@ -22,11 +22,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// What the policies consist of.
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     Kind::ValidatingAdmissionPolicy,
     Kind::ValidatingAdmissionPolicyBinding,
     Kind::MutatingAdmissionPolicy,
     Kind::MutatingAdmissionPolicyBinding,
+    Kind::ClusterRole,
 ];
 const FULL_LOOK: Duration = Duration::from_mins(10);
 /// Changes that come close together are looked at together.

@@ -56,10 +56,9 @@ enum Meaning {
 }
 
 /// The kinds of objects that a tenant is made of on the host.
-pub(crate) const TENANT_KINDS: [Kind; 10] = [
+pub(crate) const TENANT_KINDS: [Kind; 9] = [
     Kind::Namespace,
     Kind::ServiceAccount,
-    Kind::Role,
     Kind::RoleBinding,
     Kind::ResourceQuota,
     Kind::LimitRange,

@@ -2,9 +2,12 @@
 
 use crate::{
     cluster::ClusterSpec,
-    object::{Kind, Rendered},
+    object::{Key, Kind, Rendered},
 };
 use serde_json::json;
+
+/// What every control plane may do in the namespace that it is bound in.
+const CONTROL_PLANE_ROLE: &str = "warren-control-plane";
 
 /// The account of the control plane.
 pub(crate) fn control_plane(cluster: &str) -> String {
@@ -26,10 +29,14 @@ pub(crate) fn render_accounts(spec: &ClusterSpec) -> Vec<Rendered> {
 }
 
 /// What the syncer needs, as vCluster's chart grants it for a host of 1.35 or newer, but for workloads: it may change
-/// its own stateful set (it rolls it after renewing certificates) and no other.
+/// a stateful set (it rolls its own after renewing certificates), of which there is one in a tenant's namespace.
+///
+/// One role for all tenants, which Warren may bind by name. For a role in each namespace the API server would find out
+/// each time that nobody grants what they do not have, which takes it about a second (Kubernetes, "Privilege escalation
+/// prevention").
 ///
 /// Source: vCluster 0.36.1, chart/templates/role.yaml.
-pub(crate) fn render_role(spec: &ClusterSpec) -> Rendered {
+pub(crate) fn render_role() -> Rendered {
     let all = json!(["create", "delete", "patch", "update", "get", "list", "watch"]);
     let read = json!(["get", "list", "watch"]);
     let change = json!(["patch", "update"]);
@@ -60,17 +67,21 @@ pub(crate) fn render_role(spec: &ClusterSpec) -> Rendered {
         {
             "apiGroups": ["apps"],
             "resources": ["statefulsets"],
-            "resourceNames": [spec.cluster.as_str()],
             "verbs": change,
         },
     ]);
-    spec.object(Kind::Role, &control_plane(spec.cluster.as_str()), json!({ "rules": rules }))
+    let key = Key::global(Kind::ClusterRole, CONTROL_PLANE_ROLE);
+    Rendered::new(key, None, json!({ "rules": rules }))
 }
 
 pub(crate) fn render_role_binding(spec: &ClusterSpec) -> Rendered {
     let name = control_plane(spec.cluster.as_str());
     let body = json!({
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name },
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": CONTROL_PLANE_ROLE,
+        },
         "subjects": [
             { "kind": "ServiceAccount", "name": name, "namespace": spec.namespace() },
         ],

@@ -32,9 +32,7 @@ pub struct Bundle {
     pub limit_range: Rendered,
     /// The accounts of the control plane and of the tenant's pods.
     pub accounts: Vec<Rendered>,
-    /// What the control plane may do in its namespace.
-    pub role: Rendered,
-    /// Gives it to the control plane.
+    /// Gives the control plane the role of all control planes, in its namespace.
     pub role_binding: Rendered,
     /// The service that owns everything that is synced.
     pub service: Rendered,
@@ -69,7 +67,6 @@ impl Bundle {
             network_policies,
             limit_range,
             accounts,
-            role,
             role_binding,
             service,
             headless_service,
@@ -83,7 +80,7 @@ impl Bundle {
         objects.extend(network_policies.iter().cloned());
         objects.push(limit_range.clone());
         objects.extend(accounts.iter().cloned());
-        objects.extend([role.clone(), role_binding.clone()]);
+        objects.push(role_binding.clone());
         objects.extend([service.clone(), headless_service.clone()]);
         objects.extend([certs.clone(), config.clone(), quota.clone()]);
         objects.extend(data.clone());
@@ -157,7 +154,6 @@ pub fn render_cluster(
         network_policies: network::render(spec, host),
         limit_range: quota::render_limits(spec),
         accounts: accounts::render_accounts(spec),
-        role: accounts::render_role(spec),
         role_binding: accounts::render_role_binding(spec),
         service: control_plane::render_service(spec, host),
         headless_service: control_plane::render_headless_service(spec),

@@ -1,6 +1,8 @@
-//! What the host's API server enforces in every tenant's namespace, whatever a tenant's control plane asks for.
+//! What the host's API server enforces in every tenant's namespace, whatever a tenant's control plane asks for, and
+//! what it lets control planes do there.
 
 use crate::{
+    accounts,
     admission::{self, Refusal, Rule, Target, WRITES},
     object::{CLUSTER_LABEL, Rendered},
     rules,
@@ -8,12 +10,12 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// Renders the policies and their bindings, each binding after its policy. They are the same for all tenants of a host
-/// and have to be there before the first tenant.
+/// Renders the policies and their bindings, each binding after its policy, and the control planes' role. They are the
+/// same for all tenants of a host and have to be there before the first tenant.
 #[must_use]
 pub fn render_host_policies(host: &HostSettings) -> Vec<Rendered> {
     let namespaces = tenant_namespaces();
-    let mut objects = Vec::new();
+    let mut objects = vec![accounts::render_role()];
     if host.user_namespaces == UserNamespaces::Forced {
         objects.extend(user_namespaces(&namespaces));
     }

@@ -59,7 +59,7 @@ fn everything_on_the_host_was_applied_by_warren_and_nothing_by_helm() -> Result<
 }
 
 /// The kinds that Warren renders into a tenant's namespace.
-const RENDERED: &str = "serviceaccounts,roles,rolebindings,services,secrets,resourcequotas,limitranges,networkpolicies,statefulsets";
+const RENDERED: &str = "serviceaccounts,rolebindings,services,secrets,resourcequotas,limitranges,networkpolicies,statefulsets";
 
 fn is_restricted(namespace: &Value) -> Result<()> {
     let level = &namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"];
@@ -141,7 +141,7 @@ fn rendered(tenant: &TestTenant) -> Result<BTreeSet<String>> {
 
 /// Loosens by hand what holds a tenant, one thing after the other, each of which has to be put right.
 fn loosen(tenant: &TestTenant) -> Result<()> {
-    let (role, namespace) = (format!("vc-{}", tenant.cluster()?), tenant.host_namespace()?);
+    let (account, namespace) = (format!("vc-{}", tenant.cluster()?), tenant.host_namespace()?);
     let changes = [
         (
             ["limitrange", "warren-tenant"],
@@ -155,9 +155,9 @@ fn loosen(tenant: &TestTenant) -> Result<()> {
             r#"{"spec":{"ingress":[{}],"egress":[{}]}}"#,
         ),
         (
-            ["role", &role],
-            "{.rules}",
-            r#"{"rules":[{"apiGroups":[""],"resources":["nodes"],"verbs":["*"]}]}"#,
+            ["rolebinding", &account],
+            "{.subjects}",
+            r#"{"subjects":[{"kind":"Group","apiGroup":"rbac.authorization.k8s.io","name":"system:authenticated"}]}"#,
         ),
         (
             ["namespace", &namespace],
@@ -181,17 +181,18 @@ fn loosen(tenant: &TestTenant) -> Result<()> {
 }
 
 #[test]
-fn a_policy_of_the_host_that_somebody_deletes_is_back() -> Result<()> {
+fn what_all_tenants_of_the_host_stand_on_is_back_when_somebody_deletes_it() -> Result<()> {
     // Meanwhile no policy holds.
     let Some(lab) = Lab::alone() else { return Ok(()) };
     let kinds = ["validating", "mutating"].map(|kind| format!("{kind}admissionpolicies"));
     let kinds =
         kinds.iter().flat_map(|kind| [kind.clone(), kind.replace("policies", "policybindings")]);
-    let kinds = kinds.collect::<Vec<_>>().join(",");
+    let kinds: Vec<String> = kinds.chain(["clusterroles".to_owned()]).collect();
+    let kinds = kinds.join(",");
     let ours = ["-l", "app.kubernetes.io/managed-by=warren"];
     let look = || lab.kubectl(&[&["get", &kinds, "-o", "name"], &ours[..]].concat())?.success();
     let before = look()?;
-    for kind in ["validatingadmissionpolicy.", "mutatingadmissionpolicybinding."] {
+    for kind in ["validatingadmissionpolicy.", "mutatingadmissionpolicybinding.", "clusterrole."] {
         ensure!(before.contains(kind), "there are some: {before}");
     }
     lab.kubectl(&[&["delete", &kinds], &ours[..]].concat())?.success()?;

@@ -29,8 +29,13 @@ struct Right {
     group: String,
     /// With its subresource, if it is about one.
     resource: String,
+    /// Of this object alone.
+    name: Option<String>,
     verb: String,
 }
+
+/// What verbs are about: group, resource and, if it is about one object alone, its name.
+type Object<'a> = (&'a str, &'a str, Option<&'a str>);
 
 pub(super) async fn check(cx: &Context) -> Result<Check, kube::Error> {
     let client = cx.host.client();
@@ -52,11 +57,12 @@ pub(super) async fn check(cx: &Context) -> Result<Check, kube::Error> {
         return Ok(Check::ok("rights", format!("all of {total} are granted")));
     }
     let user = who_am_i(client).await?;
-    let told: Vec<String> = by_resource(&missing)
+    let told: Vec<String> = by_object(&missing)
         .into_iter()
-        .map(|((group, resource), verbs)| {
+        .map(|((group, resource, name), verbs)| {
             let dot = if group.is_empty() { "" } else { "." };
-            format!("{} {resource}{dot}{group}", verbs.join(", "))
+            let name = name.map(|name| format!("/{name}")).unwrap_or_default();
+            format!("{} {resource}{dot}{group}{name}", verbs.join(", "))
         })
         .collect();
     let detail =
@@ -72,11 +78,19 @@ fn needed() -> BTreeSet<Right> {
     for rule in role.rules.into_iter().flatten() {
         for group in rule.api_groups.iter().flatten() {
             for resource in rule.resources.iter().flatten() {
-                rights.extend(rule.verbs.iter().map(|verb| Right {
-                    group: group.clone(),
-                    resource: resource.clone(),
-                    verb: verb.clone(),
-                }));
+                let names = rule.resource_names.iter().flatten().cloned().map(Some);
+                let mut names: Vec<Option<String>> = names.collect();
+                if names.is_empty() {
+                    names.push(None);
+                }
+                for name in names {
+                    rights.extend(rule.verbs.iter().map(|verb| Right {
+                        group: group.clone(),
+                        resource: resource.clone(),
+                        name: name.clone(),
+                        verb: verb.clone(),
+                    }));
+                }
             }
         }
     }
@@ -84,7 +98,7 @@ fn needed() -> BTreeSet<Right> {
 }
 
 async fn is_granted(client: Client, right: &Right) -> Result<bool, kube::Error> {
-    let Right { group, resource, verb } = right;
+    let Right { group, resource, name, verb } = right;
     let (resource, subresource) = match resource.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
         None => (resource.as_str(), None),
@@ -93,6 +107,7 @@ async fn is_granted(client: Client, right: &Right) -> Result<bool, kube::Error> 
         group: Some(group.clone()),
         resource: Some(resource.to_owned()),
         subresource,
+        name: name.clone(),
         verb: Some(verb.clone()),
         ..ResourceAttributes::default()
     };
@@ -115,10 +130,11 @@ async fn who_am_i(client: Client) -> Result<String, kube::Error> {
     Ok(user.and_then(|user| user.username).unwrap_or_else(|| "an unknown user".to_owned()))
 }
 
-fn by_resource(rights: &BTreeSet<Right>) -> BTreeMap<(&str, &str), Vec<&str>> {
+fn by_object(rights: &BTreeSet<Right>) -> BTreeMap<Object<'_>, Vec<&str>> {
     let mut grouped: BTreeMap<_, Vec<&str>> = BTreeMap::new();
-    for Right { group, resource, verb } in rights {
-        grouped.entry((group.as_str(), resource.as_str())).or_default().push(verb);
+    for Right { group, resource, name, verb } in rights {
+        let object = (group.as_str(), resource.as_str(), name.as_deref());
+        grouped.entry(object).or_default().push(verb);
     }
     grouped
 }
@@ -130,8 +146,11 @@ fn manifest(missing: &BTreeSet<Right>, user: &str) -> String {
         "# Give this to `kubectl apply -f -`, or apply templates/host/cluster-role.yaml, which has all rights.\n\
          apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {metadata}\nrules:\n"
     );
-    for ((group, resource), verbs) in by_resource(missing) {
-        let rule = json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
+    for ((group, resource, name), verbs) in by_object(missing) {
+        let mut rule = json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
+        if let Some(name) = name {
+            rule["resourceNames"] = json!([name]);
+        }
         writeln!(text, "- {rule}").expect("writing to a string cannot fail");
     }
     let api = "rbac.authorization.k8s.io";

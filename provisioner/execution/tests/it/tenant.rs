@@ -126,7 +126,8 @@ async fn every_fault_on_the_way_is_overcome_and_named_meanwhile() {
 
 /// What there is on the host and inside the tenant, by kind.
 fn everything(world: &World) -> Vec<(&'static str, Vec<String>)> {
-    let on_host = ["namespaces", "secrets", "services", "statefulsets", "networkpolicies", "roles"];
+    let on_host =
+        ["namespaces", "secrets", "services", "statefulsets", "rolebindings", "clusterroles"];
     let inside = ["namespaces", "serviceaccounts", "roles", "rolebindings", "limitranges"];
     let names = |objects: Vec<Value>| {
         let mut names: Vec<String> =

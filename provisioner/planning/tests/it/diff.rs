@@ -148,7 +148,7 @@ fn damage_holds_back_the_control_plane_alone_and_a_lost_namespace_everything() {
     let (sent, damage) = lost(&[Kind::Service]);
     assert_eq!(damage.len(), 1);
     let kinds: Vec<Kind> = sent.iter().map(|change| change.key.kind).collect();
-    for guard in [Kind::NetworkPolicy, Kind::ResourceQuota, Kind::Role, Kind::RoleBinding] {
+    for guard in [Kind::NetworkPolicy, Kind::ResourceQuota, Kind::RoleBinding] {
         assert!(kinds.contains(&guard), "{guard:?} is put right: {kinds:?}");
     }
     assert!(!kinds.contains(&Kind::StatefulSet), "it would run without what is lost");

@@ -23,7 +23,7 @@ fn the_objects_of_a_tenant_on_the_host_are_as_they_were() {
     check("network-policies", &bundle.network_policies);
     check("limits-and-quota", &[bundle.limit_range, bundle.quota]);
     check("accounts", &bundle.accounts);
-    check("rights", &[bundle.role, bundle.role_binding]);
+    check("rights", &[bundle.role_binding]);
     check("services", &[bundle.service, bundle.headless_service]);
     check("secrets", &[bundle.certs, bundle.config]);
     check("control-plane", &[bundle.stateful_set]);

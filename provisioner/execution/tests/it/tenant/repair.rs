@@ -27,7 +27,7 @@ async fn what_can_only_be_deleted_and_made_anew_is_back_at_once() {
     let is_bound = async |world: &World| {
         world.host.objects(|objects| {
             let found = objects.get("rolebindings", &namespace, &binding);
-            found.is_some_and(|found| found["roleRef"]["name"] == binding.as_str())
+            found.is_some_and(|found| found["roleRef"]["name"] == "warren-control-plane")
         })
     };
     world.until("the role binding grants Warren's role again", is_bound).await;
@@ -52,7 +52,7 @@ async fn around_what_is_damaged_everything_but_the_control_plane_is_put_right() 
     let controllers = world.start();
     let tenant = world.ready("acme").await;
     let namespace = tenant.cluster.host_namespace();
-    let (service, role) = (tenant.cluster.to_string(), format!("vc-{}", tenant.cluster));
+    let (service, account) = (tenant.cluster.to_string(), format!("vc-{}", tenant.cluster));
     let writes = world.host.writes().len();
     world.host.objects(|objects| {
         objects.change("services", &namespace, &service, |service| {
@@ -63,7 +63,9 @@ async fn around_what_is_damaged_everything_but_the_control_plane_is_put_right() 
         objects.change("resourcequotas", &namespace, "warren-tenant", |quota| {
             quota["spec"]["hard"]["pods"] = json!("9999");
         });
-        objects.change("roles", &namespace, &role, |role| role["rules"] = json!([]));
+        objects.change("rolebindings", &namespace, &account, |binding| {
+            binding["subjects"] = json!([]);
+        });
         objects.change("statefulsets", &namespace, &service, |set| {
             set["spec"]["template"]["spec"]["serviceAccountName"] = json!("theirs");
         });
@@ -71,13 +73,13 @@ async fn around_what_is_damaged_everything_but_the_control_plane_is_put_right() 
     let is_guarded = async |world: &World| {
         world.host.objects(|objects| {
             let quota = objects.get("resourcequotas", &namespace, "warren-tenant");
-            let role = objects.get("roles", &namespace, &role);
+            let binding = objects.get("rolebindings", &namespace, &account);
             objects.get("networkpolicies", &namespace, "warren-default-deny").is_some()
                 && quota.is_some_and(|quota| quota["spec"]["hard"]["pods"] != "9999")
-                && role.is_some_and(|role| role["rules"] != json!([]))
+                && binding.is_some_and(|binding| binding["subjects"] != json!([]))
         })
     };
-    world.until("policy, quota and role are as they were", is_guarded).await;
+    world.until("policy, quota and binding are as they were", is_guarded).await;
     world.until("the damage is told", async |world| is_damaged(world, &tenant).await).await;
     let changes = execution::explain(&world.cx, tenant.id).await.expect("an explanation");
     controllers.stop().await;
