@@ -21,7 +21,7 @@ use std::{
 };
 use store::StoreError;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     task::{AbortHandle, JoinSet},
     time::Instant,
 };
@@ -35,9 +35,14 @@ const FULL_LOOK: Duration = Duration::from_mins(5);
 const BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(15) };
 
+/// Jobs that are being made at the same time for one tenant. Pods that start side by side slow one another down: of
+/// many sessions the oldest are to run soon, not all of them late.
+const SUBMITTED_AT_ONCE: usize = 1;
+
 struct Worker {
     cx: Context,
     tenant: TenantId,
+    submitting: Arc<Semaphore>,
     /// Wakes the tenant's own controller.
     tenants: mpsc::UnboundedSender<Wake>,
     jobs: Jobs,
@@ -80,6 +85,7 @@ pub(super) async fn run(
     let mut worker = Worker {
         cx,
         tenant,
+        submitting: Arc::new(Semaphore::new(SUBMITTED_AT_ONCE)),
         tenants,
         jobs: Jobs::default(),
         news,
@@ -222,7 +228,12 @@ impl Worker {
     fn begin(&mut self, session: Session, run: Option<Run>, todo: Todo) {
         self.busy.insert(session.id);
         let cx = self.cx.clone();
+        let turns = (todo == Todo::Submit).then(|| Arc::clone(&self.submitting));
         self.acts.spawn(async move {
+            let _turn = match &turns {
+                Some(turns) => turns.acquire().await.ok(),
+                None => None,
+            };
             let result = Box::pin(act(&cx, &session, run.as_ref(), todo)).await;
             (session.id, result)
         });
