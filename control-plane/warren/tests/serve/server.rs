@@ -13,7 +13,7 @@ use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
     sync::mpsc,
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
 /// Long enough for a busy machine; nothing waits for it to pass.
@@ -155,13 +155,24 @@ fn ended(output: Output) -> (i32, String, String) {
 impl Server {
     /// The first line from now on that `is_it`; nothing if the server says no more.
     pub(crate) async fn hear(&mut self, is_it: impl Fn(&Value) -> bool) -> Option<Value> {
+        // A server that goes on about something else does not say it either.
+        let end = Instant::now() + PATIENCE;
         loop {
-            let line = timeout(PATIENCE, self.lines.recv()).await.expect("it says something")?;
+            let line = timeout_at(end, self.lines.recv()).await.expect("it says that in time")?;
             let value = serde_json::from_str(&line).unwrap_or(Value::Null);
             self.said.push(line);
             if is_it(&value) {
                 return Some(value);
             }
+        }
+    }
+
+    /// The same, whether it was said already or is said from now on: what happens side by side has no order.
+    pub(crate) async fn hear_of(&mut self, is_it: impl Fn(&Value) -> bool) -> Option<Value> {
+        let mut said = self.said.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        match said.find(&is_it) {
+            Some(line) => Some(line),
+            None => self.hear(is_it).await,
         }
     }
 
