@@ -1,5 +1,6 @@
 use sea_orm_migration::{
-    SchemaManager,
+    MigrationName, MigrationTrait, SchemaManager,
+    async_trait::async_trait,
     sea_orm::{ConnectionTrait, DbBackend, DbErr},
 };
 
@@ -17,8 +18,32 @@ const WORDS: [(&str, &str, &str); 6] = [
     ("{strict}", "STRICT", ""),
 ];
 
+/// One change of the schema: its name, the statements that make it, and those that take it back.
+pub(crate) struct Statements {
+    pub(crate) name: &'static str,
+    pub(crate) up: &'static [&'static str],
+    pub(crate) down: &'static [&'static str],
+}
+
+impl MigrationName for Statements {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+#[async_trait]
+impl MigrationTrait for Statements {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run(manager, self.up).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run(manager, self.down).await
+    }
+}
+
 /// Runs `statements` in order, each with its placeholders replaced.
-pub(crate) async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
+async fn run(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let is_sqlite = manager.get_database_backend() == DbBackend::Sqlite;
     for statement in statements {
         let sql = WORDS.iter().fold((*statement).to_owned(), |sql, (word, sqlite, postgres)| {

@@ -8,6 +8,7 @@ mod m0001_tenants;
 mod m0002_sessions;
 mod m0003_upkeep;
 mod m0004_holder;
+mod m0005_attempts;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -22,10 +23,11 @@ pub struct Migrator;
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
-            Box::new(m0001_tenants::Migration),
-            Box::new(m0002_sessions::Migration),
-            Box::new(m0003_upkeep::Migration),
-            Box::new(m0004_holder::Migration),
+            Box::new(m0001_tenants::MIGRATION),
+            Box::new(m0002_sessions::MIGRATION),
+            Box::new(m0003_upkeep::MIGRATION),
+            Box::new(m0004_holder::MIGRATION),
+            Box::new(m0005_attempts::MIGRATION),
         ]
     }
 }

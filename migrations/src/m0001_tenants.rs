@@ -1,16 +1,7 @@
-use crate::dialect;
-use sea_orm_migration::{
-    MigrationName, MigrationTrait, SchemaManager, async_trait::async_trait, sea_orm::DbErr,
-};
+use crate::dialect::Statements;
 
 /// Tenants, their operations, who may ask, and what was asked.
-pub(crate) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
-        "m0001_tenants"
-    }
-}
+pub(crate) const MIGRATION: Statements = Statements { name: "m0001_tenants", up: UP, down: DOWN };
 
 /// Times are milliseconds since the epoch, UTC. Lists and structures are JSON texts.
 ///
@@ -112,14 +103,3 @@ const DOWN: &[&str] = &[
     "DROP TABLE operations",
     "DROP TABLE tenants",
 ];
-
-#[async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, UP).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, DOWN).await
-    }
-}

@@ -1,16 +1,7 @@
-use crate::dialect;
-use sea_orm_migration::{
-    MigrationName, MigrationTrait, SchemaManager, async_trait::async_trait, sea_orm::DbErr,
-};
+use crate::dialect::Statements;
 
 /// Sessions, their runs, and the index of what the runs left in the object store.
-pub(crate) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
-        "m0002_sessions"
-    }
-}
+pub(crate) const MIGRATION: Statements = Statements { name: "m0002_sessions", up: UP, down: DOWN };
 
 /// Not stored: log lines, results and the bytes of inputs and artifacts. They live in the object
 /// store; here is where they are.
@@ -90,14 +81,3 @@ const DOWN: &[&str] = &[
     "DROP TABLE runs",
     "DROP TABLE sessions",
 ];
-
-#[async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, UP).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, DOWN).await
-    }
-}

@@ -1,16 +1,7 @@
-use crate::dialect;
-use sea_orm_migration::{
-    MigrationName, MigrationTrait, SchemaManager, async_trait::async_trait, sea_orm::DbErr,
-};
+use crate::dialect::Statements;
 
 /// What is needed to count without reading rows, and to remove what nobody needs any more.
-pub(crate) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
-        "m0003_upkeep"
-    }
-}
+pub(crate) const MIGRATION: Statements = Statements { name: "m0003_upkeep", up: UP, down: DOWN };
 
 /// `is_ready` repeats what `conditions` say, so that tenants can be counted by phase.
 const UP: &[&str] = &[
@@ -41,14 +32,3 @@ const DOWN: &[&str] = &[
     "ALTER TABLE tenants DROP COLUMN erased_at",
     "ALTER TABLE tenants DROP COLUMN is_ready",
 ];
-
-#[async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, UP).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, DOWN).await
-    }
-}

@@ -1,16 +1,7 @@
-use crate::dialect;
-use sea_orm_migration::{
-    MigrationName, MigrationTrait, SchemaManager, async_trait::async_trait, sea_orm::DbErr,
-};
+use crate::dialect::Statements;
 
 /// Which process has the record.
-pub(crate) struct Migration;
-
-impl MigrationName for Migration {
-    fn name(&self) -> &'static str {
-        "m0004_holder"
-    }
-}
+pub(crate) const MIGRATION: Statements = Statements { name: "m0004_holder", up: UP, down: DOWN };
 
 const UP: &[&str] = &[
     // One row. Every process that takes the record over counts the epoch up; whoever has an older
@@ -24,14 +15,3 @@ const UP: &[&str] = &[
 ];
 
 const DOWN: &[&str] = &["DROP TABLE holder"];
-
-#[async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, UP).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        dialect::run(manager, DOWN).await
-    }
-}

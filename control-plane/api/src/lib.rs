@@ -66,6 +66,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(blob::put::put, blob::head::head))
         .routes(routes!(session::create::create, session::list::list))
         .routes(routes!(session::get::get))
+        .routes(routes!(session::runs::runs))
         .routes(routes!(session::stop::stop))
         .routes(routes!(session::logs::logs))
         .routes(routes!(session::result::result))

@@ -2,19 +2,23 @@
 
 use crate::openapi::words;
 use application::session::SessionView;
-use domain::{Cause, Exit, FailureClass, Input, InputSource, Run, RunUsage, Session, SessionSpec};
+use cause::{CauseBody, ExitBody};
+use domain::{Input, InputSource, Resources, RetryRule, Run, RunUsage, Session, SessionSpec};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 pub(crate) mod artifact;
 pub(crate) mod artifacts;
+mod cause;
 pub(crate) mod create;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod result;
+pub(crate) mod runs;
 pub(crate) mod stop;
 
 /// One agent task of a tenant.
@@ -32,7 +36,7 @@ pub(crate) struct SessionBody {
     /// Why it is in that state.
     cause: Option<CauseBody>,
     spec: SpecBody,
-    /// Its run, once there is one.
+    /// Its newest run, once there is one.
     run: Option<RunBody>,
     created_at: Timestamp,
     /// When its Job was asked for.
@@ -42,19 +46,10 @@ pub(crate) struct SessionBody {
     /// When it reached its final state.
     finished_at: Option<Timestamp>,
     stop_requested_at: Option<Timestamp>,
-}
-
-/// Why a session is in its state.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Cause)]
-struct CauseBody {
-    /// Whom to blame; nothing for a success or a stop.
-    #[schema(schema_with = words::failure_class)]
-    class: Option<FailureClass>,
-    /// One word for programs.
-    reason: String,
-    /// A sentence for people.
-    message: String,
+    /// Lines of its log so far, of all its runs.
+    log_lines: u64,
+    /// When its next run may begin: the last one failed, and another follows.
+    retry_at: Option<Timestamp>,
 }
 
 /// What a session is to do.
@@ -68,11 +63,33 @@ struct SpecBody {
     /// Its environment. The values, where passwords are put, are shown to those only who may start
     /// sessions of the tenant; others see the names, each with null.
     env: BTreeMap<String, Option<String>>,
+    /// The names of what is secret of its environment, each with null.
+    secrets: BTreeMap<String, Option<String>>,
     inputs: Vec<InputBody>,
     resources: ResourcesBody,
+    run_as_user: u32,
     timeout_seconds: u32,
     grace_period_seconds: u32,
     labels: BTreeMap<String, String>,
+    /// After which failures it is tried again, by the class of the failure.
+    retry: BTreeMap<&'static str, RetryRuleBody>,
+    /// The JSON Schema that its result has to obey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    result_schema: Option<Value>,
+}
+
+/// What follows a failure of one class.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = RetryRule)]
+struct RetryRuleBody {
+    /// How many runs the session may have in all before such a failure is final.
+    attempts: u32,
+    /// The pause before the second run; it doubles with every further one, up to an hour.
+    backoff_seconds: u32,
+    /// How much memory the next run gets after one that had too little, in percent of what that one had.
+    memory_percent: u32,
 }
 
 /// A file that the agent finds, with its text or the digest of its bytes.
@@ -100,26 +117,30 @@ struct ResourcesBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Run)]
-struct RunBody {
+pub(crate) struct RunBody {
     id: String,
     /// 1 for the first.
     attempt: u32,
+    /// What it may use.
+    resources: ResourcesBody,
+    /// Why it ended.
+    cause: Option<CauseBody>,
     exit: Option<ExitBody>,
     usage: Option<RunUsageBody>,
     started_at: Option<Timestamp>,
+    /// When its runner told that the agent's process and everything that it left had ended.
     exited_at: Option<Timestamp>,
     /// When its runner was last heard of.
     heartbeat_at: Option<Timestamp>,
-    /// Lines of its log so far.
+    created_at: Timestamp,
+    /// When it was over: its token is dead from then on, and nothing that it sends counts.
+    ended_at: Option<Timestamp>,
+    /// When it was proven that nothing of it runs any more: its process has ended, and its Job is over or gone.
+    settled_at: Option<Timestamp>,
+    /// Lines of its own log so far.
     log_lines: u64,
-}
-
-/// How the agent's process ended: by itself or by a signal.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Exit)]
-struct ExitBody {
-    code: Option<i32>,
-    signal: Option<i32>,
+    /// The number of its first line in the session's log.
+    first_log_line: u64,
 }
 
 /// What a run used.
@@ -142,39 +163,51 @@ impl From<SessionView> for SessionBody {
             state: session.state.as_str(),
             cause: session.cause.map(CauseBody::from),
             spec: SpecBody::new(spec, is_env_shown),
+            log_lines: run.as_ref().map_or(0, Run::log_lines),
             run: run.map(RunBody::from),
             created_at: session.created_at,
             starting_at: session.starting_at,
             running_at: session.running_at,
             finished_at: session.finished_at,
             stop_requested_at: session.stop_requested_at,
+            retry_at: session.retry_at,
         }
-    }
-}
-
-impl From<Cause> for CauseBody {
-    fn from(Cause { class, reason, message }: Cause) -> Self {
-        Self { class, reason, message }
     }
 }
 
 impl SpecBody {
     fn new(spec: SessionSpec, is_env_shown: bool) -> Self {
         let env = spec.env.into_iter();
+        let rules = spec.retry.0.into_iter();
+        let rules = rules.map(|(class, rule)| (class.as_str(), RetryRuleBody::from(rule)));
         Self {
             image: spec.image,
             command: spec.command,
             args: spec.args,
             env: env.map(|(name, value)| (name, is_env_shown.then_some(value))).collect(),
+            secrets: spec.secrets.into_keys().map(|name| (name, None)).collect(),
             inputs: spec.inputs.into_iter().map(InputBody::from).collect(),
-            resources: ResourcesBody {
-                cpu: spec.resources.cpu.to_string(),
-                memory: spec.resources.memory.to_string(),
-            },
+            resources: ResourcesBody::from(spec.resources),
+            run_as_user: spec.run_as_user,
             timeout_seconds: spec.timeout_seconds,
             grace_period_seconds: spec.grace_period_seconds,
             labels: spec.labels,
+            retry: rules.collect(),
+            result_schema: spec.result_schema,
         }
+    }
+}
+
+impl From<Resources> for ResourcesBody {
+    fn from(Resources { cpu, memory }: Resources) -> Self {
+        Self { cpu: cpu.to_string(), memory: memory.to_string() }
+    }
+}
+
+impl From<RetryRule> for RetryRuleBody {
+    fn from(rule: RetryRule) -> Self {
+        let RetryRule { attempts, backoff_seconds, memory_percent } = rule;
+        Self { attempts, backoff_seconds, memory_percent }
     }
 }
 
@@ -193,7 +226,9 @@ impl From<Run> for RunBody {
         Self {
             id: run.id.to_string(),
             attempt: run.attempt,
-            exit: run.exit.map(|Exit { code, signal }| ExitBody { code, signal }),
+            resources: ResourcesBody::from(run.resources),
+            cause: run.cause.map(CauseBody::from),
+            exit: run.exit.map(ExitBody::from),
             usage: run.usage.map(|usage| {
                 let RunUsage { cpu_ms, peak_memory_bytes, wall_ms } = usage;
                 RunUsageBody { cpu_ms, peak_memory_bytes, wall_ms }
@@ -201,7 +236,11 @@ impl From<Run> for RunBody {
             started_at: run.started_at,
             exited_at: run.exited_at,
             heartbeat_at: run.heartbeat_at,
+            created_at: run.created_at,
+            ended_at: run.ended_at,
+            settled_at: run.settled_at,
             log_lines: run.next_log_line.saturating_sub(1),
+            first_log_line: run.lines_before + 1,
         }
     }
 }

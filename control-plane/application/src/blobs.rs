@@ -8,10 +8,11 @@ use domain::{Digest, IdGen, RunId, TenantId};
 use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use jiff::Timestamp;
 use object_store::{
-    ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart, local::LocalFileSystem, path::Path,
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart,
+    local::LocalFileSystem, path::Path,
 };
 use sha2::{Digest as _, Sha256};
-use std::{error::Error, fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{error::Error, fmt, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Where finished objects are and how they get there. Cheap to clone.
@@ -335,7 +336,7 @@ impl Blobs {
     /// # Errors
     /// If the object store fails.
     pub async fn get(&self, path: &BlobPath) -> Result<Option<Bytes>, BlobError> {
-        let Some(found) = self.find(path).await? else { return Ok(None) };
+        let Some(found) = self.find(path, None).await? else { return Ok(None) };
         let bytes = found.bytes().await;
         bytes.map(Some).map_err(|error| BlobError::new("read", &path.0, error))
     }
@@ -345,7 +346,19 @@ impl Blobs {
     /// # Errors
     /// If the object store fails.
     pub async fn read(&self, path: &BlobPath) -> Result<Option<Reading>, BlobError> {
-        let Some(found) = self.find(path).await? else { return Ok(None) };
+        self.read_part(path, None).await
+    }
+
+    /// Opens a part of an object for reading, or all of it; nothing if there is none.
+    ///
+    /// # Errors
+    /// If the object store fails, or the part is not in it.
+    pub async fn read_part(
+        &self,
+        path: &BlobPath,
+        part: Option<Range<u64>>,
+    ) -> Result<Option<Reading>, BlobError> {
+        let Some(found) = self.find(path, part).await? else { return Ok(None) };
         let size = found.range.end - found.range.start;
         let path = path.0.clone();
         let bytes = found.into_stream().map_err(move |error| BlobError::new("read", &path, error));
@@ -363,8 +376,13 @@ impl Blobs {
         }
     }
 
-    async fn find(&self, path: &BlobPath) -> Result<Option<object_store::GetResult>, BlobError> {
-        match self.objects.get(&path.0).await {
+    async fn find(
+        &self,
+        path: &BlobPath,
+        part: Option<Range<u64>>,
+    ) -> Result<Option<object_store::GetResult>, BlobError> {
+        let options = GetOptions { range: part.map(GetRange::Bounded), ..GetOptions::default() };
+        match self.objects.get_opts(&path.0, options).await {
             Ok(found) => Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(BlobError::new("read", &path.0, error)),

@@ -14,6 +14,7 @@ pub mod log;
 pub mod numbers;
 pub mod operation;
 pub mod plan;
+mod result_schema;
 pub mod run;
 pub mod session;
 pub mod tenant;

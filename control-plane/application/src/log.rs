@@ -1,4 +1,5 @@
-//! A session's log: numbered lines, the same address while it runs and for ever after.
+//! A session's log: numbered lines, the same address while it runs and for ever after. The lines of its
+//! runs follow one another and are numbered through.
 
 use crate::{
     App,
@@ -7,13 +8,18 @@ use crate::{
     session,
     tenant::TenantRef,
 };
-use domain::{Actor, ReadSession, RunId, SessionId, SessionState};
+use domain::{Actor, ReadSession, Run, SessionId, SessionState};
 use futures::{Stream, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use store::{Change, LogSegment, StoreError};
 use tokio::sync::broadcast;
+
+mod plain;
+pub mod segment;
+
+pub use plain::PlainText;
 
 /// Where a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +30,29 @@ pub enum LogStream {
     /// Standard error.
     #[serde(rename = "err")]
     Err,
+}
+
+/// What a piece is of its line: runners cut lines of more than 16 KiB.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinePart {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The first of several pieces.
+    First,
+    /// Neither the first nor the last.
+    Middle,
+    /// The last of several pieces.
+    Last,
+}
+
+impl LinePart {
+    /// Whether it is all of its line.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole)
+    }
 }
 
 /// One line of a log, in the form in which runners send it and segments keep it.
@@ -41,15 +70,22 @@ pub struct LogLine {
     /// Its text, without the line feed.
     #[serde(rename = "l")]
     pub text: String,
+    /// What it is of a line that was too long for one piece. Earlier releases did not say it.
+    #[serde(rename = "p", default, skip_serializing_if = "LinePart::is_whole")]
+    pub part: LinePart,
 }
 
 /// Which lines a reader wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogQuery {
     /// The first line.
     pub start: Start,
     /// Only those of one stream.
     pub stream: Option<LogStream>,
+    /// Only those that were written then or later.
+    pub since: Option<Timestamp>,
+    /// Only those with this text in them, in the same case.
+    pub search: Option<String>,
     /// Whether to wait for more until the session is over.
     pub is_following: bool,
 }
@@ -132,14 +168,29 @@ struct Reader {
     app: App,
     session: SessionId,
     query: LogQuery,
-    /// The number of the next line; nothing before the run and the start are known.
+    /// The number of the next line; nothing before a run and the start are known.
     next: Option<u64>,
     /// Known and not yet read.
-    segments: VecDeque<LogSegment>,
+    segments: VecDeque<Part>,
     /// Read and not yet handed out.
     lines: VecDeque<LogLine>,
     state: ReaderState,
     changes: broadcast::Receiver<Change>,
+}
+
+/// A segment in the log of the session.
+#[derive(Debug)]
+struct Part {
+    /// How many lines earlier runs have.
+    before: u64,
+    segment: LogSegment,
+}
+
+impl Part {
+    /// The number after its last line.
+    const fn end(&self) -> u64 {
+        self.before + self.segment.first + self.segment.lines
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,8 +209,8 @@ impl Reader {
             if let Some(line) = self.lines.pop_front() {
                 return Ok(Some(LogEvent::Line(line)));
             }
-            if let Some(segment) = self.segments.pop_front() {
-                self.read_segment(&segment).await?;
+            if let Some(part) = self.segments.pop_front() {
+                self.read_part(&part).await?;
                 continue;
             }
             match self.state {
@@ -177,12 +228,9 @@ impl Reader {
     async fn look(&mut self) -> Result<(), LogError> {
         // The state first: what was appended before the session was over is then seen below.
         let session = self.app.store.session_get(self.session).await?.ok_or(LogError::Gone)?;
-        if let Some(run) = session.run {
-            let from = self.start(run).await?;
-            let segments = self.app.store.log_segments(run, from).await?;
-            let is_new = |segment: &LogSegment| segment.first + segment.lines > from;
-            self.segments = segments.into_iter().filter(is_new).collect();
-        }
+        let runs = self.app.store.runs_of_session(self.session).await?;
+        let from = self.start(&runs).await?;
+        self.segments = self.parts(&runs, from).await?.into();
         if !self.segments.is_empty() {
             if !self.query.is_following && !session.state.is_final() {
                 self.state = ReaderState::Done;
@@ -190,17 +238,29 @@ impl Reader {
         } else if session.state.is_final() {
             self.state = ReaderState::Over(session.state);
         } else if self.query.is_following {
-            self.wait(session.run).await;
+            self.wait(&runs).await;
         } else {
             self.state = ReaderState::Done;
         }
         Ok(())
     }
 
-    async fn wait(&mut self, run: Option<RunId>) {
+    /// The segments of all runs that hold line `from` and later ones, in order.
+    async fn parts(&self, runs: &[Run], from: u64) -> Result<Vec<Part>, LogError> {
+        let mut parts = Vec::new();
+        for run in runs.iter().filter(|run| run.log_lines() >= from) {
+            let before = run.lines_before;
+            let own = from.saturating_sub(before).max(1);
+            let segments = self.app.store.log_segments(run.id, own).await?;
+            parts.extend(segments.into_iter().map(|segment| Part { before, segment }));
+        }
+        Ok(parts)
+    }
+
+    async fn wait(&mut self, runs: &[Run]) {
         loop {
             match self.changes.recv().await {
-                Ok(Change::Log(of)) if Some(of) == run => return,
+                Ok(Change::Log(of)) if runs.last().is_some_and(|run| run.id == of) => return,
                 Ok(Change::Session { session, .. }) if session == self.session => return,
                 Ok(_) => {}
                 // Too many at once, or the store is closing: look again, the record knows.
@@ -209,25 +269,26 @@ impl Reader {
         }
     }
 
-    async fn start(&mut self, run: RunId) -> Result<u64, LogError> {
+    async fn start(&mut self, runs: &[Run]) -> Result<u64, LogError> {
         if let Some(next) = self.next {
             return Ok(next);
         }
         let start = match self.query.start {
             Start::From(number) => number.max(1),
-            Start::Tail(count) => self.tail(run, count).await?,
+            Start::Tail(count) => self.tail(runs, count).await?,
         };
-        self.next = Some(start);
+        if !runs.is_empty() {
+            self.next = Some(start);
+        }
         Ok(start)
     }
 
     /// The number of the `count`-th matching line before the end.
-    async fn tail(&self, run: RunId, count: u64) -> Result<u64, LogError> {
-        let segments = self.app.store.log_segments(run, 1).await?;
-        let end = segments.last().map_or(1, |segment| segment.first + segment.lines);
-        let (mut missing, mut start) = (count, end);
-        for segment in segments.iter().rev() {
-            for line in self.load(segment).await?.into_iter().rev() {
+    async fn tail(&self, runs: &[Run], count: u64) -> Result<u64, LogError> {
+        let parts = self.parts(runs, 1).await?;
+        let (mut missing, mut start) = (count, parts.last().map_or(1, Part::end));
+        for part in parts.iter().rev() {
+            for line in self.load(part).await?.into_iter().rev() {
                 if missing == 0 {
                     return Ok(start);
                 }
@@ -239,24 +300,44 @@ impl Reader {
         Ok(start)
     }
 
-    async fn read_segment(&mut self, segment: &LogSegment) -> Result<(), LogError> {
+    async fn read_part(&mut self, part: &Part) -> Result<(), LogError> {
         let next = self.next.unwrap_or(1);
-        let lines = self.load(segment).await?;
+        let lines = self.load(part).await?;
         let lines = lines.into_iter().filter(|line| line.number >= next && self.is_wanted(line));
         self.lines = lines.collect();
-        self.next = Some(next.max(segment.first + segment.lines));
+        self.next = Some(next.max(part.end()));
         Ok(())
     }
 
-    async fn load(&self, segment: &LogSegment) -> Result<Vec<LogLine>, LogError> {
-        let damaged = || LogError::Damaged { path: segment.path.clone() };
-        let bytes = self.app.blobs.get(&BlobPath::stored(&segment.path)).await?;
-        let bytes = bytes.ok_or_else(damaged)?;
-        let lines = serde_json::Deserializer::from_slice(&bytes).into_iter();
-        lines.collect::<Result<_, _>>().map_err(|_| damaged())
+    /// The lines of a segment, as the session counts them.
+    async fn load(&self, part: &Part) -> Result<Vec<LogLine>, LogError> {
+        let lines = load(&self.app, &part.segment).await?;
+        let counted = |line: LogLine| LogLine { number: part.before + line.number, ..line };
+        Ok(lines.into_iter().map(counted).collect())
     }
 
     fn is_wanted(&self, line: &LogLine) -> bool {
-        self.query.stream.is_none_or(|stream| stream == line.stream)
+        let LogQuery { stream, since, search, .. } = &self.query;
+        stream.is_none_or(|stream| stream == line.stream)
+            && since.is_none_or(|since| line.at >= since)
+            && search.as_ref().is_none_or(|text| line.text.contains(text))
     }
+}
+
+/// The lines of a segment, as their run counts them.
+async fn load(app: &App, segment: &LogSegment) -> Result<Vec<LogLine>, LogError> {
+    let damaged = || LogError::Damaged { path: segment.path.clone() };
+    let bytes = app.blobs.get(&BlobPath::stored(&segment.path)).await?;
+    segment::lines(&segment.path, &bytes.ok_or_else(damaged)?).map_err(|_| damaged())
+}
+
+/// The last lines of a run.
+pub(crate) async fn last_lines(app: &App, run: &Run, count: u64) -> Result<Vec<LogLine>, LogError> {
+    let from = run.next_log_line.saturating_sub(count).max(1);
+    let mut lines = Vec::new();
+    for segment in app.store.log_segments(run.id, from).await? {
+        let part = load(app, &segment).await?;
+        lines.extend(part.into_iter().filter(|line| line.number >= from));
+    }
+    Ok(lines)
 }

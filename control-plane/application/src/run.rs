@@ -186,7 +186,7 @@ pub async fn input(app: &App, caller: &Caller, name: &str) -> Result<Reading, Ru
 /// If the run is over, or the record does not answer.
 pub async fn started(app: &App, caller: &Caller) -> Result<(), RunError> {
     app.store.run_started(caller.run.id).await?;
-    settle(app, caller.session.id, |session| {
+    settle(app, caller, |session| {
         (session.state == SessionState::Starting).then_some((SessionState::Running, None))
     })
     .await
@@ -201,14 +201,18 @@ pub async fn heartbeat(app: &App, caller: &Caller, usage: RunUsage) -> Result<bo
     Ok(caller.session.state == SessionState::Stopping)
 }
 
-/// Moves a session to what `decide` wants of its present state; a final state stays.
+/// Moves a caller's session to what `decide` wants of its present state; a final state stays, and so
+/// does what another run has made of it.
 async fn settle(
     app: &App,
-    session: SessionId,
+    caller: &Caller,
     decide: impl Fn(&Session) -> Option<(SessionState, Option<Cause>)>,
 ) -> Result<(), RunError> {
     for _ in 0..RACES {
-        let session = app.store.session_get(session).await?.ok_or(RunError::NoRun)?;
+        let session = app.store.session_get(caller.session.id).await?.ok_or(RunError::NoRun)?;
+        if session.run != Some(caller.run.id) {
+            return Err(RunError::NoRun);
+        }
         let Some((next, cause)) = decide(&session) else { return Ok(()) };
         if !session.state.may_become(next) {
             return Ok(());

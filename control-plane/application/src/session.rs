@@ -13,19 +13,21 @@ use domain::{
     Action, Actor, Authorized, CreateSession, Digest, Input, InputSource, Invalid, Plan, PlanName,
     ReadSession, Run, Session, SessionId, SessionState, StopSession, allows,
 };
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 use store::{Artifact, Change, Created, IdempotencyKey, SessionCreateError};
+
+pub use store::StopMode;
 
 mod request;
 
-pub use request::{NewInput, NewResources, NewSession};
+pub use request::{NewInput, NewResources, NewRetryRule, NewSession};
 
 /// A session with its run, for one caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionView {
     /// The session.
     pub session: Session,
-    /// Its run, once there is one.
+    /// Its newest run, once there is one.
     pub run: Option<Run>,
     /// Whether the caller may see the values in its environment, where passwords are put: who may
     /// start sessions may, who only looks on sees their names.
@@ -61,6 +63,37 @@ pub enum OutputError {
     /// The object store failed.
     #[error("read the object")]
     Blob(#[from] BlobError),
+    /// The part that was asked for begins behind the end.
+    #[error("the file has {size} bytes")]
+    NoSuchPart {
+        /// Its size.
+        size: u64,
+    },
+}
+
+/// Which bytes of a file are wanted.
+///
+/// Source: RFC 9110, section 14.1.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// From here to the end.
+    From(u64),
+    /// From one to another, which is the last; or to the end, if that comes first.
+    Between(u64, u64),
+    /// So many at the end.
+    Last(u64),
+}
+
+impl Part {
+    /// The bytes of a file of this size; none if there are none.
+    fn of(self, size: u64) -> Option<Range<u64>> {
+        let range = match self {
+            Self::From(first) => first..size,
+            Self::Between(first, last) => first..size.min(last.saturating_add(1)),
+            Self::Last(count) => size.saturating_sub(count)..size,
+        };
+        (range.start < range.end).then_some(range)
+    }
 }
 
 /// Starts a session: it is queued, and will reach a final state.
@@ -133,6 +166,20 @@ pub async fn get(
     with_run(app, actor, session).await
 }
 
+/// The runs of a session, first to last: each is one attempt.
+///
+/// # Errors
+/// If the caller may not see them.
+pub async fn runs(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    session: SessionId,
+) -> Result<Vec<Run>, FindError> {
+    let (session, _) = find::<ReadSession>(app, actor, tenant, session).await?;
+    Ok(app.store.runs_of_session(session.id).await?)
+}
+
 /// Waits until a session is over, at most for `time`.
 ///
 /// # Errors
@@ -154,7 +201,8 @@ pub async fn wait(
     }
 }
 
-/// Asks a session to stop. One that is over stays as it is.
+/// Asks a session to stop. One that is over stays as it is. With [`StopMode::Unproven`] nobody waits
+/// for proof that its process has ended.
 ///
 /// # Errors
 /// If the caller may not.
@@ -163,9 +211,10 @@ pub async fn stop(
     actor: &Actor,
     tenant: &TenantRef,
     session: SessionId,
+    mode: StopMode,
 ) -> Result<SessionView, FindError> {
     let (session, proof) = find::<StopSession>(app, actor, tenant, session).await?;
-    let stopped = app.store.session_stop(&proof, session.id).await;
+    let stopped = app.store.session_stop(&proof, session.id, mode).await;
     let session = stopped.map_err(|error| FindError::of_write(error, Noun::Session))?;
     with_run(app, actor, session).await
 }
@@ -204,23 +253,29 @@ pub async fn artifacts(
     }
 }
 
-/// One file that a session left, with its bytes.
+/// One file that a session left, with its bytes, or those in the part that is `wanted` of it and where
+/// they are.
 ///
 /// # Errors
-/// If the caller may not see it, or there is none of that path.
+/// If the caller may not see it, there is none of that path, or it ends before the part begins.
 pub async fn artifact(
     app: &App,
     actor: &Actor,
     tenant: &TenantRef,
     session: SessionId,
     path: &str,
-) -> Result<(Artifact, Reading), OutputError> {
+    wanted: impl FnOnce(&Artifact) -> Option<Part>,
+) -> Result<(Artifact, Option<Range<u64>>, Reading), OutputError> {
     let artifacts = artifacts(app, actor, tenant, session).await?;
     let missing = || FindError::Missing(Noun::Artifact);
     let artifact = artifacts.into_iter().find(|artifact| artifact.path == path);
     let artifact = artifact.ok_or_else(missing)?;
-    let reading = app.blobs.read(&BlobPath::stored(&artifact.blob)).await?;
-    Ok((artifact, reading.ok_or_else(missing)?))
+    let size = artifact.size;
+    let range = wanted(&artifact).map(|part| part.of(size).ok_or(OutputError::NoSuchPart { size }));
+    let range = range.transpose()?;
+    let path = BlobPath::stored(&artifact.blob);
+    let reading = app.blobs.read_part(&path, range.clone()).await?;
+    Ok((artifact, range, reading.ok_or_else(missing)?))
 }
 
 /// Finds a session of a tenant and asks the policy table.

@@ -33,7 +33,7 @@ pub use policy::{
 };
 pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{
-    Cause, Exit, FailureClass, Input, InputSource, Resources, Run, RunUsage, Session, SessionSpec,
-    SessionState,
+    Cause, Evidence, Exit, FailureClass, Input, InputSource, NextStep, Resources, Retry,
+    RetryPolicy, RetryRule, Run, RunUsage, Session, SessionSpec, SessionState, Shortage,
 };
 pub use tenant::{Generation, Tenant, TenantPhase, Usage};

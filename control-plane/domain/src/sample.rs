@@ -2,7 +2,8 @@
 //! what it is about.
 
 use crate::{
-    ProjectName, Resources, Run, RunId, Session, SessionId, SessionSpec, SessionState, TenantId,
+    ProjectName, Resources, RetryPolicy, Run, RunId, Session, SessionId, SessionSpec, SessionState,
+    TenantId,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -17,11 +18,15 @@ pub fn spec() -> SessionSpec {
         command: vec!["/agent".to_owned()],
         args: Vec::new(),
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         inputs: Vec::new(),
         resources: Resources::default(),
+        run_as_user: SessionSpec::STANDARD_USER,
         timeout_seconds: 60,
         grace_period_seconds: 10,
         labels: BTreeMap::new(),
+        retry: RetryPolicy::none(),
+        result_schema: None,
     }
 }
 
@@ -36,6 +41,7 @@ pub fn session(state: SessionState) -> Session {
         cause: None,
         revision: 2,
         run: (state != SessionState::Queued).then(|| run().id),
+        retry_at: None,
         created_at: Timestamp::UNIX_EPOCH,
         starting_at: None,
         running_at: None,
@@ -52,6 +58,7 @@ pub fn run() -> Run {
         session: SessionId::new(Uuid::from_u128(1)),
         tenant: TenantId::new(Uuid::from_u128(2)),
         attempt: 1,
+        resources: spec().resources,
         created_at: Timestamp::UNIX_EPOCH,
         job_created_at: None,
         started_at: None,
@@ -60,5 +67,9 @@ pub fn run() -> Run {
         exit: None,
         usage: None,
         next_log_line: 1,
+        lines_before: 0,
+        ended_at: None,
+        cause: None,
+        settled_at: None,
     }
 }

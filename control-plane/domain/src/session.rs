@@ -1,13 +1,21 @@
-use crate::{Bytes, Digest, Invalid, Millicores, Plan, ProjectName, RunId, SessionId, TenantId};
+mod cause;
+mod retry;
+mod spec;
+
+pub use cause::{Cause, Evidence, FailureClass, NextStep, Shortage};
+pub use retry::{Retry, RetryPolicy, RetryRule};
+pub use spec::{Input, InputSource, Resources, SessionSpec};
+
+use crate::{RunId, SessionId, TenantId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 /// How far a session is. The last four are final and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SessionState {
-    /// Accepted, waits for its turn or for its tenant to be ready.
+    /// Accepted, waits for its turn, for its tenant to be ready, or for its next run.
     Queued,
     /// Its Job is being made or its pod is on the way.
     Starting,
@@ -74,11 +82,17 @@ impl SessionState {
             }
             Self::Starting => matches!(
                 next,
-                Self::Running | Self::Stopping | Self::Succeeded | Self::Failed | Self::TimedOut
+                Self::Queued
+                    | Self::Running
+                    | Self::Stopping
+                    | Self::Succeeded
+                    | Self::Failed
+                    | Self::TimedOut
             ),
-            Self::Running => {
-                matches!(next, Self::Stopping | Self::Succeeded | Self::Failed | Self::TimedOut)
-            }
+            Self::Running => matches!(
+                next,
+                Self::Queued | Self::Stopping | Self::Succeeded | Self::Failed | Self::TimedOut
+            ),
             Self::Stopping => {
                 matches!(next, Self::Succeeded | Self::Failed | Self::TimedOut | Self::Stopped)
             }
@@ -90,150 +104,6 @@ impl SessionState {
 impl fmt::Display for SessionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// Who or what a failure is to be blamed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FailureClass {
-    /// May work next time.
-    Transient,
-    /// Out of memory, evicted, disk full.
-    Resource,
-    /// The image, the command or an input is wrong.
-    UserConfig,
-    /// Quota or admission refused it.
-    PolicyDenied,
-    /// The agent ended with a code other than 0, or by a signal.
-    Agent,
-    /// A node or the tenant's API server was lost.
-    Infrastructure,
-}
-
-/// Why a session is in the state that it is in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Cause {
-    /// Whom to blame; nothing for a success or a stop.
-    pub class: Option<FailureClass>,
-    /// One word in CamelCase for programs.
-    pub reason: String,
-    /// A sentence for people.
-    pub message: String,
-}
-
-impl Cause {
-    /// A cause without blame.
-    #[must_use]
-    pub fn plain(reason: &str, message: impl Into<String>) -> Self {
-        Self { class: None, reason: reason.to_owned(), message: message.into() }
-    }
-
-    /// A failure.
-    #[must_use]
-    pub fn failure(class: FailureClass, reason: &str, message: impl Into<String>) -> Self {
-        Self { class: Some(class), reason: reason.to_owned(), message: message.into() }
-    }
-}
-
-/// What one run may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Resources {
-    /// CPU, asked for and limit alike.
-    pub cpu: Millicores,
-    /// Memory, asked for and limit alike.
-    pub memory: Bytes,
-}
-
-impl Default for Resources {
-    fn default() -> Self {
-        Self { cpu: Millicores(250), memory: Bytes::mebi(256) }
-    }
-}
-
-/// Where an input's bytes come from. Its `Debug` leaves them out.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum InputSource {
-    /// A small text, given in the request.
-    Inline(String),
-    /// A blob that was uploaded before.
-    Blob(Digest),
-}
-
-/// A file that the agent finds in `/warren/inputs`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Input {
-    /// Its file name.
-    pub name: String,
-    /// Its bytes.
-    pub source: InputSource,
-}
-
-/// What a session is to do. Its `Debug` has the names of variables, not their values.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SessionSpec {
-    /// The project, at the same time the namespace in the tenant's cluster.
-    pub project: ProjectName,
-    /// The agent's image.
-    pub image: String,
-    /// The program to start; the image's own entry point is not used.
-    pub command: Vec<String>,
-    /// Its arguments, after those in `command`.
-    pub args: Vec<String>,
-    /// Its environment.
-    pub env: BTreeMap<String, String>,
-    /// Its inputs.
-    pub inputs: Vec<Input>,
-    /// What it may use.
-    pub resources: Resources,
-    /// How long it may run, in seconds, counted from the start of the Job.
-    pub timeout_seconds: u32,
-    /// How long it has to end after SIGTERM, in seconds.
-    pub grace_period_seconds: u32,
-    /// Free labels for finding it again.
-    pub labels: BTreeMap<String, String>,
-}
-
-impl fmt::Debug for InputSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inline(text) => write!(f, "Inline({} bytes)", text.len()),
-            Self::Blob(digest) => f.debug_tuple("Blob").field(digest).finish(),
-        }
-    }
-}
-
-impl fmt::Debug for SessionSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            project,
-            image,
-            command,
-            args,
-            env,
-            inputs,
-            resources,
-            timeout_seconds,
-            grace_period_seconds,
-            labels,
-        } = self;
-        f.debug_struct("SessionSpec")
-            .field("project", project)
-            .field("image", image)
-            .field("command", command)
-            .field("args", args)
-            .field("env", &env.keys())
-            .field("inputs", inputs)
-            .field("resources", resources)
-            .field("timeout_seconds", timeout_seconds)
-            .field("grace_period_seconds", grace_period_seconds)
-            .field("labels", labels)
-            .finish()
     }
 }
 
@@ -270,6 +140,8 @@ pub struct Run {
     pub tenant: TenantId,
     /// 1 for the first.
     pub attempt: u32,
+    /// What it may use.
+    pub resources: Resources,
     /// When it was decided to start it.
     pub created_at: Timestamp,
     /// When its Job was accepted by the tenant's API server.
@@ -284,8 +156,24 @@ pub struct Run {
     pub exit: Option<Exit>,
     /// What it used.
     pub usage: Option<RunUsage>,
-    /// The number of the next log line; lines are numbered from 1.
+    /// The number of its next log line; the lines of each run are numbered from 1.
     pub next_log_line: u64,
+    /// How many lines the runs before it have: their log is closed.
+    pub lines_before: u64,
+    /// When it was over for the record; nothing that it says counts from then on.
+    pub ended_at: Option<Timestamp>,
+    /// Why it ended.
+    pub cause: Option<Cause>,
+    /// When it was proven that nothing of it runs any more; only then another run may begin.
+    pub settled_at: Option<Timestamp>,
+}
+
+impl Run {
+    /// How many lines its session's log has with it.
+    #[must_use]
+    pub const fn log_lines(&self) -> u64 {
+        self.lines_before + self.next_log_line.saturating_sub(1)
+    }
 }
 
 /// One agent task of a tenant.
@@ -303,8 +191,10 @@ pub struct Session {
     pub cause: Option<Cause>,
     /// Counts changes of state; starts at 1.
     pub revision: i64,
-    /// Its run, once there is one.
+    /// Its newest run, once there is one.
     pub run: Option<RunId>,
+    /// When its next run may begin, if one failed and another follows.
+    pub retry_at: Option<Timestamp>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When its Job was asked for.
@@ -317,205 +207,10 @@ pub struct Session {
     pub finished_at: Option<Timestamp>,
 }
 
-impl SessionSpec {
-    /// The largest sum of inline inputs, in bytes.
-    pub const MAX_INLINE_BYTES: usize = 256 << 10;
-
-    /// Checks everything that can be checked without looking at the world.
-    ///
-    /// # Errors
-    /// Every field that breaks a rule of the format or of the plan.
-    pub fn validate(&self, plan: &Plan) -> Result<(), Invalid> {
-        let mut invalid = Invalid::default();
-        self.validate_command(&mut invalid);
-        self.validate_environment(&mut invalid);
-        self.validate_inputs(&mut invalid);
-        self.validate_limits(plan, &mut invalid);
-        invalid.into_result()
-    }
-
-    fn validate_command(&self, invalid: &mut Invalid) {
-        let bad_image = |byte: u8| !byte.is_ascii_graphic();
-        if self.image.is_empty() || self.image.len() > 255 || self.image.bytes().any(bad_image) {
-            invalid.add("/image", &self.image, "an image reference of 1 to 255 visible characters");
-        }
-        if self.command.first().is_none_or(String::is_empty) {
-            invalid.add("/command", format!("{:?}", self.command), "at least the program to start");
-        }
-        let words = self.command.iter().chain(&self.args);
-        if words.clone().any(|word| word.contains('\0'))
-            || words.map(String::len).sum::<usize>() > 64 << 10
-        {
-            invalid.add(
-                "/args",
-                "…",
-                "command and arguments of at most 64 KiB without NUL characters",
-            );
-        }
-    }
-
-    fn validate_environment(&self, invalid: &mut Invalid) {
-        for (name, value) in &self.env {
-            let field = format!("/env/{}", pointer(name));
-            let is_name = |(index, byte): (usize, u8)| {
-                byte == b'_' || byte.is_ascii_alphabetic() || (index > 0 && byte.is_ascii_digit())
-            };
-            if name.is_empty() || name.len() > 128 || !name.bytes().enumerate().all(is_name) {
-                invalid.add(
-                    &field,
-                    name,
-                    "a name of letters, digits and '_', not starting with a digit",
-                );
-            } else if name.starts_with("WARREN_") {
-                invalid.add(
-                    &field,
-                    name,
-                    "names that start with WARREN_ are set by Warren; choose another",
-                );
-            }
-            if value.contains('\0') || value.len() > 32 << 10 {
-                invalid.add(&field, "…", "a value of at most 32 KiB without NUL characters");
-            }
-        }
-        for (name, value) in &self.labels {
-            let is_label = |text: &str| {
-                text.len() <= 63
-                    && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-            };
-            if name.is_empty() || !is_label(name) || !is_label(value) {
-                let field = format!("/labels/{}", pointer(name));
-                invalid.add(
-                    &field,
-                    value,
-                    "name and value of at most 63 letters, digits, '-', '_' and '.'",
-                );
-            }
-        }
-        if self.labels.len() > 32 {
-            invalid.add("/labels", self.labels.len(), "at most 32 labels");
-        }
-    }
-
-    fn validate_inputs(&self, invalid: &mut Invalid) {
-        let mut inline = 0;
-        for (index, input) in self.inputs.iter().enumerate() {
-            let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-            let name = &input.name;
-            let is_special = name.starts_with('.') || name == "manifest.json";
-            if name.is_empty() || name.len() > 128 || !name.bytes().all(good) || is_special {
-                invalid.add(
-                    &format!("/inputs/{index}/name"),
-                    name,
-                    "a file name of letters, digits, '-', '_' and '.', not starting with '.', not manifest.json",
-                );
-            }
-            if self.inputs[..index].iter().any(|earlier| earlier.name == *name) {
-                invalid.add(
-                    &format!("/inputs/{index}/name"),
-                    name,
-                    "each input needs a name of its own",
-                );
-            }
-            if let InputSource::Inline(text) = &input.source {
-                inline += text.len();
-            }
-        }
-        if inline > Self::MAX_INLINE_BYTES {
-            invalid.add(
-                "/inputs",
-                inline,
-                "inline inputs of at most 256 KiB together; upload larger ones",
-            );
-        }
-        if self.inputs.len() > 64 {
-            invalid.add("/inputs", self.inputs.len(), "at most 64 inputs");
-        }
-    }
-
-    fn validate_limits(&self, plan: &Plan, invalid: &mut Invalid) {
-        let Resources { cpu, memory } = self.resources;
-        if cpu < Millicores(10) || cpu > plan.session_cpu {
-            let rule =
-                format!("between 10m and {}, the limit of plan {}", plan.session_cpu, plan.name);
-            invalid.add("/resources/cpu", cpu, rule);
-        }
-        if memory < Bytes::mebi(16) || memory > plan.session_memory {
-            let rule = format!(
-                "between 16Mi and {}, the limit of plan {}",
-                plan.session_memory, plan.name
-            );
-            invalid.add("/resources/memory", memory, rule);
-        }
-        if !(1..=plan.session_timeout_seconds).contains(&self.timeout_seconds) {
-            let rule = format!("between 1 and {} seconds", plan.session_timeout_seconds);
-            invalid.add("/timeoutSeconds", self.timeout_seconds, rule);
-        }
-        if self.grace_period_seconds > 300 {
-            invalid.add("/gracePeriodSeconds", self.grace_period_seconds, "at most 300 seconds");
-        }
-    }
-}
-
-/// Escapes one segment of a JSON Pointer (RFC 6901, section 3).
-fn pointer(segment: &str) -> String {
-    segment.replace('~', "~0").replace('/', "~1")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{PlanName, sample::spec};
     use proptest::prelude::*;
-
-    fn fields(spec: &SessionSpec) -> Vec<String> {
-        match spec.validate(&Plan::current(PlanName::Starter)) {
-            Ok(()) => Vec::new(),
-            Err(invalid) => invalid.fields.into_iter().map(|field| field.field).collect(),
-        }
-    }
-
-    #[test]
-    fn a_plain_session_is_accepted_and_each_broken_rule_is_named() {
-        assert_eq!(fields(&spec()), Vec::<String>::new());
-        let mut bad = spec();
-        bad.command.clear();
-        bad.image = "a b".to_owned();
-        bad.env.insert("WARREN_RUN_ID".to_owned(), "mine".to_owned());
-        bad.env.insert("a/b".to_owned(), String::new());
-        bad.resources.memory = Bytes::gibi(1000);
-        bad.timeout_seconds = 0;
-        bad.inputs
-            .push(Input { name: "../x".to_owned(), source: InputSource::Inline(String::new()) });
-        let expected = [
-            "/image",
-            "/command",
-            "/env/WARREN_RUN_ID",
-            "/env/a~1b",
-            "/inputs/0/name",
-            "/resources/memory",
-            "/timeoutSeconds",
-        ];
-        assert_eq!(fields(&bad), expected);
-    }
-
-    #[test]
-    fn two_inputs_cannot_share_a_name() {
-        let mut bad = spec();
-        let input = Input { name: "a".to_owned(), source: InputSource::Inline(String::new()) };
-        bad.inputs = vec![input.clone(), input];
-        assert_eq!(fields(&bad), ["/inputs/1/name"]);
-    }
-
-    #[test]
-    fn what_an_agent_is_told_is_not_in_what_programs_print_of_it() {
-        let mut secretive = spec();
-        secretive.env.insert("KEY".to_owned(), "canary".to_owned());
-        let source = InputSource::Inline("canary".to_owned());
-        secretive.inputs.push(Input { name: "plan".to_owned(), source });
-        let printed = format!("{secretive:?}");
-        assert!(printed.contains("KEY") && printed.contains("plan"), "{printed}");
-        assert!(!printed.contains("canary"), "{printed}");
-    }
 
     proptest! {
         #[test]

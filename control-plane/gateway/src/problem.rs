@@ -99,6 +99,7 @@ impl From<AppendError> for Problem {
                 let problem = Self::new(StatusCode::CONFLICT, "log-gap", error.to_string());
                 Self { next: Some(next), ..problem }
             }
+            AppendError::Compress(_) => Self::internal(&error),
             AppendError::Malformed { .. } => Self::invalid(error.to_string()),
         }
     }

@@ -120,6 +120,7 @@ entity!(sessions, "sessions" {
     running_at: Option<i64>,
     stop_requested_at: Option<i64>,
     finished_at: Option<i64>,
+    retry_at: Option<i64>,
 });
 
 entity!(runs, "runs" {
@@ -137,6 +138,11 @@ entity!(runs, "runs" {
     exit: Option<String>,
     usage: Option<String>,
     next_log_line: i64,
+    resources: Option<String>,
+    ended_at: Option<i64>,
+    cause: Option<String>,
+    settled_at: Option<i64>,
+    lines_before: i64,
 });
 
 entity!(log_segments, "log_segments" {

@@ -53,7 +53,7 @@ impl Store {
     /// number of the line that is expected next. Lines that are all there already are ignored.
     ///
     /// # Errors
-    /// If lines are missing or overlap, there is no such run, or the database fails.
+    /// If lines are missing or overlap, the run is over or there is none, or the database fails.
     #[tracing::instrument(name = "db.log.append", skip_all)]
     pub async fn log_append(&self, run: RunId, segment: LogSegment) -> Result<u64, LogAppendError> {
         in_txn!(self, |txn| append_in_txn(&mut txn, run, &segment))
@@ -89,6 +89,10 @@ async fn append_in_txn(
     let end = segment.first.saturating_add(segment.lines);
     if segment.first == 0 {
         return Err(StoreError::Refused("log lines are numbered from 1").into());
+    }
+    // What follows it is numbered after its last line.
+    if run.ended_at.is_some() {
+        return Err(StoreError::Ended.into());
     }
     if segment.first > next {
         return Err(LogAppendError::Gap { next });

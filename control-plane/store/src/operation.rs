@@ -9,10 +9,10 @@ use sea_orm::{
 /// How long an operation should take at most; later it is shown as late.
 const DEADLINE: SignedDuration = SignedDuration::from_mins(10);
 
-const fn step_names(kind: OperationKind) -> [&'static str; 5] {
+const fn step_names(kind: OperationKind) -> &'static [&'static str] {
     match kind {
-        OperationKind::TenantCreate => ["namespace", "control-plane", "dns", "baseline", "ready"],
-        OperationKind::TenantDelete => ["sessions", "workload", "service", "volumes", "namespace"],
+        OperationKind::TenantCreate => &["namespace", "control-plane", "baseline", "dns"],
+        OperationKind::TenantDelete => &["sessions", "workload", "service", "volumes", "namespace"],
     }
 }
 
@@ -86,7 +86,7 @@ pub(crate) async fn begin_in_txn(
     kind: OperationKind,
     tenant: TenantId,
 ) -> Result<Operation, StoreError> {
-    let steps: Vec<Step> = step_names(kind).into_iter().map(Step::waiting).collect();
+    let steps: Vec<Step> = step_names(kind).iter().copied().map(Step::waiting).collect();
     let row = operations::Model {
         id: txn.store.ids.uuid(),
         kind: column::word(&kind),

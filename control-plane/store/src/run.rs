@@ -2,14 +2,16 @@ use crate::{
     Change, MoveError, Store, StoreError, column,
     entity::{artifacts, log_segments, runs, sessions},
     secret::sha256,
-    session::{expected_in_txn, opened, stale_move, write_in_txn},
-    token,
+    session::{expected_in_txn, opened, plan_of, stale_move, write_in_txn},
+    tenant, token,
     txn::{Txn, in_txn},
 };
-use domain::{Exit, Run, RunId, RunUsage, Session, SessionId, SessionState, TenantId};
+use domain::{
+    Cause, Exit, Resources, Run, RunId, RunUsage, Session, SessionId, SessionState, TenantId,
+};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, Set,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, Set,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -61,6 +63,32 @@ impl Store {
         row.map(Run::try_from).transpose()
     }
 
+    /// The runs of a session, first to last.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.run.of_session", skip_all)]
+    pub async fn runs_of_session(&self, session: SessionId) -> Result<Vec<Run>, StoreError> {
+        let select = runs::Entity::find()
+            .filter(runs::Column::Session.eq(session.uuid()))
+            .order_by_asc(runs::Column::Attempt);
+        select.all(&self.0.read).await?.into_iter().map(Run::try_from).collect()
+    }
+
+    /// Notes that nothing of a run that is over runs any more; the first time counts.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such run; or if the database fails.
+    #[tracing::instrument(name = "db.run.settled", skip_all)]
+    pub async fn run_settled(&self, id: RunId) -> Result<(), StoreError> {
+        in_txn!(self, |txn| async {
+            let at = Some(txn.at());
+            let change = runs::ActiveModel { settled_at: Set(at), ..Default::default() };
+            let once = runs::Column::SettledAt.is_null().and(runs::Column::EndedAt.is_not_null());
+            update_in_txn(&mut txn, id, change, once, Notice::Told).await
+        })
+    }
+
     /// At most `limit` runs of a tenant, deleted or not, by identifier, starting after `after`.
     ///
     /// # Errors
@@ -93,7 +121,7 @@ impl Store {
         in_txn!(self, |txn| forget_files_in_txn(&mut txn, runs))
     }
 
-    /// The run that shows this token, and its session; none if that is over.
+    /// The run that shows this token, and its session; none if either is over.
     ///
     /// # Errors
     /// If the database fails.
@@ -190,16 +218,23 @@ async fn create_in_txn(
     expected_revision: i64,
 ) -> Result<NewRun, MoveError> {
     let session = expected_in_txn(txn, session, expected_revision, SessionState::Starting).await?;
-    let earlier = runs::Entity::find()
-        .filter(runs::Column::Session.eq(session.id.uuid()))
-        .count(&txn.db)
-        .await?;
+    let earlier = match session.run {
+        Some(earlier) => Some(Run::try_from(row(&txn.db, earlier).await?)?),
+        None => None,
+    };
+    if earlier.as_ref().is_some_and(|run| run.settled_at.is_none()) {
+        return Err(StoreError::Refused("the earlier run is not settled").into());
+    }
+    let resources = match &earlier {
+        Some(earlier) => after_in_txn(txn, &session, earlier).await?,
+        None => session.spec.resources,
+    };
     let token = SecretString::from(token::random(PREFIX, txn.store.ids.secret()));
     let row = runs::Model {
         id: txn.store.ids.uuid(),
         session: session.id.uuid(),
         tenant: session.tenant.uuid(),
-        attempt: column::count(earlier + 1),
+        attempt: i64::from(earlier.as_ref().map_or(0, |run| run.attempt)) + 1,
         token_hash: sha256(token.expose_secret().as_bytes()).to_vec(),
         created_at: txn.at(),
         job_created_at: None,
@@ -209,12 +244,57 @@ async fn create_in_txn(
         exit: None,
         usage: None,
         next_log_line: 1,
+        resources: Some(column::json(&resources)),
+        ended_at: None,
+        cause: None,
+        settled_at: None,
+        lines_before: column::count(earlier.map_or(0, |run| run.log_lines())),
     };
     let run = Some(RunId::new(row.id));
     let session = write_in_txn(txn, session, SessionState::Starting, None, run).await;
     let session = session.map_err(stale_move)?;
     runs::Entity::insert(row.clone().into_active_model()).exec_without_returning(&txn.db).await?;
     Ok(NewRun { run: row.try_into()?, session, token })
+}
+
+/// What the run after `earlier` may use.
+async fn after_in_txn(
+    txn: &Txn,
+    session: &Session,
+    earlier: &Run,
+) -> Result<Resources, StoreError> {
+    let owner = tenant::existing_by_id(session.tenant).one(&txn.db).await?;
+    let plan = plan_of(&owner.ok_or(StoreError::NotFound)?)?;
+    let cause = earlier.cause.as_ref();
+    let retry = cause.and_then(|cause| session.spec.retry(earlier, cause, &plan));
+    // The plan may have become smaller meanwhile.
+    Ok(retry.map_or(earlier.resources, |retry| retry.resources))
+}
+
+/// Ends a run for the record; the first time and the first cause count. Its token is dead from now on.
+pub(crate) async fn end_in_txn(
+    txn: &mut Txn,
+    id: RunId,
+    cause: Option<&Cause>,
+) -> Result<(), StoreError> {
+    let at = Some(txn.at());
+    let change = runs::ActiveModel { ended_at: Set(at), ..Default::default() };
+    update_in_txn(txn, id, change, runs::Column::EndedAt.is_null(), Notice::Silent).await?;
+    let Some(cause) = cause else { return Ok(()) };
+    let change = runs::ActiveModel { cause: Set(Some(column::json(cause))), ..Default::default() };
+    update_in_txn(txn, id, change, runs::Column::Cause.is_null(), Notice::Silent).await
+}
+
+/// Nothing of a tenant's runs runs any more: its cluster is gone.
+pub(crate) async fn settle_all_in_txn(txn: &Txn, tenant: TenantId) -> Result<(), StoreError> {
+    let change = runs::ActiveModel { settled_at: Set(Some(txn.at())), ..Default::default() };
+    runs::Entity::update_many()
+        .set(change)
+        .filter(runs::Column::Tenant.eq(tenant.uuid()))
+        .filter(runs::Column::SettledAt.is_null())
+        .exec(&txn.db)
+        .await?;
+    Ok(())
 }
 
 async fn forget_files_in_txn(txn: &mut Txn, runs: &[RunId]) -> Result<(), StoreError> {
@@ -283,11 +363,14 @@ pub(crate) async fn row(db: &impl ConnectionTrait, id: RunId) -> Result<runs::Mo
     runs::Entity::find_by_id(id.uuid()).one(db).await?.ok_or(StoreError::NotFound)
 }
 
-/// The session of a run, if it is not over and this is its run.
+/// The session of a run, if neither is over and this is its run.
 async fn live_session(
     db: &impl ConnectionTrait,
     run: &runs::Model,
 ) -> Result<Option<sessions::Model>, StoreError> {
+    if run.ended_at.is_some() {
+        return Ok(None);
+    }
     let select = sessions::Entity::find_by_id(run.session)
         .filter(sessions::Column::Run.eq(run.id))
         .filter(sessions::Column::FinishedAt.is_null());
@@ -313,6 +396,12 @@ impl TryFrom<runs::Model> for Run {
             exit: column::to_optional_json("runs.exit", row.exit.as_deref())?,
             usage: column::to_optional_json("runs.usage", row.usage.as_deref())?,
             next_log_line: column::to_count("runs.next_log_line", row.next_log_line)?,
+            resources: column::to_optional_json("runs.resources", row.resources.as_deref())?
+                .unwrap_or_default(),
+            ended_at: time("runs.ended_at", row.ended_at)?,
+            cause: column::to_optional_json("runs.cause", row.cause.as_deref())?,
+            settled_at: time("runs.settled_at", row.settled_at)?,
+            lines_before: column::to_count("runs.lines_before", row.lines_before)?,
         })
     }
 }

@@ -3,12 +3,12 @@ use crate::{
     entity::{sessions, tenants},
     error::write_error,
     idempotency::Known,
-    tenant,
+    run, tenant,
     txn::{Txn, in_txn},
 };
 use domain::{
-    Authorized, Cause, CreateSession, Digest, FailureClass, Plan, RunId, Session, SessionId,
-    SessionSpec, SessionState, StopSession, TenantId,
+    Authorized, Cause, CreateSession, Digest, FailureClass, Plan, Retry, Run, RunId, Session,
+    SessionId, SessionSpec, SessionState, TenantId,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, PaginatorTrait,
@@ -16,8 +16,10 @@ use sea_orm::{
 };
 
 mod sealed;
+mod stop;
 
 pub(crate) use sealed::opened;
+pub use stop::StopMode;
 
 /// Why a session was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -125,8 +127,8 @@ impl Store {
     }
 
     /// The sessions of a tenant that are not over, oldest first: of those that are queued only the
-    /// next ones, as many as its plan lets be begun at a time. So what many wait for is not read at
-    /// every look; none is given only if none is left.
+    /// next ones, as many as its plan lets be begun at a time, and the one whose next run may begin
+    /// first. So what many wait for is not read at every look; none is given only if none is left.
     ///
     /// # Errors
     /// If the database fails.
@@ -137,11 +139,20 @@ impl Store {
         let at_once = plan_of(&owner)?.sessions_at_once;
         let is_queued = sessions::Column::State.eq(SessionState::Queued.as_str());
         // In this order, so that one which begins meanwhile is seen: twice, and as begun.
-        let next = active(tenant).filter(is_queued.clone()).limit(u64::from(at_once));
-        let next = next.all(&self.0.read).await?;
-        let begun = active(tenant).filter(is_queued.not());
-        let mut rows = begun.all(&self.0.read).await?;
-        rows.extend(next);
+        let now = column::time(self.0.now());
+        let is_put_off = sessions::Column::RetryAt.gt(now);
+        let is_due = sessions::Column::RetryAt.is_null().or(is_put_off.clone().not());
+        let next = active(tenant).filter(is_queued.clone()).filter(is_due);
+        let mut rows = next.limit(u64::from(at_once)).all(&self.0.read).await?;
+        let later = sessions::Entity::find()
+            .filter(sessions::Column::Tenant.eq(tenant.uuid()))
+            .filter(is_queued.clone())
+            .filter(is_put_off)
+            .order_by_asc(sessions::Column::RetryAt);
+        rows.extend(later.one(&self.0.read).await?);
+        let begun = active(tenant).filter(is_queued.not()).all(&self.0.read).await?;
+        // What was read last counts.
+        rows.splice(0..0, begun);
         rows.sort_by_key(|row| row.id);
         rows.dedup_by_key(|row| row.id);
         rows.into_iter().map(|row| opened(&self.0.vault, &row)).collect()
@@ -163,23 +174,11 @@ impl Store {
         Ok(ids.into_iter().map(TenantId::new).collect())
     }
 
-    /// Asks a session to stop: one that is queued is stopped at once, one that is starting or
-    /// running is stopping from now on, all others stay as they are.
-    ///
-    /// # Errors
-    /// `NotFound` if there is no such session or the proof is for another tenant; or if the
-    /// database fails.
-    #[tracing::instrument(name = "db.session.stop", skip_all)]
-    pub async fn session_stop(
-        &self,
-        proof: &Authorized<StopSession>,
-        id: SessionId,
-    ) -> Result<Session, StoreError> {
-        in_txn!(self, |txn| stop_in_txn(&mut txn, proof, id))
-    }
-
     /// Moves a session that was read at `expected_revision` to its next state. The cause belongs to
     /// the state: none clears it. A final state is never left, and with it the run's token dies.
+    ///
+    /// One that would fail is queued again instead if its retry policy has another run for it; the
+    /// run that failed is over all the same.
     ///
     /// # Errors
     /// `Stale` if the session changed meanwhile, `NotAllowed` if the states do not follow one
@@ -250,6 +249,7 @@ async fn create_in_txn(
         running_at: None,
         stop_requested_at: None,
         finished_at: None,
+        retry_at: None,
     };
     sessions::Entity::insert(row.clone().into_active_model())
         .exec_without_returning(&txn.db)
@@ -262,38 +262,6 @@ async fn create_in_txn(
     Ok(Created::new(opened(&txn.store.vault, &row)?))
 }
 
-async fn stop_in_txn(
-    txn: &mut Txn,
-    proof: &Authorized<StopSession>,
-    id: SessionId,
-) -> Result<Session, StoreError> {
-    let select = sessions::Entity::find_by_id(id.uuid()).lock_exclusive();
-    let row = select.one(&txn.db).await?.ok_or(StoreError::NotFound)?;
-    let session = opened(&txn.store.vault, &row)?;
-    if proof.tenant() != Some(session.tenant) {
-        return Err(StoreError::NotFound);
-    }
-    let (next, cause) = match session.state {
-        SessionState::Queued => (
-            SessionState::Stopped,
-            Cause::plain("StoppedBeforeStart", "it was stopped before it started"),
-        ),
-        SessionState::Starting | SessionState::Running => (
-            SessionState::Stopping,
-            Cause::plain("StopRequested", "a stop was asked for; the agent is being ended"),
-        ),
-        SessionState::Stopping
-        | SessionState::Succeeded
-        | SessionState::Failed
-        | SessionState::TimedOut
-        | SessionState::Stopped => return Ok(session),
-    };
-    let tenant = session.tenant;
-    let session = write_in_txn(txn, session, next, Some(cause), None).await?;
-    txn.audit(Some(proof.actor()), "session.stop", Some(tenant), id.to_string()).await?;
-    Ok(session)
-}
-
 async fn move_in_txn(
     txn: &mut Txn,
     id: SessionId,
@@ -301,9 +269,40 @@ async fn move_in_txn(
     next: SessionState,
     cause: Option<&Cause>,
 ) -> Result<Session, MoveError> {
-    let session = expected_in_txn(txn, id, expected_revision, next).await?;
-    let session = write_in_txn(txn, session, next, cause.cloned(), None).await;
-    session.map_err(stale_move)
+    let mut session = expected_in_txn(txn, id, expected_revision, next).await?;
+    if next == SessionState::Queued {
+        // Only a failure leads back there.
+        return Err(MoveError::NotAllowed { from: session.state, to: next });
+    }
+    let (mut next, mut cause) = (next, cause.cloned());
+    if next == SessionState::Failed
+        && session.state.may_become(SessionState::Queued)
+        && let Some(failure) = &mut cause
+        && let Some((run, retry)) = retry_in_txn(txn, &session, failure).await?
+    {
+        next = SessionState::Queued;
+        session.retry_at = Some(txn.now.saturating_add(retry.wait).unwrap_or(txn.now));
+        run::end_in_txn(txn, run.id, Some(failure)).await?;
+        let (number, attempts) = (run.attempt + 1, retry.attempts);
+        failure.message = format!("{}; run {number} of {attempts} follows", failure.message);
+    }
+    write_in_txn(txn, session, next, cause, None).await.map_err(stale_move)
+}
+
+/// The run of a session that is about to fail, and what follows it, if anything does.
+async fn retry_in_txn(
+    txn: &Txn,
+    session: &Session,
+    cause: &Cause,
+) -> Result<Option<(Run, Retry)>, StoreError> {
+    let Some(run) = session.run else { return Ok(None) };
+    let run = Run::try_from(run::row(&txn.db, run).await?)?;
+    let owner = tenant::existing_by_id(session.tenant).one(&txn.db).await?;
+    let Some(owner) = owner.filter(|owner| owner.deletion_requested_at.is_none()) else {
+        return Ok(None);
+    };
+    let retry = session.spec.retry(&run, cause, &plan_of(&owner)?);
+    Ok(retry.map(|retry| (run, retry)))
 }
 
 /// A session that may go to `next`, if it is still as the caller knows it.
@@ -342,10 +341,15 @@ pub(crate) async fn write_in_txn(
     session.revision += 1;
     session.run = run.or(session.run);
     match next {
-        SessionState::Queued => {}
-        SessionState::Starting => session.starting_at = now,
+        SessionState::Queued => (session.starting_at, session.running_at) = (None, None),
+        SessionState::Starting => {
+            session.starting_at = now;
+            session.retry_at = None;
+        }
         SessionState::Running => session.running_at = now,
-        SessionState::Stopping => session.stop_requested_at = now,
+        SessionState::Stopping => {
+            session.stop_requested_at = session.stop_requested_at.or(now);
+        }
         SessionState::Stopped => {
             session.stop_requested_at = session.stop_requested_at.or(now);
             session.finished_at = now;
@@ -363,6 +367,7 @@ pub(crate) async fn write_in_txn(
         running_at: Set(session.running_at.map(column::time)),
         stop_requested_at: Set(session.stop_requested_at.map(column::time)),
         finished_at: Set(session.finished_at.map(column::time)),
+        retry_at: Set(session.retry_at.map(column::time)),
         ..Default::default()
     };
     let updated = sessions::Entity::update_many()
@@ -375,11 +380,16 @@ pub(crate) async fn write_in_txn(
     if updated.rows_affected != 1 {
         return Err(StoreError::Stale);
     }
+    if session.state.is_final()
+        && let Some(run) = session.run
+    {
+        run::end_in_txn(txn, run, session.cause.as_ref()).await?;
+    }
     txn.changed(Change::Session { tenant: session.tenant, session: session.id });
     Ok(session)
 }
 
-/// Ends what a removed tenant has left: nothing may wait for a cluster that is gone.
+/// Ends what a removed tenant has left: nothing may wait for a cluster that is gone, and nothing runs in it.
 pub(crate) async fn end_all_in_txn(txn: &mut Txn, tenant: TenantId) -> Result<(), StoreError> {
     for row in active(tenant).all(&txn.db).await? {
         let session = opened(&txn.store.vault, &row)?;
@@ -388,11 +398,11 @@ pub(crate) async fn end_all_in_txn(txn: &mut Txn, tenant: TenantId) -> Result<()
         } else {
             (SessionState::Failed, Some(FailureClass::Infrastructure))
         };
-        let message = "the tenant was deleted before the session was over".to_owned();
-        let cause = Cause { class, reason: "TenantRemoved".to_owned(), message };
+        let message = "the tenant was deleted before the session was over";
+        let cause = Cause { class, ..Cause::plain("TenantRemoved", message) };
         write_in_txn(txn, session, next, Some(cause), None).await?;
     }
-    Ok(())
+    run::settle_all_in_txn(txn, tenant).await
 }
 
 async fn row(db: &impl ConnectionTrait, id: SessionId) -> Result<sessions::Model, StoreError> {
@@ -407,6 +417,6 @@ fn active(tenant: TenantId) -> Select<sessions::Entity> {
         .order_by_asc(sessions::Column::Id)
 }
 
-fn plan_of(owner: &tenants::Model) -> Result<Plan, StoreError> {
+pub(crate) fn plan_of(owner: &tenants::Model) -> Result<Plan, StoreError> {
     Ok(Plan::current(column::to_word("tenants.plan", &owner.plan)?))
 }

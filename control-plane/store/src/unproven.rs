@@ -1,14 +1,11 @@
-use crate::{
-    Store, StoreError, column,
-    entity::{runs, sessions},
-};
-use domain::TenantId;
+use crate::{Store, StoreError, column, entity::runs};
+use domain::{RunId, TenantId};
 use jiff::Timestamp;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait as _};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 impl Store {
-    /// The tenants with sessions that ended after `since` without a word from their runners: the
-    /// record does not prove that the processes of their runs are over.
+    /// The tenants with runs that were over after `since`, of which it is not proven that nothing
+    /// runs any more.
     ///
     /// # Errors
     /// If the database fails.
@@ -17,19 +14,39 @@ impl Store {
         &self,
         since: Timestamp,
     ) -> Result<Vec<TenantId>, StoreError> {
-        let ended = sessions::Entity::find()
-            .select_only()
-            .column(sessions::Column::Run)
-            .filter(sessions::Column::FinishedAt.gte(column::time(since)))
-            .filter(sessions::Column::Run.is_not_null());
         let select = runs::Entity::find()
             .select_only()
             .column(runs::Column::Tenant)
             .distinct()
-            .filter(runs::Column::ExitedAt.is_null())
-            .filter(runs::Column::Id.in_subquery(ended.into_query()))
+            .filter(unproven(since))
             .order_by_asc(runs::Column::Tenant);
         let ids = select.into_tuple().all(&self.0.read).await?;
         Ok(ids.into_iter().map(TenantId::new).collect())
     }
+
+    /// Those runs of one tenant.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.run.unproven", skip_all)]
+    pub async fn runs_unproven(
+        &self,
+        tenant: TenantId,
+        since: Timestamp,
+    ) -> Result<Vec<RunId>, StoreError> {
+        let select = runs::Entity::find()
+            .select_only()
+            .column(runs::Column::Id)
+            .filter(unproven(since))
+            .filter(runs::Column::Tenant.eq(tenant.uuid()))
+            .order_by_asc(runs::Column::Id);
+        let ids = select.into_tuple().all(&self.0.read).await?;
+        Ok(ids.into_iter().map(RunId::new).collect())
+    }
+}
+
+fn unproven(since: Timestamp) -> Condition {
+    Condition::all()
+        .add(runs::Column::EndedAt.gte(column::time(since)))
+        .add(runs::Column::SettledAt.is_null())
 }

@@ -98,7 +98,8 @@ pub(crate) struct HostCluster {
     pub(crate) service_cidr: IpNet,
     /// Storage class of the tenants' stores; the host's default class if absent.
     pub(crate) storage_class: Option<String>,
-    /// Addresses that tenants must not reach, besides all private ranges: those of the nodes.
+    /// Addresses that tenants must not reach, besides all private ranges, the nodes and the API servers, which
+    /// the host names itself: routers, storage and the like.
     #[serde(default)]
     pub(crate) denied_cidrs: Vec<IpNet>,
     /// Addresses from which Warren reaches the tenants' API servers.

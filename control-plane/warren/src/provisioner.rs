@@ -9,8 +9,8 @@ use crate::{
 use anyhow::Result;
 use clusters::{HostCluster, RunAuthority, TenantClusters};
 use domain::{Clock, IdGen};
-use execution::{Backoff, Context, Obstacle, RecordedTenants};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use execution::{Backoff, Context, Obstacle, RecordedTenants, Settings};
+use std::{sync::Arc, time::Duration};
 use store::Store;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -35,14 +35,15 @@ impl Provisioner {
     /// # Errors
     /// If the configuration does not fit this machine.
     pub(crate) async fn run(self, access: Access, stop: CancellationToken) -> Result<()> {
-        // Nothing is rendered from it as long as nobody knows where the host's API servers are.
-        let mut cx = self.context()?;
+        // Nothing is rendered as long as nobody knows where the host's API servers and nodes are.
+        let cx = self.context()?;
         let (tell, obstacle) = watch::channel(None);
         let waiting = execution::start_without_host(&cx, obstacle, self.drain);
-        let found = stop.run_until_cancelled(self.api_servers(&tell)).await;
+        let found = stop.run_until_cancelled(self.find_addresses(&cx.settings, &tell)).await;
         waiting.stop().await;
-        let Some(api_servers) = found else { return Ok(()) };
-        cx.settings = Arc::new(host::settings(&self.config, api_servers)?);
+        if found.is_none() {
+            return Ok(());
+        }
         access.open(cx.clone());
         let controllers = execution::start(&cx, self.drain);
         stop.cancelled().await;
@@ -51,13 +52,10 @@ impl Provisioner {
     }
 
     /// Asks the host until it answers.
-    async fn api_servers(&self, tell: &watch::Sender<Option<Obstacle>>) -> Vec<SocketAddr> {
+    async fn find_addresses(&self, settings: &Settings, tell: &watch::Sender<Option<Obstacle>>) {
         let mut failures = 0_u32;
         loop {
-            let obstacle = match host::api_servers(&self.host).await {
-                Ok(found) => return found,
-                Err(obstacle) => obstacle,
-            };
+            let Err(obstacle) = settings.find_addresses(&self.host).await else { return };
             failures = failures.saturating_add(1);
             let pause = Backoff::HOST.after(failures);
             tracing::warn!(
@@ -87,7 +85,7 @@ impl Provisioner {
             store: self.store.clone(),
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.ids),
-            settings: Arc::new(host::settings(&self.config, Vec::new())?),
+            settings: Settings::new(host::settings(&self.config)?),
             run_authority: self.authority.clone(),
             tenants_at_once: usize::try_from(self.config.provisioner.tenants_at_once)?,
         })

@@ -23,6 +23,7 @@ const AUTHORITY_FILES: [&str; 8] = [
 ];
 
 /// The objects of one tenant as a template, and its certificate authority.
+#[derive(Clone)]
 pub(crate) struct Template {
     cluster: String,
     objects: Vec<Value>,
@@ -37,7 +38,7 @@ pub(crate) struct HandMade {
 
 impl Template {
     /// Takes the objects of a tenant from the host.
-    pub(crate) fn of(tenant: &TestTenant) -> Result<Self> {
+    fn of(tenant: &TestTenant) -> Result<Self> {
         let lab = &tenant.lab;
         let (cluster, namespace) = (tenant.cluster()?, tenant.host_namespace()?);
         let selector = format!("app.kubernetes.io/managed-by=warren,warren.dev/cluster={cluster}");
@@ -61,6 +62,22 @@ impl Template {
         }
         ensure!(authority.is_object(), "the tenant's authority is among its objects");
         Ok(Self { cluster, objects, authority })
+    }
+
+    /// That of a tenant which is made for it and deleted again.
+    pub(crate) fn made(lab: &Lab, name: &str) -> Result<Self> {
+        let tenant = TestTenant::ready(lab, name)?;
+        let template = Self::of(&tenant)?;
+        let end = tenant.delete("")?;
+        tenant.operation_end(&end, 120)?;
+        Ok(template)
+    }
+
+    /// The same with every object changed.
+    pub(crate) fn changed(&self, change: impl Fn(&mut Value)) -> Self {
+        let mut changed = self.clone();
+        changed.objects.iter_mut().for_each(change);
+        changed
     }
 
     /// Applies the objects under a new name; returns what to clean up and a kubeconfig for it, made

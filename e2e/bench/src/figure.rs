@@ -17,19 +17,31 @@ pub(crate) struct Figure {
 pub(crate) enum Goal {
     /// Median of ours over median of theirs, at most this.
     Ratio(f64),
+    /// Median of ours over median of theirs, at least this: the more the better.
+    RatioAtLeast(f64),
     /// Median of ours minus median of theirs, at most this.
     Difference(f64),
     /// 95th percentile of ours minus that of theirs, at most this.
     DifferenceP95(f64),
     /// Median of ours, at most this.
     AtMost(f64),
+    /// Each of ours, at most this: the largest ones are compared.
+    Never(f64),
     /// Reported for comparison only.
     None,
 }
 
 impl Figure {
     fn compared(&self) -> (f64, f64) {
-        let quantile = if matches!(self.goal, Goal::DifferenceP95(_)) { 0.95 } else { 0.5 };
+        let quantile = match self.goal {
+            Goal::DifferenceP95(_) => 0.95,
+            Goal::Never(_) => 1.0,
+            Goal::Ratio(_)
+            | Goal::RatioAtLeast(_)
+            | Goal::Difference(_)
+            | Goal::AtMost(_)
+            | Goal::None => 0.5,
+        };
         (percentile(&self.ours, quantile), percentile(&self.theirs, quantile))
     }
 
@@ -38,10 +50,17 @@ impl Figure {
         let (ours, theirs) = self.compared();
         match self.goal {
             Goal::Ratio(most) => Some(ours / theirs <= most),
+            Goal::RatioAtLeast(least) => Some(ours / theirs >= least),
             Goal::Difference(most) | Goal::DifferenceP95(most) => Some(ours - theirs <= most),
-            Goal::AtMost(most) => Some(ours <= most),
+            Goal::AtMost(most) | Goal::Never(most) => Some(ours <= most),
             Goal::None => None,
         }
+    }
+
+    /// Ours over theirs; nothing if theirs is nothing.
+    fn ratio(&self) -> Option<f64> {
+        let (ours, theirs) = self.compared();
+        (theirs > 0.0).then(|| ours / theirs)
     }
 
     /// One JSON object on one line.
@@ -53,7 +72,7 @@ impl Figure {
             "unit": self.unit,
             "ours": round(ours),
             "theirs": has_theirs.then(|| round(theirs)),
-            "ratio": has_theirs.then(|| round(ours / theirs)),
+            "ratio": self.ratio().map(round),
             "goal": self.goal_text(),
             "met": self.is_met(),
             "runs": self.ours.len(),
@@ -66,8 +85,7 @@ impl Figure {
         let (ours, theirs) = self.compared();
         let theirs_text =
             if self.theirs.is_empty() { "-".to_owned() } else { format!("{theirs:.2}") };
-        let ratio =
-            if self.theirs.is_empty() { "-".to_owned() } else { format!("{:.2}", ours / theirs) };
+        let ratio = self.ratio().map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
         let met = match self.is_met() {
             Some(true) => "met",
             Some(false) => "missed",
@@ -87,7 +105,9 @@ impl Figure {
             Goal::Ratio(most) => format!("<= {most:.2}x"),
             Goal::Difference(most) => format!("<= +{most} {} p50", self.unit),
             Goal::DifferenceP95(most) => format!("<= +{most} {} p95", self.unit),
+            Goal::RatioAtLeast(least) => format!(">= {least:.2}x"),
             Goal::AtMost(most) => format!("<= {most} {}", self.unit),
+            Goal::Never(most) => format!("never > {most} {}", self.unit),
             Goal::None => "-".to_owned(),
         }
     }
@@ -127,6 +147,20 @@ mod tests {
         let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
         assert!((percentile(&hundred, 0.95) - 95.0).abs() < 1e-9);
         assert!((percentile(&[], 0.5)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_goal_for_every_run_is_missed_by_one_of_them() {
+        let figure = |goal| Figure {
+            name: "x".to_owned(),
+            unit: "lines",
+            ours: vec![0.0, 0.0, 1.0],
+            theirs: vec![0.0],
+            goal,
+        };
+        assert_eq!(figure(Goal::Never(0.0)).is_met(), Some(false));
+        assert_eq!(figure(Goal::AtMost(0.0)).is_met(), Some(true));
+        assert!(figure(Goal::Never(0.0)).json().contains("\"ratio\":null"));
     }
 
     #[test]

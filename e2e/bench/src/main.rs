@@ -4,13 +4,22 @@
 #![expect(clippy::print_stderr, reason = "and its progress")]
 
 mod by_hand;
+mod concurrent;
+mod direct;
 mod figure;
+mod finish;
+mod levers;
+mod log_follow;
+mod lost_node;
+mod machine;
 mod memory;
 mod probe;
 mod quiet;
+mod restart;
 mod session_cold;
 mod tenant_cold;
 mod tenant_cold_helm;
+mod tenants;
 
 use anyhow::{Context, Result, bail};
 use black_box::Lab;
@@ -23,7 +32,8 @@ use std::path::PathBuf;
 struct Arguments {
     #[command(subcommand)]
     probe: Option<Probe>,
-    /// tenant-cold, tenant-cold-helm, session-cold, memory or quiet; all of them if none is named.
+    /// memory, tenant-cold, tenant-cold-helm, session-cold, log-follow, finish, concurrent, restart, lost-node or
+    /// quiet; all of them if none is named. Or levers.
     name: Option<String>,
     /// One JSON line a figure instead of a table.
     #[arg(long)]
@@ -39,18 +49,27 @@ enum Probe {
     #[command(hide = true)]
     WaitWrite { kubeconfig: PathBuf, seconds: u64 },
     #[command(hide = true)]
-    Submit { kubeconfig: PathBuf, file: PathBuf },
+    Complete { seconds: u64 },
 }
 
 type Measure = fn(&Lab, usize) -> Result<Vec<Figure>>;
 
-const BENCHMARKS: [(&str, Measure); 5] = [
+const BENCHMARKS: [(&str, Measure); 11] = [
     ("memory", memory::measure),
     ("tenant-cold", tenant_cold::measure),
     ("tenant-cold-helm", tenant_cold_helm::measure),
     ("session-cold", session_cold::measure),
+    ("log-follow", log_follow::measure),
+    ("finish", finish::measure),
+    ("concurrent", concurrent::measure),
+    ("restart", restart::measure),
+    ("lost-node", lost_node::measure),
     ("quiet", quiet::measure),
+    (ONLY_BY_NAME, levers::measure),
 ];
+
+/// What explains a figure instead of being one.
+const ONLY_BY_NAME: &str = "levers";
 
 fn main() -> Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -60,8 +79,9 @@ fn main() -> Result<()> {
             println!("{}", probe::wait_write(&kubeconfig, seconds)?);
             return Ok(());
         }
-        Some(Probe::Submit { kubeconfig, file }) => {
-            println!("{}", serde_json::to_string(&probe::submit(&kubeconfig, &file)?)?);
+        Some(Probe::Complete { seconds }) => {
+            let groups: Vec<probe::Group> = serde_json::from_reader(std::io::stdin().lock())?;
+            println!("{}", serde_json::to_string(&probe::complete(&groups, seconds)?)?);
             return Ok(());
         }
         None => {}
@@ -70,7 +90,10 @@ fn main() -> Result<()> {
         .context("WARREN_LAB names no lab; `cargo lab up`, then `cargo lab bench`")?;
     let chosen: Vec<_> = BENCHMARKS
         .into_iter()
-        .filter(|(name, _)| arguments.name.as_deref().is_none_or(|n| n == *name))
+        .filter(|(name, _)| match arguments.name.as_deref() {
+            Some(wanted) => wanted == *name,
+            None => *name != ONLY_BY_NAME,
+        })
         .collect();
     if chosen.is_empty() {
         bail!("no such benchmark; there are: {}", BENCHMARKS.map(|(name, _)| name).join(", "));

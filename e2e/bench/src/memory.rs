@@ -1,9 +1,13 @@
 //! What `warren serve` holds in memory.
 
-use crate::figure::{Figure, Goal, percentile};
+use crate::{
+    figure::{Figure, Goal, percentile},
+    machine::wait,
+    tenants,
+};
 use anyhow::{Context, Result};
 use black_box::{Lab, TestTenant};
-use std::{fs, thread, time::Duration};
+use std::{fs, time::Duration};
 
 const REAL_TENANTS: usize = 10;
 const REGISTERED_TENANTS: usize = 200;
@@ -11,12 +15,7 @@ const REGISTERED_TENANTS: usize = 200;
 pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
     lab.restart("warren", "TERM")?;
     let empty = resident_mib(lab, runs)?;
-    let real: Vec<TestTenant> = (0..REAL_TENANTS)
-        .map(|n| TestTenant::created(lab, &format!("memory-{n}")))
-        .collect::<Result<_>>()?;
-    for tenant in &real {
-        tenant.wait_ready()?;
-    }
+    let real = tenants::made(lab, "memory", REAL_TENANTS, "starter")?;
     let with_real = resident_mib(lab, runs)?;
     let registered: Vec<TestTenant> = (0..REGISTERED_TENANTS)
         .map(|n| TestTenant::created(lab, &format!("row-{n}")))
@@ -25,12 +24,8 @@ pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
     let each =
         |with_rows: &f64| (with_rows - percentile(&with_real, 0.5)) / REGISTERED_TENANTS as f64;
     let each: Vec<f64> = resident_mib(lab, runs)?.iter().map(each).collect();
-    let tenants: Vec<&TestTenant> = registered.iter().chain(&real).collect();
-    let operations: Vec<_> =
-        tenants.iter().map(|tenant| tenant.delete("")).collect::<Result<_>>()?;
-    for (tenant, operation) in tenants.iter().zip(&operations) {
-        tenant.operation_end(operation, 600)?;
-    }
+    tenants::removed(&registered)?;
+    tenants::removed(&real)?;
     let figure = |name: &str, values: &[f64], most| Figure {
         name: format!("memory {name}"),
         unit: "MiB",
@@ -46,13 +41,12 @@ pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
 }
 
 /// What it holds at several moments, two seconds apart.
-#[expect(clippy::disallowed_methods, reason = "moments lie apart")]
 fn resident_mib(lab: &Lab, moments: usize) -> Result<Vec<f64>> {
     let pid = fs::read_to_string(lab.state.join("pid/warren")).context("read the pid of warren")?;
     let path = format!("/proc/{}/status", pid.trim());
     let mut found = Vec::new();
     for _ in 0..moments {
-        thread::sleep(Duration::from_secs(2));
+        wait(Duration::from_secs(2));
         let status = fs::read_to_string(&path).context("read its status")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
         let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("a number of KiB")?;

@@ -1,20 +1,19 @@
 //! How much Warren writes to API servers when there is nothing to do.
 
-use crate::figure::{Figure, Goal};
+use crate::{
+    figure::{Figure, Goal},
+    machine::wait,
+    tenants,
+};
 use anyhow::{Context, Result};
-use black_box::{Lab, TestTenant};
+use black_box::Lab;
 use std::{fs, time::Duration};
 
 const TENANTS: usize = 5;
 const WINDOW: Duration = Duration::from_mins(1);
 
 pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
-    let tenants: Vec<TestTenant> = (0..TENANTS)
-        .map(|n| TestTenant::created(lab, &format!("quiet-{n}")))
-        .collect::<Result<_>>()?;
-    for tenant in &tenants {
-        tenant.wait_ready()?;
-    }
+    let tenants = tenants::made(lab, "quiet", TENANTS, "starter")?;
     let mut counts = Vec::new();
     let mut before = settled(lab)?;
     for _ in 0..runs {
@@ -23,9 +22,7 @@ pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
         counts.push(now - before);
         before = now;
     }
-    for tenant in &tenants {
-        tenant.delete("")?;
-    }
+    tenants::removed(&tenants)?;
     Ok(vec![Figure {
         name: "quiet: host writes in 60 s, 5 tenants".to_owned(),
         unit: "writes",
@@ -60,9 +57,4 @@ fn writes(lab: &Lab) -> Result<f64> {
     };
     Ok(log.lines().filter(|line| line.contains("\"username\":\"warren\"")).filter(is_write).count()
         as f64)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the quiet is measured by waiting")]
-fn wait(time: Duration) {
-    std::thread::sleep(time);
 }

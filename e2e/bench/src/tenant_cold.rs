@@ -3,20 +3,18 @@
 use crate::{
     by_hand::Template,
     figure::{Figure, Goal},
+    machine::rest,
     probe,
 };
 use anyhow::{Context, Result};
 use black_box::{Lab, TestTenant, program_in, run, until};
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 const PATIENCE_S: &str = "120";
 
 pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
-    let first = TestTenant::ready(lab, "bench-template")?;
-    let template = Template::of(&first)?;
-    let end = first.delete("")?;
-    first.operation_end(&end, 120)?;
+    let template = Template::made(lab, "bench-template")?;
     let (mut ours, mut theirs, mut accepted) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..runs {
         rest()?;
@@ -38,12 +36,6 @@ pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
             goal: Goal::AtMost(50.0),
         },
     ])
-}
-
-/// Lets the machine write down what the run before has left in memory: one side copies programs of some
-/// hundred MiB, and the other must not pay for that.
-pub(crate) fn rest() -> Result<()> {
-    run(&mut Command::new("sync"), "")?.success().map(|_| ())
 }
 
 /// Seconds from the request to Warren.

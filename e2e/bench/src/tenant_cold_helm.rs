@@ -3,8 +3,9 @@
 
 use crate::{
     figure::{Figure, Goal},
+    machine::rest,
     probe,
-    tenant_cold::{by_warren, rest, write_at},
+    tenant_cold::{by_warren, write_at},
 };
 use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};

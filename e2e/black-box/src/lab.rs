@@ -1,4 +1,4 @@
-use crate::{Output, kubectl_in, run};
+use crate::{Node, Output, kubectl_in, run};
 use anyhow::{Context, Result, bail};
 use reqwest::blocking::{Client, RequestBuilder};
 use rustix::process::{Pid, Signal, kill_process};
@@ -61,17 +61,6 @@ pub struct Lab {
     pub cache: PathBuf,
     #[serde(skip)]
     hold: Hold,
-}
-
-/// A node of the host cluster.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Node {
-    /// Its name in Kubernetes.
-    pub name: String,
-    /// Its network namespace.
-    pub namespace: String,
-    /// Its address.
-    pub address: String,
 }
 
 impl Lab {

@@ -7,10 +7,12 @@ mod audit;
 mod command;
 mod configured;
 mod lab;
+mod node;
 mod tenant;
 
 pub use audit::Audit;
 pub use command::{Output, kubectl_in, program_in, run};
 pub use configured::Configured;
-pub use lab::{Frozen, Lab, Node, Restart, stays, until};
+pub use lab::{Frozen, Lab, Restart, stays, until};
+pub use node::{Cordoned, Node, Unplugged};
 pub use tenant::TestTenant;

@@ -285,6 +285,23 @@ impl TestTenant {
         self.session_wait(id, &["succeeded", "failed", "timed-out", "stopped"], seconds)
     }
 
+    /// The same, told at the moment of its end instead of at the next question.
+    ///
+    /// # Errors
+    /// If that takes more than `seconds`.
+    pub fn session_end_told(&self, id: &str, seconds: u64) -> Result<Value> {
+        // Less than a client waits for an answer.
+        const AT_ONCE: u64 = 30;
+        let path = self.path(&format!("/sessions/{id}"));
+        until(&format!("session {id} over"), seconds, || {
+            let wait = format!("wait={}", seconds.min(AT_ONCE));
+            let request = self.lab.request(reqwest::Method::GET, &path)?.header("Prefer", wait);
+            let session: Value = request.send()?.error_for_status()?.json()?;
+            let is_over = session["finishedAt"].is_string();
+            Ok(if is_over { Ok(session) } else { Err(session.to_string()) })
+        })
+    }
+
     /// The log of a session as text.
     ///
     /// # Errors

@@ -63,6 +63,11 @@ pub(crate) fn all_processes() -> Result<BTreeSet<i32>> {
     processes(Path::new(TREE))
 }
 
+/// Whether any of the groups is there, empty or not.
+pub(crate) fn exist() -> Result<bool> {
+    Ok(hierarchies()?.iter().any(|hierarchy| hierarchy.root.join(TREE).exists()))
+}
+
 /// Removes the groups, which must be empty.
 pub(crate) fn delete() -> Result<()> {
     for hierarchy in hierarchies()? {

@@ -83,7 +83,9 @@ pub(crate) fn is_anything_left(layout: &Layout) -> Result<bool> {
             return Ok(true);
         }
     }
-    Ok(has_namespace || has_state || !leftovers(&layouts)?.is_empty() || Present::read().is_some())
+    let has_group = cgroups::exist()?;
+    let has_process = !leftovers(&layouts)?.is_empty();
+    Ok(has_namespace || has_state || has_group || has_process || Present::read().is_some())
 }
 
 /// The lab that was asked for and, if it has another state, the one that is present.

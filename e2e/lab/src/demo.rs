@@ -20,6 +20,7 @@ const TENANT: &str = "demo";
 const NOT_FOUND: i32 = 3;
 /// How long three small packages may take on a busy machine.
 const SESSION_LIMIT: &str = "5m";
+const REPORT_LINES: usize = 12;
 const LOG_LINES: &str = "8";
 
 /// An agent at work on a package.
@@ -132,9 +133,25 @@ impl Demo<'_> {
         }
         took(start);
         say(&table(&rows));
+        self.report(sessions, states)?;
         // The log of one: the first that failed, if any did.
         let one = states.iter().position(|state| state != "succeeded").unwrap_or(0);
         self.step(&["session", "logs", &sessions[one].id, "--tenant", TENANT, "--tail", LOG_LINES])
+    }
+
+    /// Shows how the report of one begins, which its agent left as an artifact.
+    fn report(&self, sessions: &[Session], states: &[String]) -> Result<()> {
+        let mut done = sessions.iter().zip(states).filter(|(_, state)| *state == "succeeded");
+        let Some((session, _)) = done.next() else { return Ok(()) };
+        let folder = self.cx.layout.state.join("demo");
+        let to = folder.to_str().context("paths of the state are text")?;
+        let words = ["session", "artifacts", &session.id, "--tenant", TENANT, "--download", to];
+        self.step(&words)?;
+        let report =
+            std::fs::read_to_string(folder.join("report.md")).context("read the report")?;
+        let first: Vec<&str> = report.lines().take(REPORT_LINES).collect();
+        say(&format!("{}\n…", first.join("\n")));
+        Ok(())
     }
 
     /// Shows what Kubernetes knows of it, as the tenant sees it.

@@ -69,12 +69,13 @@ pub(crate) fn apply_addons(cx: &Context, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Waits until all nodes are Ready.
+/// Waits until all nodes are Ready and take pods: one whose disk is full is Ready and
+/// has a taint.
 pub(crate) fn await_nodes(cx: &Context) -> Result<()> {
-    let template = "-o=jsonpath={range .items[*]}{.metadata.name}={.status.conditions[?(@.type==\"Ready\")].status}{\"\\n\"}{end}";
-    cx.cancel.until(SETTLE, "all nodes are ready", || {
+    let template = "-o=jsonpath={range .items[*]}{.metadata.name}={.status.conditions[?(@.type==\"Ready\")].status} {.spec.taints[*].key}{\"\\n\"}{end}";
+    cx.cancel.until(SETTLE, "all nodes are ready and take pods", || {
         Attempt::retry(kubectl(cx, &["get", "nodes", template]).and_then(|seen| {
-            let is_ready = |name: &str| seen.lines().any(|line| line == format!("{name}=True"));
+            let is_ready = |name: &str| seen.lines().any(|line| line == format!("{name}=True "));
             ensure!(NODES.iter().all(|node| is_ready(node.name)), "{}", seen.trim());
             Ok(())
         }))

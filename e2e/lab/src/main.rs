@@ -38,6 +38,7 @@ mod progress;
 mod python;
 mod record;
 mod shell;
+mod space;
 mod status;
 mod supervisor;
 mod test;

@@ -1,11 +1,14 @@
 //! The lab's network: namespaces around a switch that leads nowhere.
 //!
 //! ```text
-//! warren-switch   bridge 10.77.0.1/24, no uplink
-//! warren-node1    10.77.0.11   the host's control plane and its first node; pods 10.78.1.0/24
-//! warren-node2    10.77.0.12   the second node; pods 10.78.2.0/24
-//! warren-control  10.77.0.20   Warren
+//! warren-switch   bridge 25.77.0.1/24, no uplink
+//! warren-node1    25.77.0.11   the host's control plane and its first node; pods 10.78.1.0/24
+//! warren-node2    25.77.0.12   the second node; pods 10.78.2.0/24
+//! warren-control  25.77.0.20   Warren
 //! ```
+//!
+//! The nodes' addresses are of a public block, as on hosts that are rented: tenants' pods are kept away from
+//! private blocks anyway, and from these only because Warren knows the nodes.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -19,10 +22,8 @@ use crate::namespace::{FOLDER, within};
 
 pub(crate) const SWITCH: &str = "warren-switch";
 pub(crate) const CONTROL: &str = "warren-control";
-pub(crate) const SWITCH_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-pub(crate) const CONTROL_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 20);
-/// The addresses of the switch, the nodes and Warren.
-pub(crate) const HOSTS: &str = "10.77.0.0/24";
+pub(crate) const SWITCH_ADDRESS: Ipv4Addr = Ipv4Addr::new(25, 77, 0, 1);
+pub(crate) const CONTROL_ADDRESS: Ipv4Addr = Ipv4Addr::new(25, 77, 0, 20);
 pub(crate) const PODS: &str = "10.78.0.0/16";
 pub(crate) const SERVICES: &str = "10.79.0.0/16";
 /// The first address of [`SERVICES`]: the API server.
@@ -42,13 +43,13 @@ pub(crate) const NODES: [Node; 2] = [
     Node {
         name: "node1",
         namespace: "warren-node1",
-        address: Ipv4Addr::new(10, 77, 0, 11),
+        address: Ipv4Addr::new(25, 77, 0, 11),
         pods: "10.78.1.0/24",
     },
     Node {
         name: "node2",
         namespace: "warren-node2",
-        address: Ipv4Addr::new(10, 77, 0, 12),
+        address: Ipv4Addr::new(25, 77, 0, 12),
         pods: "10.78.2.0/24",
     },
 ];

@@ -203,10 +203,12 @@ pub(crate) fn kubelet_settings(layout: &Layout, node: &Node) -> serde_json::Valu
         "serializeImagePulls": false,
         // Images cannot be pulled again.
         "imageGCHighThresholdPercent": 100,
+        // Not in percent: the machine's disk may be large, full of other things, and
+        // have much more room than a lab needs.
         "evictionHard": {
             "memory.available": "100Mi",
-            "nodefs.available": "1%",
-            "imagefs.available": "1%",
+            "nodefs.available": "200Mi",
+            "imagefs.available": "200Mi",
             "nodefs.inodesFree": "1%",
         },
     })

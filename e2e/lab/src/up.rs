@@ -17,7 +17,7 @@ use crate::lock::Present;
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::supervisor::Report;
-use crate::{certificates, cgroups, clean, kernel, mounts, network};
+use crate::{certificates, cgroups, clean, kernel, mounts, network, space};
 
 /// How often the wish to end is looked at while the supervisor works.
 const LOOK: Duration = Duration::from_millis(100);
@@ -83,6 +83,7 @@ fn is_up(cx: &Context, with_warren: bool) -> Result<bool> {
 
 fn start(cx: &Context, plan: &Plan) -> Result<()> {
     let layout = &cx.layout;
+    space::check(layout)?;
     let present = Present { state: layout.state.clone(), settings: kernel::read() };
     present.write()?;
     layout.create_state()?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::layout::Layout;
-use crate::network::{CONTROL, CONTROL_ADDRESS, HOSTS, SERVICES};
+use crate::network::{CONTROL, CONTROL_ADDRESS, SERVICES};
 use crate::part::{Check, Part};
 use crate::plan::Plan;
 
@@ -86,7 +86,6 @@ pub(crate) fn prepare(layout: &Layout, plan: &Plan, api: SocketAddr) -> Result<(
         ("GATE", gate().to_string()),
         ("KUBECONFIG", path(kubeconfig)?),
         ("SERVICES", SERVICES.into()),
-        ("HOSTS", HOSTS.into()),
         ("CLIENT", format!("{CONTROL_ADDRESS}/32")),
     ] {
         text = text.replace(&format!("@{name}@"), &value);

@@ -1,9 +1,9 @@
+use crate::Settings;
 use clusters::{
     Authority, AuthorityError, HostCluster, RunAuthority, TenantClusters, TenantEntry, TenantSource,
 };
 use domain::{Clock, IdGen, Tenant, TenantId};
 use futures::{FutureExt as _, future::BoxFuture};
-use planning::HostSettings;
 use secrecy::ExposeSecret as _;
 use std::{error::Error, fmt, sync::Arc};
 use store::{Store, StoreError};
@@ -21,8 +21,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Identifiers and randomness.
     pub ids: Arc<dyn IdGen>,
-    /// What the host offers and where Warren is.
-    pub settings: Arc<HostSettings>,
+    /// What the host offers, and where it and Warren are.
+    pub settings: Settings,
     /// The authority that runs verify the run endpoint with.
     pub run_authority: RunAuthority,
     /// How many tenants may be on their way to being ready at the same time.

@@ -21,10 +21,10 @@ pub(crate) async fn host(cx: &Context, record: &Tenant) -> Result<Vec<Rendered>,
         .into_iter()
         .map(|(name, bytes)| (name, bytes.expose_secret().to_vec()))
         .collect();
-    Ok(render_cluster(&spec(record), &cx.settings, &files).in_order())
+    Ok(render_cluster(&spec(record), &cx.settings.now(), &files).in_order())
 }
 
 /// The objects inside a tenant's own cluster, in the order in which they have to be applied.
-pub(crate) fn baseline(record: &Tenant) -> Vec<Rendered> {
-    render_baseline(&spec(record))
+pub(crate) fn baseline(cx: &Context) -> Vec<Rendered> {
+    render_baseline(&cx.settings.now())
 }

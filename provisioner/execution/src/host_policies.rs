@@ -85,7 +85,7 @@ fn tell(state: &state::Sender<HostState>, now: HostState) {
 #[tracing::instrument(name = "reconcile.host_policies", skip_all)]
 async fn ensure(cx: &Context) -> Result<(), ApiError> {
     let host = ApiServer::host(cx.host.client());
-    let desired = render_host_policies(&cx.settings);
+    let desired = render_host_policies(&cx.settings.now());
     let labels = format!("{MANAGED_BY}={MANAGED_BY_VALUE}");
     let mut observed = BTreeMap::new();
     for kind in KINDS {

@@ -1,6 +1,7 @@
 //! Makes the world match the record: observes, applies and reports, by controllers that can be killed
 //! and started again at any moment.
 
+mod addresses;
 mod api_server;
 mod backoff;
 mod context;
@@ -10,12 +11,14 @@ pub mod doctor;
 mod hint;
 mod host_policies;
 mod host_state;
+mod node;
 mod places;
 mod session;
 mod start;
 mod tenant;
 mod watch;
 
+pub use addresses::Settings;
 pub use backoff::Backoff;
 pub use context::{Context, KeysError, RecordedTenants};
 pub use host_state::Obstacle;

@@ -2,9 +2,11 @@
 
 mod decide;
 mod end;
+mod ended;
 mod evidence;
 mod jobs;
-mod leftovers;
+mod listen;
+mod stop;
 mod submit;
 mod worker;
 

@@ -1,4 +1,6 @@
-use crate::{Context, Obstacle, controller, host_policies, host_state::HostState, session, watch};
+use crate::{
+    Context, Obstacle, addresses, controller, host_policies, host_state::HostState, session, watch,
+};
 use std::time::Duration;
 use tokio::{
     sync::{mpsc, watch as state},
@@ -26,6 +28,7 @@ pub fn start(cx: &Context, drain: Duration) -> Controllers {
 
     let mut watches = watch::tenants(&cx.host.client(), &wake, &cancel);
     tasks.spawn(async move { while watches.join_next().await.is_some() {} });
+    tasks.spawn(addresses::run(cx.clone(), wake.clone(), cancel.clone()));
     tasks.spawn(host_policies::run(cx.clone(), tell, cancel.clone()));
     tasks.spawn(controller::run(cx.clone(), wakes, host, cancel.clone()));
     tasks.spawn(session::run(cx.clone(), wake, cancel.clone()));

@@ -5,7 +5,7 @@ pub(crate) mod apply;
 mod baseline;
 mod blocked;
 mod explain;
-mod observe;
+pub(crate) mod observe;
 pub(crate) mod project;
 mod readiness;
 mod removal;
@@ -166,7 +166,7 @@ pub(crate) async fn reconcile(
     };
     let now = cx.clock.now();
     let mut findings = Findings::new(&record, now);
-    if !record.was_ready && cx.settings.lacks_user_namespaces(&desired::spec(&record).plan) {
+    if !record.was_ready && cx.settings.now().lacks_user_namespaces(&desired::spec(&record).plan) {
         // It takes nobody's turn.
         memory.is_past_start = true;
         let message = format!("plan {} {NO_USER_NAMESPACES}", record.plan);

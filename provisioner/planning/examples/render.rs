@@ -49,7 +49,7 @@ fn render(words: &[&str], host: &HostSettings) -> Result<Vec<Rendered>, Box<dyn 
         ["tenant", name, folder] => {
             render_cluster(&spec(name), host, &authority(folder)?).in_order()
         }
-        ["baseline"] => render_baseline(&spec("wexample23456")),
+        ["baseline"] => render_baseline(host),
         ["run", image, command @ ..] => run(image, command, host),
         _ => {
             return Err(
@@ -87,6 +87,7 @@ fn lab() -> Result<HostSettings, Box<dyn Error>> {
         denied_cidrs: vec!["10.77.0.0/24".parse()?],
         control_plane_clients: vec!["10.77.0.20/32".parse()?],
         api_servers: vec!["10.77.0.11:6443".parse()?],
+        nodes: Vec::new(),
         name_servers: Vec::new(),
         run_endpoint: "10.77.0.20:7443".parse()?,
         run_gate: "10.77.0.20:7444".parse()?,

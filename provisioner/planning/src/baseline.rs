@@ -1,11 +1,11 @@
 //! What Warren puts into a tenant's own API server.
 
 use crate::{
-    admission::{Refusal, Target, WRITES},
-    cluster::ClusterSpec,
+    admission::{self, Refusal, Target, WRITES},
     namespace,
     object::{Key, Kind, Rendered},
     quota, rules,
+    settings::{HostSettings, UserNamespaces},
 };
 use domain::ProjectName;
 use serde_json::{Value, json};
@@ -18,10 +18,13 @@ const NAME: &str = "warren";
 /// Renders the standard project and the policies that say in the tenant's own words what the host refuses. The tenant may
 /// change them; they come back, and the host's own stay.
 #[must_use]
-pub fn render_baseline(_spec: &ClusterSpec) -> Vec<Rendered> {
+pub fn render_baseline(host: &HostSettings) -> Vec<Rendered> {
     let mut objects = people();
     objects.extend(render_project(&ProjectName::standard()));
     objects.extend(policies());
+    if host.user_namespaces == UserNamespaces::Forced {
+        objects.extend(user_namespaces());
+    }
     objects
 }
 
@@ -83,6 +86,21 @@ pub fn render_project(project: &ProjectName) -> Vec<Rendered> {
             }),
         ),
     ]
+}
+
+/// A pod that says nothing of it is in a user namespace, as it will be on the host. Pod Security lets root run in one,
+/// and would not know otherwise: it judges here first. Pods that want the node's namespaces are for it to refuse.
+fn user_namespaces() -> [Rendered; 2] {
+    let target = Target { operations: &["CREATE"], resources: &["pods"], ..Target::PODS };
+    let condition = "!has(object.spec.hostUsers) && !(has(object.spec.hostNetwork) && object.spec.hostNetwork) \
+        && !(has(object.spec.hostPID) && object.spec.hostPID) && !(has(object.spec.hostIPC) && object.spec.hostIPC)";
+    admission::mutation(
+        "warren-pod-users",
+        target,
+        ("says-nothing", condition),
+        "Object{spec: Object.spec{hostUsers: false}}",
+        &json!({}),
+    )
 }
 
 fn policies() -> Vec<Rendered> {

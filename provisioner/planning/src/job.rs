@@ -14,12 +14,13 @@ use std::fmt;
 pub const SESSION_LABEL: &str = "warren.dev/session";
 /// The label with the run's digits.
 pub const RUN_LABEL: &str = "warren.dev/run";
+/// How much longer than its agent a runner may take to end, in seconds: it sends the rest of the log and
+/// how the agent ended.
+const RUNNER_ENDS_SECONDS: u32 = 4;
 /// How long a finished Job stays, in seconds, if nobody deletes it.
 const KEPT_SECONDS: u32 = 300;
 /// What a container says last before it fails is kept with the pod: the runner may have nobody else to tell.
 const TERMINATION_MESSAGE: &str = "FallbackToLogsOnError";
-/// Who agents run as, unless the image says otherwise: upstream's `nonroot`.
-const USER: u32 = 65532;
 
 /// What a run proves itself with.
 #[derive(Clone, Copy)]
@@ -82,7 +83,7 @@ pub fn render_run_job(
         RUN_LABEL: run.id.digits(),
         MANAGED_BY: MANAGED_BY_VALUE,
     });
-    let secret = json!({
+    let mut secret = json!({
         "metadata": { "labels": labels },
         "type": "Opaque",
         "immutable": true,
@@ -91,6 +92,9 @@ pub fn render_run_job(
             "ca.crt": STANDARD.encode(access.authority),
         },
     });
+    for (name, value) in &session.spec.secrets {
+        secret["data"][secret_entry(name)] = STANDARD.encode(value).into();
+    }
     let job = json!({
         "metadata": { "labels": labels },
         "spec": {
@@ -116,6 +120,8 @@ pub fn render_run_job(
 
 fn pod(session: &Session, run: &Run, host: &HostSettings) -> Value {
     let empty = |name: &str| json!({ "name": name, "emptyDir": {} });
+    let user = session.spec.run_as_user;
+    let files = ["ca.crt", "token"].map(|file| json!({ "key": file, "path": file }));
     let mut pod = json!({
         "automountServiceAccountToken": false,
         "containers": [agent(session, run, host)],
@@ -123,14 +129,15 @@ fn pod(session: &Session, run: &Run, host: &HostSettings) -> Value {
         "initContainers": [install(host)],
         "restartPolicy": "Never",
         "securityContext": {
-            "fsGroup": USER,
-            "runAsGroup": USER,
-            "runAsNonRoot": true,
-            "runAsUser": USER,
+            "fsGroup": user,
+            "runAsGroup": user,
+            // Pod Security lets root run in a user namespace only.
+            "runAsNonRoot": user != 0,
+            "runAsUser": user,
             "seccompProfile": { "type": "RuntimeDefault" },
         },
         "serviceAccountName": AGENT,
-        "terminationGracePeriodSeconds": session.spec.grace_period_seconds,
+        "terminationGracePeriodSeconds": session.spec.grace_period_seconds + RUNNER_ENDS_SECONDS,
         "volumes": [
             empty("warren-bin"),
             empty("warren-inputs"),
@@ -138,7 +145,11 @@ fn pod(session: &Session, run: &Run, host: &HostSettings) -> Value {
             empty("tmp"),
             {
                 "name": "warren-run",
-                "secret": { "secretName": format!("run-{}", run.id.digits()), "defaultMode": 0o440 },
+                "secret": {
+                    "secretName": format!("run-{}", run.id.digits()),
+                    "defaultMode": 0o440,
+                    "items": files,
+                },
             },
         ],
     });
@@ -182,11 +193,20 @@ fn agent(session: &Session, run: &Run, host: &HostSettings) -> Value {
     env.extend(
         spec.env.iter().map(|(name, value)| json!({ "name": name, "value": literal(value) })),
     );
+    if !spec.secrets.is_empty() {
+        let names: Vec<&str> = spec.secrets.keys().map(String::as_str).collect();
+        env.push(json!({ "name": "WARREN_SECRETS", "value": names.join(",") }));
+    }
+    env.extend(spec.secrets.keys().map(|name| {
+        let entry =
+            json!({ "name": format!("run-{}", run.id.digits()), "key": secret_entry(name) });
+        json!({ "name": name, "valueFrom": { "secretKeyRef": entry } })
+    }));
     let command: Vec<String> = command.iter().map(|word| literal(word)).collect();
     let args: Vec<String> = spec.args.iter().map(|word| literal(word)).collect();
     let amount = json!({
-        "cpu": spec.resources.cpu.to_string(),
-        "memory": spec.resources.memory.to_string(),
+        "cpu": run.resources.cpu.to_string(),
+        "memory": run.resources.memory.to_string(),
     });
     let mount = |name: &str, path: &str| json!({ "name": name, "mountPath": path });
     json!({
@@ -206,6 +226,11 @@ fn agent(session: &Session, run: &Run, host: &HostSettings) -> Value {
             { "name": "warren-run", "mountPath": "/warren/run", "readOnly": true },
         ],
     })
+}
+
+/// Where the value of a variable is in the run's Secret.
+fn secret_entry(variable: &str) -> String {
+    format!("env-{variable}")
 }
 
 fn container_security() -> Value {

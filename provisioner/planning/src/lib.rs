@@ -36,6 +36,7 @@ pub use config::VCLUSTER_VERSION;
 pub use diff::{Action, Change, Observed, diff, diff_one, part_damage, unknown};
 pub use host_policies::render_host_policies;
 pub use job::{RunAccess, RunObjects, render_run_job};
+pub use network::is_public;
 pub use object::{Absence, Comparison, Key, Kind, Rendered};
 pub use quota::usage;
 pub use settings::{HostSettings, Images, KubernetesDelivery, UserNamespaces};

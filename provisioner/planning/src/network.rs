@@ -13,7 +13,7 @@ use crate::{
     settings::HostSettings,
 };
 use serde_json::{Value, json};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The label that the syncer puts on every object that it makes; its value is the cluster's name.
 pub const SYNCED: &str = "vcluster.loft.sh/managed-by";
@@ -42,6 +42,18 @@ const NOT_PUBLIC: [&str; 15] = [
     "224.0.0.0/4",
     "240.0.0.0/4",
 ];
+
+fn not_public() -> impl Iterator<Item = Cidr> {
+    let parse =
+        |block: &str| block.parse().expect("the blocks above are well-formed: a test reads them");
+    NOT_PUBLIC.into_iter().map(parse)
+}
+
+/// Whether tenants reach an address unless it is denied by name.
+#[must_use]
+pub fn is_public(address: Ipv4Addr) -> bool {
+    !not_public().any(|block| block.contains(address.into()))
+}
 
 pub(crate) fn render(spec: &ClusterSpec, host: &HostSettings) -> Vec<Rendered> {
     let policy =
@@ -91,14 +103,12 @@ fn control_plane(spec: &ClusterSpec, host: &HostSettings) -> Value {
 /// In: pods of the same tenant, and its control plane. Out: pods of the same tenant (its DNS server is one), its
 /// control plane, where runs report to, and public addresses. IPv6 stays closed.
 fn tenant(spec: &ClusterSpec, host: &HostSettings) -> Value {
-    let mut except: Vec<Cidr> = NOT_PUBLIC
-        .iter()
-        .map(|block| block.parse().expect("the blocks above are well-formed, which a test proves"))
-        .collect();
+    let mut except: Vec<Cidr> = not_public().collect();
     let mut own = host.denied_cidrs.clone();
     own.push(host.service_cidr);
     own.extend(host.api_servers.iter().map(|address| Cidr::single(address.ip())));
     own.extend([host.run_endpoint, host.run_gate].map(|address| Cidr::single(address.ip())));
+    own.extend(host.nodes.iter().map(|address| Cidr::single((*address).into())));
     except.extend(own.into_iter().filter(|cidr| cidr.is_ipv4()));
     except.sort_unstable();
     except.dedup();

@@ -23,6 +23,7 @@ pub fn settings() -> HostSettings {
         denied_cidrs: Vec::new(),
         control_plane_clients: vec!["10.77.0.20/32".parse().expect("a block of addresses")],
         api_servers: vec!["10.77.0.11:6443".parse().expect("an address")],
+        nodes: vec!["25.77.0.12".parse().expect("an address")],
         name_servers: Vec::new(),
         run_endpoint: "10.77.0.20:7443".parse().expect("an address"),
         run_gate: "10.77.0.20:7444".parse().expect("an address"),

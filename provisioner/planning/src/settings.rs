@@ -2,7 +2,7 @@
 
 use crate::cidr::Cidr;
 use domain::Plan;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The images that Warren starts. References must name a registry, e.g. `ghcr.io/loft-sh/vcluster-oss:0.36.1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct HostSettings {
     pub control_plane_clients: Vec<Cidr>,
     /// The host's API servers as packets see them, behind the service `default/kubernetes`: its endpoints.
     pub api_servers: Vec<SocketAddr>,
+    /// Public addresses of the host's nodes. The others are closed anyway, see [`crate::is_public`].
+    pub nodes: Vec<Ipv4Addr>,
     /// Name servers of the nodes that are not public: tenants' DNS servers forward to them.
     pub name_servers: Vec<IpAddr>,
     /// Where runs report to.

@@ -3,6 +3,7 @@
 use crate::{
     lines::Splitter,
     log::{Log, Stream},
+    mask::{Masker, Secrets},
     settings, usage,
 };
 use nix::{
@@ -34,6 +35,8 @@ pub(crate) struct Agent {
 struct State {
     phase: Phase,
     was_terminated: bool,
+    /// How long the agent has to end once it was told to.
+    grace: Duration,
     /// Of the two pipes, how many have not come to their end.
     open_pipes: u8,
 }
@@ -90,9 +93,14 @@ impl Agent {
         program: &OsStr,
         arguments: &[OsString],
         log: &Arc<Log>,
+        secrets: &Secrets,
+        grace: Duration,
     ) -> io::Result<(Pid, Pipes)> {
         let mut command = Command::new(program);
-        command.args(arguments).env_remove(settings::ENDPOINT).env_remove(settings::GATE);
+        command.args(arguments);
+        for kept in [settings::ENDPOINT, settings::GATE, settings::SECRETS] {
+            command.env_remove(kept);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0);
         // Held over the start: nobody may wait for the process before it is known.
@@ -101,12 +109,13 @@ impl Agent {
         let id = Pid::from_raw(child.id().cast_signed());
         state.phase = Phase::Running(id);
         state.open_pipes = 2;
+        state.grace = grace;
         drop(state);
         let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(io::Error::other("its outputs are not pipes"));
         };
-        let out = self.follow(out, io::stdout(), Stream::Out, log)?;
-        let err = self.follow(err, io::stderr(), Stream::Err, log)?;
+        let out = self.follow(out, io::stdout(), Stream::Out, log, secrets)?;
+        let err = self.follow(err, io::stderr(), Stream::Err, log, secrets)?;
         Ok((id, Pipes { out, err }))
     }
 
@@ -138,14 +147,26 @@ impl Agent {
         waited.unwrap_or_else(PoisonError::into_inner).0.open_pipes == 0
     }
 
-    /// Passes a signal on that this program was sent; false if there is nobody to pass it to.
-    pub(crate) fn terminate(&self, signal: Signal) -> bool {
+    /// Passes a signal on that this program was sent, and ends an agent that does not end within its
+    /// grace period: there is time left to tell how it ended. False if there is nobody to pass it to.
+    pub(crate) fn terminate(self: &Arc<Self>, signal: Signal) -> bool {
         let mut state = self.lock();
         match state.phase {
             Phase::Waiting => false,
             Phase::Running(id) => {
+                let is_first = !state.was_terminated;
                 state.was_terminated = true;
                 let _gone = killpg(id, signal);
+                if is_first {
+                    let (agent, grace) = (Arc::clone(self), state.grace);
+                    let kill = move || {
+                        let runs = |state: &mut State| matches!(state.phase, Phase::Running(_));
+                        drop(agent.changed.wait_timeout_while(agent.lock(), grace, runs));
+                        agent.signal(Signal::SIGKILL);
+                    };
+                    // Without a thread it is ended with its container.
+                    drop(thread::Builder::new().name("grace".to_owned()).spawn(kill));
+                }
                 true
             }
             Phase::Ended(_) => true,
@@ -191,7 +212,9 @@ impl Agent {
         mut copy: impl Write + Send + 'static,
         stream: Stream,
         log: &Arc<Log>,
+        secrets: &Secrets,
     ) -> io::Result<Arc<Mutex<Splitter>>> {
+        let mut masker = Masker::new(secrets.clone());
         let splitter = Arc::new(Mutex::new(Splitter::default()));
         let (agent, log, lines) = (Arc::clone(self), Arc::clone(log), Arc::clone(&splitter));
         let read = move || {
@@ -200,16 +223,19 @@ impl Agent {
                 match pipe.read(&mut buffer) {
                     Ok(0) => break,
                     Ok(count) => {
-                        let bytes = &buffer[..count];
-                        locked(&lines).feed(bytes, |line| log.push(stream, line));
+                        let bytes = masker.feed(&buffer[..count]);
+                        log.write(stream, &mut locked(&lines), &bytes);
                         // The pod's own log is a second copy: without a reader it is lost.
-                        drop(copy.write_all(bytes).and_then(|()| copy.flush()));
+                        drop(copy.write_all(&bytes).and_then(|()| copy.flush()));
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(_) => break,
                 }
             }
-            locked(&lines).finish(|line| log.push(stream, line));
+            let rest = masker.finish();
+            log.write(stream, &mut locked(&lines), &rest);
+            drop(copy.write_all(&rest).and_then(|()| copy.flush()));
+            log.finish(stream, &mut locked(&lines));
             agent.lock().open_pipes -= 1;
             agent.changed.notify_all();
         };
@@ -225,8 +251,8 @@ impl Agent {
 impl Pipes {
     /// Hands out unfinished lines, when nobody waits for their end any more.
     pub(crate) fn finish(&self, log: &Log) {
-        locked(&self.out).finish(|line| log.push(Stream::Out, line));
-        locked(&self.err).finish(|line| log.push(Stream::Err, line));
+        log.finish(Stream::Out, &mut locked(&self.out));
+        log.finish(Stream::Err, &mut locked(&self.err));
     }
 }
 

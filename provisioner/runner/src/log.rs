@@ -1,100 +1,132 @@
 //! The agent's output on its way to Warren: bounded, in order, each line once.
 
+mod queue;
+mod spill;
+
 use crate::{
     clock,
-    endpoint::{CallError, Endpoint},
-    patience::Patience,
+    endpoint::CallError,
+    lines::{Part, Splitter},
 };
-use serde::Serialize;
+use queue::{Bounds, Queue};
+use spill::Spill;
 use std::{
-    collections::VecDeque,
+    io::Write as _,
+    path::Path,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 /// Where a line was written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
-    #[serde(rename = "out")]
     Out,
-    #[serde(rename = "err")]
     Err,
 }
 
 /// Lines that wait to be sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Log {
     queue: Mutex<Queue>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    lines: VecDeque<Line>,
-    bytes: usize,
-    /// When the oldest waiting line came.
-    since: Option<Instant>,
-    /// How many lines before the oldest one were given up.
-    dropped: u64,
-    /// Nothing more will come.
-    is_closed: bool,
-}
-
+/// Lines that were written to one stream at one time, in the form in which they are sent, but without
+/// their numbers: `"t":TIME,"s":STREAM,"l":TEXT}` and a line feed, for pieces with a `"p"` before its end.
 #[derive(Debug)]
-struct Line {
-    at: SystemTime,
+struct Written {
     stream: Stream,
-    text: String,
+    /// RFC 3339.
+    at: String,
+    lines: Vec<u8>,
 }
 
-/// A line as it is sent.
-#[derive(Serialize)]
-struct Numbered<'a> {
-    n: u64,
-    t: &'a str,
-    s: Stream,
-    l: &'a str,
-}
+impl Written {
+    fn now(stream: Stream) -> Self {
+        Self { stream, at: clock::rfc3339(clock::now()), lines: Vec::new() }
+    }
 
-impl Line {
-    /// What a line costs in memory and, about, on the way.
-    fn cost(&self) -> usize {
-        self.text.len() + 80
+    fn add(&mut self, part: Part, text: &str) {
+        let stream = match self.stream {
+            Stream::Out => "out",
+            Stream::Err => "err",
+        };
+        for word in [r#""t":""#, self.at.as_str(), r#"","s":""#, stream, r#"","l":"#] {
+            self.lines.extend_from_slice(word.as_bytes());
+        }
+        serde_json::to_writer(&mut self.lines, text).expect("a text is always JSON");
+        self.lines.extend_from_slice(Self::end(part));
+        self.lines.push(b'\n');
+    }
+
+    /// How the object of a line ends.
+    const fn end(part: Part) -> &'static [u8] {
+        match part {
+            Part::Whole => b"}",
+            Part::First => br#","p":"first"}"#,
+            Part::Middle => br#","p":"middle"}"#,
+            Part::Last => br#","p":"last"}"#,
+        }
     }
 }
 
 impl Log {
-    /// What may wait; beyond it the oldest lines are given up.
-    const MAX_BYTES: usize = 8 << 20;
-    /// What is sent at once.
-    const BATCH_BYTES: usize = 256 << 10;
-    /// How long the first line of a batch waits for company.
+    /// The bounds, in bytes. A batch is within what the run endpoint takes as one body.
+    const BOUNDS: Bounds = Bounds { memory: 4 << 20, disk: 256 << 20, batch: 1 << 20 };
+    /// How long the first line of a batch waits for company: what a program writes at once goes at once.
+    const COMPANY: Duration = Duration::from_millis(5);
+    /// The shortest time between two batches that are not full.
     const BATCH_TIME: Duration = Duration::from_millis(50);
 
-    /// Adds a line.
-    pub(crate) fn push(&self, stream: Stream, text: String) {
-        self.lock().push(Line { at: clock::now(), stream, text });
-        self.changed.notify_all();
+    /// A log that keeps in a file in `folder` what does not fit into memory while Warren is away.
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self::bounded(folder, Self::BOUNDS)
+    }
+
+    fn bounded(folder: &Path, bounds: Bounds) -> Self {
+        let spill = Spill::new(folder, bounds.disk);
+        if let Some(trouble) = spill.trouble() {
+            eprintln!("warren-runner: the log is buffered in memory only: {trouble}");
+        }
+        Self { queue: Mutex::new(Queue::new(bounds, spill)), changed: Condvar::new() }
+    }
+
+    /// Adds the lines that `bytes` complete.
+    pub(crate) fn write(&self, stream: Stream, splitter: &mut Splitter, bytes: &[u8]) {
+        let mut written = Written::now(stream);
+        splitter.feed(bytes, |part, text| written.add(part, text));
+        self.push(&written);
+    }
+
+    /// Adds a line whose end will not come.
+    pub(crate) fn finish(&self, stream: Stream, splitter: &mut Splitter) {
+        let mut written = Written::now(stream);
+        splitter.finish(|part, text| written.add(part, text));
+        self.push(&written);
     }
 
     /// Adds a line of the runner itself, and shows it in the pod's log.
     pub(crate) fn note(&self, text: &str) {
         eprintln!("warren-runner: {text}");
-        self.push(Stream::Err, format!("warren-runner: {text}"));
+        let mut written = Written::now(Stream::Err);
+        written.add(Part::Whole, &format!("warren-runner: {text}"));
+        self.push(&written);
     }
 
     /// Takes no more lines; what waits is sent at once.
     pub(crate) fn close(&self) {
-        self.lock().is_closed = true;
+        self.lock().close();
         self.changed.notify_all();
     }
 
-    /// Sends lines until the log is closed and empty, or there is no point in trying; the number
-    /// of the last line.
-    pub(crate) fn send_all(&self, endpoint: &Endpoint, patience: &Patience) -> u64 {
+    /// Sends lines with `call`, which is as patient as it should be, until the log is closed and empty,
+    /// or there is no point in trying; the number of the last line.
+    pub(crate) fn send_all(&self, mut call: impl FnMut(&[u8]) -> Result<u64, CallError>) -> u64 {
         let mut next = 1;
-        while let Some(batch) = self.take() {
-            match send(endpoint, patience, next, batch) {
+        let mut not_before = Instant::now();
+        while let Some(batch) = self.take(not_before) {
+            not_before = Instant::now() + Self::BATCH_TIME;
+            match send(&mut call, next, batch) {
                 Ok(number) => next = number,
                 Err(error) => {
                     eprintln!("warren-runner: the log is not sent any more: {error}");
@@ -106,23 +138,25 @@ impl Log {
         next - 1
     }
 
-    /// Waits for a batch; nothing after the last one.
-    fn take(&self) -> Option<VecDeque<Line>> {
+    fn push(&self, written: &Written) {
+        self.lock().push(written);
+        self.changed.notify_all();
+    }
+
+    /// Waits for a batch, which is not sent before that time unless it is full; nothing after the last one.
+    fn take(&self, not_before: Instant) -> Option<Vec<u8>> {
         let mut queue = self.lock();
         loop {
-            let age = queue.since.map(|since| since.elapsed());
-            let is_due = age.is_some_and(|age| age >= Self::BATCH_TIME)
-                || queue.bytes >= Self::BATCH_BYTES
-                || queue.is_closed;
-            if is_due {
+            let due = queue.since().map(|since| (since + Self::COMPANY).max(not_before));
+            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+            if queue.is_due() || left == Some(Duration::ZERO) {
                 let batch = queue.take();
                 return if batch.is_empty() { None } else { Some(batch) };
             }
-            queue = match age {
+            queue = match left {
                 None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
-                Some(age) => {
-                    let waited =
-                        self.changed.wait_timeout(queue, Self::BATCH_TIME.saturating_sub(age));
+                Some(left) => {
+                    let waited = self.changed.wait_timeout(queue, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
@@ -134,129 +168,56 @@ impl Log {
     }
 }
 
-impl Queue {
-    fn push(&mut self, line: Line) {
-        if self.is_closed {
-            return;
-        }
-        self.since.get_or_insert_with(Instant::now);
-        self.bytes += line.cost();
-        self.lines.push_back(line);
-        while self.bytes > Log::MAX_BYTES
-            && let Some(oldest) = self.lines.pop_front()
-        {
-            self.bytes -= oldest.cost();
-            self.dropped += 1;
-        }
-    }
-
-    /// The oldest lines, as many as are sent at once.
-    fn take(&mut self) -> VecDeque<Line> {
-        let mut batch = VecDeque::new();
-        if self.dropped > 0 {
-            let text = format!(
-                "warren-runner: {} lines are missing here: Warren was away, and the buffer was full",
-                self.dropped
-            );
-            let at = self.lines.front().map_or_else(clock::now, |line| line.at);
-            batch.push_back(Line { at, stream: Stream::Err, text });
-            self.dropped = 0;
-        }
-        let mut bytes = 0;
-        while let Some(line) = self.lines.pop_front() {
-            bytes += line.cost();
-            self.bytes -= line.cost();
-            batch.push_back(line);
-            if bytes >= Log::BATCH_BYTES {
-                break;
-            }
-        }
-        self.since = (!self.lines.is_empty()).then(Instant::now);
-        batch
-    }
-}
-
 /// Sends a batch until it is kept; the number of the line after it.
 ///
 /// The batch keeps its numbers across attempts: what was kept by an attempt whose answer was lost
 /// is known to Warren by its number, and not kept twice.
 fn send(
-    endpoint: &Endpoint,
-    patience: &Patience,
+    mut call: impl FnMut(&[u8]) -> Result<u64, CallError>,
     first: u64,
-    mut batch: VecDeque<Line>,
+    mut batch: Vec<u8>,
 ) -> Result<u64, CallError> {
     let mut first = first;
     loop {
-        let body = encode(first, &batch);
-        match patience.persist(|| endpoint.logs(&body)) {
-            Err(CallError::Gap { next }) if next != first => {
-                // Warren knows more than was confirmed, or, restored from a copy, less.
-                for _ in first..next {
-                    batch.pop_front();
-                }
+        match call(&numbered(first, &batch)) {
+            Err(CallError::Gap { next }) if next > first => {
+                // Warren knows more than was confirmed.
+                let known = usize::try_from(next - first).unwrap_or(usize::MAX);
+                let lines = batch.split_inclusive(|byte| *byte == b'\n');
+                let bytes: usize = lines.take(known).map(<[u8]>::len).sum();
+                batch.drain(..bytes);
                 first = next;
                 if batch.is_empty() {
                     return Ok(next);
                 }
+            }
+            Err(CallError::Gap { next }) if next < first => {
+                // Warren knows less than it has confirmed: it was restored from a copy.
+                let mut gap = Written::now(Stream::Err);
+                let text = format!("Warren has lost {} lines that were here", first - next);
+                gap.add(Part::Whole, &format!("warren-runner: {text}"));
+                gap.lines.append(&mut batch);
+                (first, batch) = (next, gap.lines);
             }
             outcome => return outcome,
         }
     }
 }
 
-fn encode(first: u64, batch: &VecDeque<Line>) -> Vec<u8> {
-    let mut body = Vec::with_capacity(Log::BATCH_BYTES);
-    for (n, line) in (first..).zip(batch) {
-        let t = clock::rfc3339(line.at);
-        let numbered = Numbered { n, t: &t, s: line.stream, l: &line.text };
-        serde_json::to_writer(&mut body, &numbered).expect("texts and numbers are always JSON");
-        body.push(b'\n');
+/// As one object per line, numbered from `first`.
+fn numbered(first: u64, batch: &[u8]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(Log::BOUNDS.batch);
+    for (number, line) in (first..).zip(batch.split_inclusive(|byte| *byte == b'\n')) {
+        write!(body, "{{\"n\":{number},").expect("writing to memory cannot fail");
+        body.extend_from_slice(line);
     }
     body
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn texts(batch: &VecDeque<Line>) -> Vec<&str> {
-        batch.iter().map(|line| line.text.as_str()).collect()
-    }
-
-    #[test]
-    fn a_full_buffer_gives_up_the_oldest_lines_and_says_how_many() {
-        let log = Log::default();
-        let line = "x".repeat(1 << 20);
-        for number in 0..10 {
-            log.push(Stream::Out, format!("{number}{line}"));
-        }
-        assert!(log.lock().bytes <= Log::MAX_BYTES);
-        let batch = log.take().expect("lines are waiting");
-        let texts = texts(&batch);
-        assert!(texts[0].starts_with("warren-runner: 3 lines are missing"), "{}", texts[0]);
-        assert!(texts[1].starts_with('3'));
-        let batch = log.take().expect("lines are waiting");
-        assert!(batch[0].text.starts_with('4'), "the gap is told once");
-    }
-
-    #[test]
-    fn a_closed_log_hands_out_what_it_has_and_takes_no_more() {
-        let log = Log::default();
-        log.push(Stream::Out, "last".to_owned());
-        log.close();
-        log.push(Stream::Out, "too late".to_owned());
-        assert_eq!(texts(&log.take().expect("a line is waiting")), ["last"]);
-        assert!(log.take().is_none());
-    }
-
-    #[test]
-    fn a_batch_is_one_numbered_object_per_line() {
-        let at = std::time::UNIX_EPOCH;
-        let line = |text: &str| Line { at, stream: Stream::Err, text: text.to_owned() };
-        let body = encode(7, &VecDeque::from([line("a\"\u{1}"), line("b")]));
-        let expected = "{\"n\":7,\"t\":\"1970-01-01T00:00:00.000Z\",\"s\":\"err\",\"l\":\"a\\\"\\u0001\"}\n\
-                        {\"n\":8,\"t\":\"1970-01-01T00:00:00.000Z\",\"s\":\"err\",\"l\":\"b\"}\n";
-        assert_eq!(String::from_utf8_lossy(&body), expected);
-    }
+/// How many lines these are.
+fn count(lines: &[u8]) -> u64 {
+    lines.split_inclusive(|byte| *byte == b'\n').count() as u64
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ mod inputs;
 mod install;
 mod lines;
 mod log;
+mod mask;
 mod patience;
 mod reports;
 mod run;

@@ -9,7 +9,7 @@ use std::{
     io,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Tells Warren that the agent lives, on a thread, and obeys when it wants the agent to stop.
@@ -25,11 +25,13 @@ pub(crate) struct Reporter {
     pub(crate) patience: Arc<Patience>,
     pub(crate) agent: Arc<Agent>,
     pub(crate) process: i32,
-    pub(crate) grace: Duration,
 }
 
 impl Reports {
     const HEARTBEAT: Duration = Duration::from_secs(5);
+    /// After so many refusals the run is over for Warren, and another one may be at work: the agent has
+    /// to end. A single one may come from a database that lags behind.
+    const REFUSALS: u32 = 2;
 
     pub(crate) fn start(reporter: Reporter, meter: Meter) -> io::Result<Self> {
         let over = Arc::new((Mutex::new(false), Condvar::new()));
@@ -54,32 +56,32 @@ impl Reporter {
         if let Err(error) = started {
             eprintln!("warren-runner: the start was not reported: {error}");
         }
-        let mut kill_at: Option<Instant> = None;
         let mut is_stopping = false;
+        let mut refusals = 0;
         loop {
-            let time = kill_at.map_or(Reports::HEARTBEAT, |at| {
-                at.saturating_duration_since(Instant::now()).min(Reports::HEARTBEAT)
-            });
             let is_over = over.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let waited = over.1.wait_timeout_while(is_over, time, |is_over| !*is_over);
+            let waited =
+                over.1.wait_timeout_while(is_over, Reports::HEARTBEAT, |is_over| !*is_over);
             if *waited.unwrap_or_else(PoisonError::into_inner).0 {
                 return meter;
             }
-            if kill_at.is_some_and(|at| at <= Instant::now()) {
-                self.agent.signal(Signal::SIGKILL);
-                kill_at = None;
-            }
             let usage = meter.sample(None);
-            if self.patience.is_over() {
+            if self.patience.is_over() && refusals == 0 || refusals >= Reports::REFUSALS {
                 continue;
             }
             match self.endpoint.heartbeat(&usage) {
                 Ok(true) if !is_stopping => {
                     is_stopping = true;
-                    kill_at = Some(Instant::now() + self.grace);
-                    self.agent.signal(Signal::SIGTERM);
+                    self.agent.terminate(Signal::SIGTERM);
                 }
-                Err(CallError::Unauthorized) => self.patience.end_in(Duration::ZERO),
+                Err(CallError::Unauthorized) => {
+                    self.patience.end_in(Duration::ZERO);
+                    refusals += 1;
+                    if refusals == Reports::REFUSALS {
+                        eprintln!("warren-runner: the run is over for Warren; its agent is ended");
+                        self.agent.terminate(Signal::SIGTERM);
+                    }
+                }
                 // The next one is soon.
                 Ok(_) | Err(_) => {}
             }

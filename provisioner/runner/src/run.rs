@@ -95,16 +95,20 @@ impl Run {
         let agent = Arc::new(Agent::default());
         // As process 1 of the container it has them anyway: orphans are ours to wait for.
         nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)?;
+        // The agent is the same user: what this process has open and in memory is not for it (proc(5)).
+        nix::sys::prctl::set_dumpable(false).map_err(io::Error::from)?;
         signals::watch(Arc::clone(&agent))?;
         let endpoint = Arc::new(Endpoint::new(&settings).map_err(StartError::Authority)?);
         let patience = Arc::new(Patience::default());
         patience.end_in(START_PATIENCE);
         let manifest = patience.persist(|| endpoint.manifest())?;
-        let log = Arc::new(Log::default());
+        // Before the agent's start, so that it never sees the file.
+        let log = Arc::new(Log::new(&settings.outputs));
         let sending = (Arc::clone(&log), Arc::clone(&endpoint), Arc::clone(&patience));
-        let sender = thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || sending.0.send_all(&sending.1, &sending.2))?;
+        let sender = thread::Builder::new().name("log".to_owned()).spawn(move || {
+            let (log, endpoint, patience) = sending;
+            log.send_all(|lines| patience.persist(|| endpoint.logs(lines)))
+        })?;
         let out_of_memory_kills = usage::out_of_memory_kills();
         Ok(Self { settings, manifest, endpoint, patience, agent, log, sender, out_of_memory_kills })
     }
@@ -130,7 +134,8 @@ impl Run {
             }
         }
         let meter = Meter::start();
-        match self.agent.start(program, arguments, &self.log) {
+        let grace = Duration::from_secs(self.manifest.grace_period_seconds);
+        match self.agent.start(program, arguments, &self.log, &self.settings.secrets, grace) {
             Ok((process, pipes)) => self.accompany(process.as_raw(), &pipes, meter),
             Err(error) => {
                 self.agent.signal(nix::sys::signal::SIGKILL);
@@ -151,7 +156,6 @@ impl Run {
             patience: Arc::clone(&self.patience),
             agent: Arc::clone(&self.agent),
             process,
-            grace: Duration::from_secs(self.manifest.grace_period_seconds),
         };
         let reports = Reports::start(reporter, meter)?;
         let end = self.agent.wait();

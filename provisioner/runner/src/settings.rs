@@ -1,3 +1,4 @@
+use crate::mask::Secrets;
 use std::{env, fs, io, net::SocketAddr, path::PathBuf};
 
 /// Where Warren is, from the pod's environment and the Secret that is mounted into it.
@@ -16,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) manifest: PathBuf,
     /// Where the agent leaves its result and its artifacts.
     pub(crate) outputs: PathBuf,
+    /// What the agent's output is not to show.
+    pub(crate) secrets: Secrets,
 }
 
 /// What the pod lacks; never holds the token.
@@ -33,6 +36,8 @@ pub(crate) enum SettingsError {
 pub(crate) const ENDPOINT: &str = "WARREN_RUN_ENDPOINT";
 /// Kept from the agent.
 pub(crate) const GATE: &str = "WARREN_RUN_GATE";
+/// Kept from the agent: the names of those of its variables whose values are secret.
+pub(crate) const SECRETS: &str = "WARREN_SECRETS";
 const RUN: &str = "WARREN_RUN_ID";
 
 impl Settings {
@@ -51,6 +56,9 @@ impl Settings {
             authority: read(folder.join("ca.crt"))?,
             manifest: path("WARREN_INPUT_MANIFEST", "/warren/inputs/manifest.json"),
             outputs: path("WARREN_OUTPUT_DIR", "/warren/outputs"),
+            secrets: Secrets::new(
+                variable(SECRETS).iter().flat_map(|names| names.split(',')).filter_map(variable),
+            ),
         })
     }
 }

@@ -20,8 +20,10 @@ use std::{
 const UID_MAP: &str = "/proc/self/uid_map";
 /// How long policies may take to bite before they count as absent.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a name may take, whatever `resolv.conf` allows.
+/// How long a name that is not found is asked for again.
 const LOOKUP: Duration = Duration::from_secs(4);
+/// How long the answer may take, whatever `resolv.conf` allows; longer, so that a reason is heard.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Tries the gate from a pod that may reach the run endpoint and its DNS server only, and looks a
 /// name up.
@@ -58,9 +60,9 @@ fn resolve(name: String) -> Result<IpAddr, String> {
         // Nobody waits any longer when time is up.
         let _ = sender.send(found);
     });
-    match answer.recv_timeout(LOOKUP) {
+    match answer.recv_timeout(ANSWER) {
         Ok(Ok(address)) => Ok(address.ip()),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", LOOKUP.as_secs())),
+        Err(_) => Err(format!("no answer within {} s", ANSWER.as_secs())),
     }
 }

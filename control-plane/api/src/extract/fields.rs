@@ -73,6 +73,12 @@ impl Field for String {
     }
 }
 
+impl Field for Value {
+    fn read(value: Value, _: &str, _: &mut Invalid) -> Self {
+        value
+    }
+}
+
 impl Field for u32 {
     fn read(value: Value, pointer: &str, invalid: &mut Invalid) -> Self {
         let number = value.as_u64().and_then(|number| Self::try_from(number).ok());

@@ -64,6 +64,10 @@ pub(crate) fn log_stream() -> Object {
     one_of(["out", "err"])
 }
 
+pub(crate) fn line_part() -> Object {
+    one_of(["first", "middle", "last"])
+}
+
 pub(crate) fn isolation() -> Object {
     one_of(["shared"])
 }

@@ -60,6 +60,9 @@ codes! {
     IdempotencyUnsupported = "idempotency-unsupported", BAD_REQUEST, "Idempotency-Key not supported",
         "This answer holds a secret that is not stored, so it cannot be given again.",
         Some("Leave out Idempotency-Key.");
+    /// A range of bytes that begins behind the end of the file.
+    RangeNotSatisfiable = "range-not-satisfiable", RANGE_NOT_SATISFIABLE, "No such range",
+        "The file ends before the range begins.", Some("Leave out Range, or ask for the file's size first.");
     /// No token, or none that is known.
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "Not signed in",
         "This needs a valid API token.", Some("Send the header Authorization: Bearer wrn_….");

@@ -91,6 +91,10 @@ impl From<session::OutputError> for Problem {
         match error {
             session::OutputError::Find(error) => error.into(),
             session::OutputError::Blob(error) => internal(&error),
+            session::OutputError::NoSuchPart { size } => {
+                let detail = format!("The file has {size} bytes and ends before the range begins.");
+                Self { detail, ..Self::new(Code::RangeNotSatisfiable) }
+            }
         }
     }
 }

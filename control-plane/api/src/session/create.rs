@@ -6,13 +6,14 @@ use crate::{
     extract::{Body, Fields, Preference, Record, RetryKey, TenantPath},
     problem::Problem,
 };
-use application::session::{self, NewInput, NewResources, NewSession};
+use application::session::{self, NewInput, NewResources, NewRetryRule, NewSession};
 use axum::{
     Json,
     http::StatusCode,
     response::{AppendHeaders, IntoResponse},
 };
 use futures::{FutureExt as _, future};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -34,10 +35,17 @@ pub(crate) struct CreateSession {
     /// Its environment; names that start with `WARREN_` are taken. Stored encrypted; who may only look
     /// on sees the names.
     env: Option<BTreeMap<String, String>>,
+    /// More of its environment: what is secret. Nobody is shown the values again, and they are masked in its
+    /// output before that leaves the pod. At least 6 bytes each.
+    secrets: Option<BTreeMap<String, String>>,
     /// Files in `/warren/inputs`.
     #[schema(max_items = 64)]
     inputs: Option<Vec<CreateInput>>,
     resources: Option<CreateResources>,
+    /// The user that it runs as, in a user namespace of its own; 0 is root there, without capabilities. 65532 if it
+    /// is missing.
+    #[schema(maximum = 65534)]
+    run_as_user: Option<u32>,
     /// How long it may run; 3600 if it is missing.
     #[schema(minimum = 1)]
     timeout_seconds: Option<u32>,
@@ -46,6 +54,30 @@ pub(crate) struct CreateSession {
     grace_period_seconds: Option<u32>,
     /// Free labels for finding it again.
     labels: Option<BTreeMap<String, String>>,
+    /// After which failures it is tried again, by the class of the failure: `transient`, `resource`,
+    /// `user-config`, `policy-denied`, `agent` or `infrastructure`. What fails before the agent starts and
+    /// may work next time is `transient`, with three attempts unless this says otherwise; all others have one.
+    retry: Option<BTreeMap<String, CreateRetryRule>>,
+    /// The JSON Schema (2020-12 unless it says otherwise) that `result.json` has to obey: an agent that ends
+    /// with code 0 without such a result has failed. At most 64 KiB, without references to elsewhere.
+    #[schema(value_type = Option<Object>)]
+    result_schema: Option<Value>,
+}
+
+/// What follows a failure of one class.
+#[derive(Debug, Default, ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct CreateRetryRule {
+    /// How many runs the session may have in all before such a failure is final.
+    #[schema(minimum = 1, maximum = 10)]
+    attempts: u32,
+    /// The pause before the second run; it doubles with every further one, up to an hour. 5 if it is missing.
+    #[schema(maximum = 3600)]
+    backoff_seconds: Option<u32>,
+    /// For class `resource`: how much memory the next run gets after one that had too little, in percent of
+    /// what that one had, at most what the plan allows. 100 if it is missing.
+    #[schema(minimum = 100, maximum = 1000)]
+    memory_percent: Option<u32>,
 }
 
 /// A file with exactly one of its text and the digest of uploaded bytes.
@@ -113,11 +145,25 @@ impl Record for CreateSession {
             command: fields.required("command"),
             args: fields.optional("args"),
             env: fields.optional("env"),
+            secrets: fields.optional("secrets"),
             inputs: fields.optional("inputs"),
             resources: fields.optional("resources"),
+            run_as_user: fields.optional("runAsUser"),
             timeout_seconds: fields.optional("timeoutSeconds"),
             grace_period_seconds: fields.optional("gracePeriodSeconds"),
             labels: fields.optional("labels"),
+            retry: fields.optional("retry"),
+            result_schema: fields.optional("resultSchema"),
+        }
+    }
+}
+
+impl Record for CreateRetryRule {
+    fn take(fields: &mut Fields<'_>) -> Self {
+        Self {
+            attempts: fields.required("attempts"),
+            backoff_seconds: fields.optional("backoffSeconds"),
+            memory_percent: fields.optional("memoryPercent"),
         }
     }
 }
@@ -147,12 +193,28 @@ impl From<CreateSession> for NewSession {
             command: body.command,
             args: body.args.unwrap_or_default(),
             env: body.env.unwrap_or_default(),
+            secrets: body.secrets.unwrap_or_default(),
             inputs: body.inputs.into_iter().flatten().map(NewInput::from).collect(),
             resources: NewResources { cpu, memory },
+            run_as_user: body.run_as_user,
             timeout_seconds: body.timeout_seconds,
             grace_period_seconds: body.grace_period_seconds,
             labels: body.labels.unwrap_or_default(),
+            retry: body
+                .retry
+                .into_iter()
+                .flatten()
+                .map(|(class, rule)| (class, NewRetryRule::from(rule)))
+                .collect(),
+            result_schema: body.result_schema,
         }
+    }
+}
+
+impl From<CreateRetryRule> for NewRetryRule {
+    fn from(rule: CreateRetryRule) -> Self {
+        let CreateRetryRule { attempts, backoff_seconds, memory_percent } = rule;
+        Self { attempts, backoff_seconds, memory_percent }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     openapi::words,
     problem::{Code, Problem},
 };
-use application::log::{self, LogQuery, LogStream, Start};
+use application::log::{self, LinePart, LogQuery, LogStream, Start};
 use axum::{
     http::{HeaderMap, header},
     response::Response,
@@ -31,12 +31,18 @@ pub(crate) struct LineBody {
     s: LogStream,
     /// Its text.
     l: String,
+    /// Which piece of a line of more than 16 KiB it is; missing if it is all of a line.
+    #[serde(skip_serializing_if = "LinePart::is_whole")]
+    #[schema(schema_with = words::line_part, required = false)]
+    p: LinePart,
 }
 
 /// In what form a log is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Text,
+    /// Text with a line for each piece of a line.
+    Pieces,
     Lines,
     Events,
 }
@@ -46,6 +52,9 @@ enum Form {
 /// With `Accept: text/event-stream` every event's id is the number of its line, so that a reader
 /// that comes back with `Last-Event-ID` misses nothing, and its data is a line as in
 /// `application/x-ndjson`; the last event is `end`, its data `{"state": …}`.
+///
+/// A line of more than 16 KiB has a number for each of its pieces, which say by `p` what they are of it.
+/// Plain text puts the pieces together again, unless it is the result of a `search`.
 #[utoipa::path(
     get, path = "/api/v1/tenants/{tenant}/sessions/{session}/logs", tag = "sessions", operation_id = "getLogs",
     params(
@@ -54,6 +63,8 @@ enum Form {
         ("from" = Option<u64>, Query, minimum = 1, description = "The number of the first line"),
         ("tail" = Option<u64>, Query, minimum = 0, description = "So many lines before the end; not with `from`"),
         ("stream" = Option<String>, Query, description = "`out` or `err`: only those lines"),
+        ("since" = Option<String>, Query, description = "Only lines that were written then or later: a time as in RFC 3339"),
+        ("search" = Option<String>, Query, description = "Only lines with this text in them, in the same case"),
         ("follow" = Option<bool>, Query, description = "Whether to wait for more until the session is over"),
         ("Last-Event-ID" = Option<u64>, Header, description = "The number of the last line that was received (event streams)"),
     ),
@@ -68,12 +79,16 @@ pub(crate) async fn logs(
     parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let form = Form::of(&headers)?;
+    let mut form = Form::of(&headers)?;
     let mut query = query(parameters)?;
     if form == Form::Events
         && let Some(start) = resume(&headers)?
     {
         query.start = start;
+    }
+    // Pieces between those that were found may be left out.
+    if form == Form::Text && query.search.is_some() {
+        form = Form::Pieces;
     }
     let events = log::read(&app, &actor, &tenant, session, query).await?;
     Ok(form.answer(events, (*shutdown).clone().cancelled_owned()))
@@ -87,13 +102,18 @@ fn query(mut parameters: Parameters) -> Result<LogQuery, Problem> {
         "err" => Some(LogStream::Err),
         _ => None,
     });
+    let rule = "a time as in RFC 3339, e.g. 2026-11-22T10:00:00Z";
+    let since = parameters.take("since", rule, |text| text.parse().ok());
+    let search = parameters.take("search", "a text of at least one character", |text| {
+        (!text.is_empty()).then(|| text.to_owned())
+    });
     let is_following = parameters.flag("follow");
     if let (Some(_), Some(tail)) = (from, tail) {
         parameters.refuse("tail", &tail.to_string(), "not together with from");
     }
     parameters.finish()?;
     let start = tail.map_or(Start::From(from.unwrap_or(1)), Start::Tail);
-    Ok(LogQuery { start, stream, is_following })
+    Ok(LogQuery { start, stream, since, search, is_following })
 }
 
 fn resume(headers: &HeaderMap) -> Result<Option<Start>, Problem> {

@@ -22,7 +22,7 @@ enum Stranger {
 }
 
 /// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 29] = {
+const ROUTES: [(&str, &str, Stranger); 30] = {
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
         ("POST", "/api/v1/tenants", Forbidden),
@@ -46,6 +46,7 @@ const ROUTES: [(&str, &str, Stranger); 29] = {
         ("POST", "/api/v1/tenants/{tenant}/sessions/{session}/stop", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/logs", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/result", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/runs", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts/{path}", Hidden),
         ("GET", "/api/v1/operations/{operation}", Hidden),

@@ -5,7 +5,7 @@ use application::{
     App,
     access::{AccessError, ChangeAction, Check, Explanation, PlannedChange, TenantAccess},
     blobs::{BlobPath, Blobs},
-    log::{LogLine, LogStream},
+    log::{LinePart, LogLine, LogStream},
 };
 use async_trait::async_trait;
 use axum::{
@@ -241,17 +241,31 @@ impl TestApp {
 
     /// Appends lines as the run endpoint does: `o` and `e` say where each was written to.
     pub(crate) async fn log(&self, run: RunId, first: u64, streams: &str) {
+        let lines = (first..).zip(streams.chars());
+        let lines: Vec<_> = lines
+            .map(|(number, stream)| (stream, LinePart::Whole, format!("line {number}")))
+            .collect();
+        self.log_lines(run, first, &lines).await;
+    }
+
+    /// Appends lines, or pieces of lines, with their texts.
+    pub(crate) async fn log_lines(
+        &self,
+        run: RunId,
+        first: u64,
+        lines: &[(char, LinePart, impl AsRef<str>)],
+    ) {
         let mut bytes = Vec::new();
-        for (number, stream) in (first..).zip(streams.chars()) {
-            let stream = if stream == 'e' { LogStream::Err } else { LogStream::Out };
-            let text = format!("line {number}");
-            let line = LogLine { number, at: self.clock.now(), stream, text };
+        for (number, (stream, part, text)) in (first..).zip(lines) {
+            let stream = if *stream == 'e' { LogStream::Err } else { LogStream::Out };
+            let (text, part) = (text.as_ref().to_owned(), *part);
+            let line = LogLine { number, at: self.clock.now(), stream, text, part };
             serde_json::to_writer(&mut bytes, &line).expect("JSON");
             bytes.push(b'\n');
         }
         let path = BlobPath::log_segment(run, first);
         let digest = digest(&bytes);
-        let (lines, size) = (streams.len() as u64, bytes.len() as u64);
+        let (lines, size) = (lines.len() as u64, bytes.len() as u64);
         self.app.blobs.put(&path, bytes.into()).await.expect("written");
         let path = path.to_string();
         let segment = LogSegment { first, lines, bytes: size, path, digest };

@@ -1,4 +1,5 @@
 use crate::harness::{Answer, TestApp, request};
+use application::log::LinePart::{First, Last, Middle, Whole};
 use axum::{
     body::{Body, BodyDataStream},
     http::{Method, StatusCode},
@@ -60,6 +61,10 @@ async fn a_log_can_be_read_whole_from_a_line_from_the_end_and_by_stream() {
         ("?stream=err", vec![2, 4]),
         ("?stream=out&from=2", vec![3, 5]),
         ("?stream=out&tail=2", vec![3, 5]),
+        ("?search=line%204", vec![4]),
+        ("?search=Line", vec![]),
+        ("?since=2026-11-21T10:00:00Z", vec![1, 2, 3, 4, 5]),
+        ("?since=2026-11-21T10:00:01Z&from=2", vec![]),
     ] {
         let answer = read(&server, &format!("{path}{query}"), "*/*").await;
         assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
@@ -110,6 +115,66 @@ async fn a_follower_gets_every_line_as_it_is_written_and_then_the_end() {
     };
     let (text, ()) = tokio::join!(reader, writer);
     assert_eq!(numbers(&text), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn the_pieces_of_a_long_line_are_one_line_of_text_and_several_of_json() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let session = server.session(&tenant).await;
+    let run = server.run(session).await;
+    let path = format!("{}/sessions/{session}/logs", tenant.path);
+    // A line of a mebibyte with something of the other stream in the middle, in two segments.
+    let pieces: Vec<String> = ('a'..='z').map(|c| c.to_string().repeat(16 << 10)).collect();
+    let part = |at| if at == 0 { First } else { Middle };
+    let lines: Vec<_> = (0..26).map(|at| ('o', part(at), pieces[at].as_str())).collect();
+    server.log_lines(run, 1, &lines).await;
+    let rest = [('e', Whole, "other"), ('o', Last, "end"), ('o', Whole, "next"), ('o', First, "?")];
+    server.log_lines(run, 27, &rest).await;
+    server.advance(session, SessionState::Succeeded).await;
+
+    let line = pieces.concat();
+    let read = async |query: &str, accept| read(&server, &format!("{path}{query}"), accept).await;
+    let whole = read("?stream=out", "text/plain").await;
+    assert!(whole.text() == format!("{line}end\nnext\n?\n"), "a piece is lost or cut off");
+    let both = read("", "text/plain").await;
+    assert!(both.text() == format!("{line}\nother\nend\nnext\n?\n"));
+    assert_eq!(read("?from=27", "text/plain").await.text(), "other\nend\nnext\n?\n");
+    // What lies between two pieces that were found is left out.
+    assert_eq!(read("?search=n", "text/plain").await.text().lines().count(), 3);
+    let json = read("?from=26", "application/x-ndjson").await;
+    let parts = json.text().lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        line.get("p").map(|part| part.as_str().expect("a word").to_owned())
+    });
+    let parts: Vec<Option<String>> = parts.collect();
+    let parts: Vec<Option<&str>> = parts.iter().map(Option::as_deref).collect();
+    assert_eq!(parts, [Some("middle"), None, Some("last"), None, Some("first")]);
+}
+
+#[tokio::test]
+async fn a_follower_sees_a_whole_line_with_its_end_and_a_piece_without_one() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let session = server.session(&tenant).await;
+    let run = server.run(session).await;
+    let path = format!("{}/sessions/{session}/logs?follow=true", tenant.path);
+    let mut log = open(&server, &path, "text/plain", None).await;
+    for (number, part, text, expected) in [
+        (1, Whole, "whole", "whole\n"),
+        (2, First, "be", "be"),
+        (3, Middle, "gi", "gi"),
+        (4, Last, "n", "n\n"),
+        (5, First, "open", "open"),
+        (6, Whole, "next", "\nnext\n"),
+        (7, First, "never ended", "never ended"),
+    ] {
+        server.log_lines(run, number, &[('o', part, text)]).await;
+        assert_eq!(until(&mut log, text).await, expected);
+    }
+    server.advance(session, SessionState::Succeeded).await;
+    assert_eq!(until(&mut log, "\n").await, "\n");
+    assert!(log.next().await.is_none());
 }
 
 #[tokio::test]

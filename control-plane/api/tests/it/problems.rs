@@ -64,7 +64,8 @@ async fn every_wrong_request_gets_this_problem_and_changes_nothing() {
         "inputs": [{ "name": "a" }, { "name": "../b", "content": "" }, "c",
             { "name": "d", "digest": "sha256:00" }],
         "resources": { "cpu": "much", "memory": "900Gi", "gpu": 1 },
-        "timeoutSeconds": -1, "gracePeriodSeconds": 301, "labels": { "a b": "c" },
+        "runAsUser": 65535, "timeoutSeconds": -1, "gracePeriodSeconds": 301, "labels": { "a b": "c" },
+        "retry": { "agent": { "attempts": 11, "memoryPercent": 200 }, "bad-luck": { "attempts": 2 }, "resource": {} },
     });
     let bad_digest = format!("{}/blobs/sha256:00", acme.path);
     let bad_digest = request(&server.operator, Method::PUT, &bad_digest).body(Body::from("a"));

@@ -37,17 +37,25 @@ async fn everything_that_was_asked_for_is_in_the_specification() {
         "command": ["/agent"],
         "args": ["x"],
         "env": { "A": "1" },
+        "secrets": { "KEY": "hunter2" },
         "inputs": [{ "name": "prompt.txt", "content": "hello" }],
         "resources": { "cpu": "500m", "memory": "1Gi" },
+        "runAsUser": 0,
         "timeoutSeconds": 60,
         "gracePeriodSeconds": 0,
         "labels": { "team": "blue" },
+        "retry": {
+            "resource": { "attempts": 3, "backoffSeconds": 0, "memoryPercent": 150 },
+            "transient": { "attempts": 1, "backoffSeconds": 5, "memoryPercent": 100 },
+        },
     });
     let mut body = spec.clone();
     body["project"] = json!("research");
     let created = server.post(&format!("{}/sessions", tenant.path), body).await.json();
     assert_eq!(created["project"], "research");
-    assert_eq!(created["spec"], spec);
+    let mut shown = spec;
+    shown["secrets"]["KEY"] = json!(null);
+    assert_eq!(created["spec"], shown, "a secret is shown to nobody, not even to its owner");
 }
 
 #[tokio::test]
@@ -209,6 +217,33 @@ async fn what_a_session_left_is_handed_out_as_it_was_left() {
     assert_eq!(file.header("content-type"), "application/octet-stream");
     assert!(file.header("content-disposition").starts_with("attachment; "));
     assert_eq!(file.header("x-content-sha256"), digest.digits());
+    let part = async |range: &str, etag: &str| {
+        let address = format!("{path}/artifacts/site/index%20page.html");
+        let request = request(&server.operator, Method::GET, &address).header("range", range);
+        let request = if etag.is_empty() { request } else { request.header("if-range", etag) };
+        server.call(request.body(Body::empty())).await
+    };
+    let etag = file.header("etag").to_owned();
+    for (range, expected, of) in [
+        ("bytes=1-3", "scr", "bytes 1-3/8"),
+        ("bytes=6-", "t>", "bytes 6-7/8"),
+        ("bytes=6-100", "t>", "bytes 6-7/8"),
+        ("bytes=-3", "pt>", "bytes 5-7/8"),
+        ("bytes=-100", "<script>", "bytes 0-7/8"),
+    ] {
+        for etag in ["", &etag] {
+            let answer = part(range, etag).await;
+            assert_eq!((answer.status.as_u16(), answer.text()), (206, expected), "{range}");
+            assert_eq!(answer.header("content-range"), of);
+        }
+        assert_eq!(part(range, "\"another\"").await.text(), "<script>", "it is another file now");
+    }
+    for ignored in ["bytes=3-1", "bytes=1-2,4-5", "lines=1-2", "bytes=+1-2"] {
+        let answer = part(ignored, "").await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (200, "<script>"), "{ignored}");
+    }
+    let behind = part("bytes=8-", "").await.problem();
+    assert_eq!(behind, (416, "range-not-satisfiable".to_owned()));
     let missing = server.get(&format!("{path}/artifacts/site/other.html")).await;
     assert_eq!(missing.problem(), (404, "not-found".to_owned()));
 }

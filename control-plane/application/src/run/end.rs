@@ -1,6 +1,10 @@
 use super::{Caller, RunError, settle};
-use crate::App;
-use domain::{Cause, Exit, FailureClass, RunUsage, Session, SessionState};
+use crate::{App, blobs::BlobPath, log, result_schema};
+use domain::{Cause, Evidence, Exit, FailureClass, Run, RunUsage, Session, SessionState};
+
+/// How much of a run's log is kept with the cause of its failure.
+const LAST_LINES: u64 = 5;
+const LAST_LINE_CHARS: usize = 500;
 
 /// How an agent ended, as its runner saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,22 +35,71 @@ pub async fn exited(app: &App, caller: &Caller, report: Report) -> Result<(), Ru
         );
     }
     app.store.run_exited(run.id, report.exit, report.usage).await?;
-    let was_started = run.started_at.is_some();
-    settle(app, caller.session.id, |session| decide(session, was_started, &report)).await
+    let has_failed = report.exit.code != Some(0);
+    let last_lines = if has_failed { last_lines(app, run).await } else { Vec::new() };
+    let bad_result = if has_failed { None } else { bad_result(app, caller).await? };
+    settle(app, caller, |session| {
+        let (mut state, mut cause) = decide(session, run, &report)?;
+        if state == SessionState::Succeeded && bad_result.is_some() {
+            (state, cause) = (SessionState::Failed, bad_result.clone());
+        }
+        if let Some(cause) = cause.as_mut().filter(|cause| cause.class.is_some()) {
+            cause.evidence.last_lines.clone_from(&last_lines);
+        }
+        Some((state, cause))
+    })
+    .await
+}
+
+/// Why what a run left as its result is not what its session declares; nothing if it is, or declares
+/// nothing.
+async fn bad_result(app: &App, caller: &Caller) -> Result<Option<Cause>, RunError> {
+    let Some(schema) = caller.session.spec.result_schema.clone() else { return Ok(None) };
+    let failed = |reason: &str, message: &str, words: &str| {
+        let cause = Cause::failure(FailureClass::Agent, reason, message);
+        Ok(Some(cause.with(Evidence::of_words(words))))
+    };
+    let Some(result) = app.blobs.get(&BlobPath::result(caller.run.id)).await? else {
+        let message =
+            "the agent ended with code 0 and left no result.json, which resultSchema asks for";
+        return failed("ResultMissing", message, "");
+    };
+    // It may take a while.
+    let checked = tokio::task::spawn_blocking(move || result_schema::violations(&schema, &result));
+    let violations = match checked.await {
+        Ok(Ok(violations)) => violations,
+        Ok(Err(error)) => vec![error],
+        Err(error) => vec![format!("it could not be checked: {error}")],
+    };
+    match violations.first() {
+        None => Ok(None),
+        Some(first) => {
+            let message = format!("the result does not obey resultSchema: {first}");
+            failed("ResultInvalid", &message, &violations.join("\n"))
+        }
+    }
+}
+
+/// What a run wrote last; nothing if that cannot be read now: its end does not wait for it.
+async fn last_lines(app: &App, run: &Run) -> Vec<String> {
+    let lines = log::last_lines(app, run, LAST_LINES).await.unwrap_or_else(|error| {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(run.id = %run.id, error, "the end of a run's log could not be read");
+        Vec::new()
+    });
+    let cut = |text: String| text.chars().take(LAST_LINE_CHARS).collect();
+    lines.into_iter().map(|line| cut(line.text)).collect()
 }
 
 /// What becomes of the session; nothing if that is for the watcher of its Job to say.
-fn decide(
-    session: &Session,
-    was_started: bool,
-    report: &Report,
-) -> Option<(SessionState, Option<Cause>)> {
-    use FailureClass::{Agent, Infrastructure, Resource, UserConfig};
+fn decide(session: &Session, run: &Run, report: &Report) -> Option<(SessionState, Option<Cause>)> {
+    use FailureClass::{Transient, UserConfig};
 
     if session.state == SessionState::Stopping {
         let cause = Cause::plain("StopRequested", "it was stopped on request");
         return Some((SessionState::Stopped, Some(cause)));
     }
+    let was_started = run.started_at.is_some();
     let failed = |class, reason: &str, message: String| {
         Some((SessionState::Failed, Some(Cause::failure(class, reason, message))))
     };
@@ -66,25 +119,20 @@ fn decide(
         }
         (Some(_), _) if !was_started => {
             let message = "the agent was not started; the log says why";
-            failed(Infrastructure, "NotStarted", message.to_owned())
+            failed(Transient, "NotStarted", message.to_owned())
         }
         _ if report.is_out_of_memory => {
-            let limit = session.spec.resources.memory;
-            let message = format!("the agent used more than {limit}, its limit; ask for more");
-            failed(Resource, "OutOfMemory", message)
+            let cause = Cause::out_of_memory(run.resources.memory, Some(report.usage));
+            Some((SessionState::Failed, Some(cause)))
         }
-        (Some(code), _) => failed(Agent, "ExitCode", format!("the agent ended with code {code}")),
-        (None, Some(signal)) => {
-            failed(Agent, "Signal", format!("the agent was ended by signal {signal}"))
-        }
-        (None, None) => failed(Agent, "Unknown", "the agent ended, and nobody saw how".to_owned()),
+        _ => Some((SessionState::Failed, Some(Cause::of_exit(report.exit)))),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::sample::session;
+    use domain::sample::{run, session};
 
     const fn ended(code: Option<i32>, signal: Option<i32>) -> Report {
         Report {
@@ -98,7 +146,8 @@ mod tests {
 
     /// State and reason that a report leads to.
     fn outcome(state: SessionState, was_started: bool, report: Report) -> String {
-        match decide(&session(state), was_started, &report) {
+        let started_at = was_started.then_some(jiff::Timestamp::UNIX_EPOCH);
+        match decide(&session(state), &Run { started_at, ..run() }, &report) {
             None => "left to the watcher".to_owned(),
             Some((next, cause)) => {
                 let cause = cause.expect("every end has a cause");
@@ -135,7 +184,7 @@ mod tests {
                 ended(Some(126), None),
                 "failed Some(UserConfig) ProgramNotExecutable",
             ),
-            (Starting, false, ended(Some(65), None), "failed Some(Infrastructure) NotStarted"),
+            (Starting, false, ended(Some(65), None), "failed Some(Transient) NotStarted"),
         ] {
             assert_eq!(outcome(state, was_started, report), expected, "{state} {report:?}");
         }

@@ -1,5 +1,9 @@
 use super::{Caller, RACES, RunError};
-use crate::{App, blobs::BlobPath, log::LogLine};
+use crate::{
+    App,
+    blobs::BlobPath,
+    log::{LogLine, segment},
+};
 use bytes::Bytes;
 use domain::{Digest, RunId};
 use sha2::{Digest as _, Sha256};
@@ -21,6 +25,9 @@ pub enum AppendError {
         /// The number of the line that is expected.
         next: u64,
     },
+    /// They could not be compressed.
+    #[error("compress the lines")]
+    Compress(#[source] std::io::Error),
     /// A line is not in the form of the log.
     #[error("line {line} of the body {rule}")]
     Malformed {
@@ -72,12 +79,14 @@ enum Appended {
 
 /// The object first, then the index: what the index names is there.
 async fn append(app: &App, run: RunId, lines: &[LogLine]) -> Result<Appended, AppendError> {
-    let (bytes, first, count) = (encode(lines), lines[0].number, lines.len() as u64);
+    let (first, count) = (lines[0].number, lines.len() as u64);
+    let bytes = segment::packed(&encode(lines)).map_err(AppendError::Compress)?;
     let digest = Digest::of_sha256(Sha256::digest(&bytes).into());
     // Named by its content too: the same lines in another cut never overwrite what is indexed.
     let path = BlobPath::log_segment(run, first).to_string();
     let path = path.trim_end_matches(".ndjson");
-    let path = BlobPath::stored(&format!("{path}-{}.ndjson", &digest.digits()[..16]));
+    let name = format!("{path}-{}{}", &digest.digits()[..16], segment::COMPRESSED);
+    let path = BlobPath::stored(&name);
     let size = bytes.len() as u64;
     app.blobs.put(&path, Bytes::from(bytes)).await.map_err(RunError::from)?;
     let segment = LogSegment { first, lines: count, bytes: size, path: path.to_string(), digest };
@@ -123,7 +132,7 @@ fn parse(body: &[u8]) -> Result<Vec<LogLine>, AppendError> {
     for (text, line) in texts.zip(1..) {
         let malformed = |rule| AppendError::Malformed { line, rule };
         let mut parsed: LogLine = serde_json::from_slice(text)
-            .map_err(|_| malformed(r#"is not {"n":NUMBER,"t":TIME,"s":"out"|"err","l":TEXT}"#))?;
+            .map_err(|_| malformed(r#"is not {"n":NUMBER,"t":TIME,"s":"out"|"err","l":TEXT}, with "p":"first"|"middle"|"last" for a piece"#))?;
         if parsed.text.len() > MAX_LINE_BYTES {
             return Err(malformed("is longer than 48 KiB"));
         }

@@ -1,9 +1,11 @@
 //! What a caller sends to start a session, and how it becomes a [`SessionSpec`].
 
-use crate::draft;
+use crate::{draft, result_schema};
 use domain::{
-    Bytes, Input, InputSource, Invalid, Millicores, Plan, ProjectName, Resources, SessionSpec,
+    Bytes, FailureClass, Input, InputSource, Invalid, Millicores, Plan, ProjectName, Resources,
+    RetryPolicy, RetryRule, SessionSpec,
 };
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What a caller sends to start a session.
@@ -19,16 +21,35 @@ pub struct NewSession {
     pub args: Vec<String>,
     /// Its environment.
     pub env: BTreeMap<String, String>,
+    /// What is secret of its environment.
+    pub secrets: BTreeMap<String, String>,
     /// Its inputs.
     pub inputs: Vec<NewInput>,
     /// What it may use.
     pub resources: NewResources,
+    /// The user that it runs as.
+    pub run_as_user: Option<u32>,
     /// How long it may run, in seconds.
     pub timeout_seconds: Option<u32>,
     /// How long it has to end after SIGTERM, in seconds.
     pub grace_period_seconds: Option<u32>,
     /// Free labels.
     pub labels: BTreeMap<String, String>,
+    /// After which failures it is tried again, by the class of the failure.
+    pub retry: BTreeMap<String, NewRetryRule>,
+    /// The JSON Schema that its result has to obey.
+    pub result_schema: Option<Value>,
+}
+
+/// What follows a failure of one class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NewRetryRule {
+    /// How many runs there may be in all.
+    pub attempts: u32,
+    /// The pause before the second one, in seconds.
+    pub backoff_seconds: Option<u32>,
+    /// How much memory the next run gets, in percent of what this one had.
+    pub memory_percent: Option<u32>,
 }
 
 /// An input: a name, and one of the other two.
@@ -76,18 +97,47 @@ impl NewSession {
             command: self.command,
             args: self.args,
             env: self.env,
+            secrets: self.secrets,
             inputs: inputs(self.inputs, &mut invalid),
             resources: self.resources.check(&mut invalid),
+            run_as_user: self.run_as_user.unwrap_or(SessionSpec::STANDARD_USER),
             timeout_seconds: self.timeout_seconds.unwrap_or(Self::TIMEOUT_SECONDS),
             grace_period_seconds: self.grace_period_seconds.unwrap_or(Self::GRACE_PERIOD_SECONDS),
             labels: self.labels,
+            retry: retry(&self.retry, &mut invalid),
+            result_schema: self.result_schema,
         };
+        if let Some(schema) = &spec.result_schema
+            && let Err(rule) = result_schema::check(schema)
+        {
+            invalid.add("/resultSchema", "…", rule);
+        }
         if let Err(error) = spec.validate(plan) {
             draft::add(&mut invalid, error);
         }
         invalid.into_result()?;
         Ok(spec)
     }
+}
+
+/// What is not said stays as it is for everybody.
+fn retry(new: &BTreeMap<String, NewRetryRule>, invalid: &mut Invalid) -> RetryPolicy {
+    let mut policy = RetryPolicy::default();
+    for (word, new) in new {
+        let Some(class) = FailureClass::parse(word) else {
+            let all = FailureClass::ALL.map(FailureClass::as_str).join(", ");
+            invalid.add(&format!("/retry/{word}"), word, format!("a class of failures: {all}"));
+            continue;
+        };
+        let none = RetryRule::NONE;
+        let rule = RetryRule {
+            attempts: new.attempts,
+            backoff_seconds: new.backoff_seconds.unwrap_or(none.backoff_seconds),
+            memory_percent: new.memory_percent.unwrap_or(none.memory_percent),
+        };
+        policy.0.insert(class, rule);
+    }
+    policy
 }
 
 impl NewResources {
@@ -165,7 +215,7 @@ mod tests {
         let spec = new().check(&Plan::current(PlanName::Starter)).expect("all is well");
         assert_eq!(spec.project, ProjectName::standard());
         assert_eq!((spec.timeout_seconds, spec.grace_period_seconds), (3600, 30));
-        assert_eq!(spec.resources, Resources::default());
+        assert_eq!((spec.resources, spec.run_as_user), (Resources::default(), 65532));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use crate::world::{NewRun, World, inline, sha256};
-use application::blobs::BlobPath;
+use application::{blobs::BlobPath, log::LinePart};
 use domain::{FailureClass, Input, InputSource, SessionState};
 use futures::future::join_all;
 use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
@@ -178,6 +178,17 @@ async fn lines_that_are_sent_again_are_kept_once_and_a_gap_is_refused() {
 }
 
 #[tokio::test]
+async fn what_a_piece_is_of_its_line_is_kept() {
+    let (world, run, runner) = world_with_run().await;
+    let pieces = lines(1..=2).replacen('}', r#","p":"first"}"#, 1) + &lines(3..=3);
+    assert_eq!(runner.post("/logs", pieces).await, (StatusCode::OK, json!({"next": 4})));
+    let wrong = lines(4..=4).replace('}', r#","p":"second"}"#);
+    assert_eq!(runner.post("/logs", wrong).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    let parts: Vec<LinePart> = world.log(&run).await.iter().map(|line| line.part).collect();
+    assert_eq!(parts, [LinePart::First, LinePart::Whole, LinePart::Whole]);
+}
+
+#[tokio::test]
 async fn the_same_lines_from_many_requests_at_once_are_kept_once() {
     let (world, run, runner) = world_with_run().await;
     for round in 0..5 {
@@ -287,7 +298,11 @@ async fn a_session_runs_from_the_first_report_and_ends_with_the_last() {
 async fn a_stop_reaches_the_runner_and_its_last_report_makes_it_final() {
     let (world, run, runner) = world_with_run().await;
     assert_eq!(runner.post("/started", "{\"pid\":7}").await.0, StatusCode::NO_CONTENT);
-    let stopped = world.app.store.session_stop(&world.proof(), run.session).await;
+    let stopped = world
+        .app
+        .store
+        .session_stop(&world.proof(), run.session, application::session::StopMode::Proven)
+        .await;
     assert_eq!(stopped.expect("it runs").state, SessionState::Stopping);
     let usage = json!({"cpuMs": 1, "peakMemoryBytes": 2, "wallMs": 3}).to_string();
     assert_eq!(runner.post("/heartbeat", usage).await.1, json!({"stop": true}));

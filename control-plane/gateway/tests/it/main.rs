@@ -3,5 +3,6 @@
 mod endpoint;
 mod gate;
 mod places;
+mod speed;
 mod traces;
 mod world;

@@ -5,13 +5,13 @@ use application::{
     App,
     access::{AccessError, Check, Explanation, TenantAccess},
     blobs::{BlobPath, Blobs, Limits},
-    log::LogLine,
+    log::{LogLine, segment},
 };
 use async_trait::async_trait;
 use domain::{
     Action, Actor, Authorized, Bytes, Clock, Digest, IdGen, Input, InputSource, PlanName,
-    ProjectName, Resources, Role, Run, RunId, Scope, Session, SessionId, SessionSpec, SessionState,
-    TenantId, TenantName, TokenId, authorize,
+    ProjectName, Resources, RetryPolicy, Role, Run, RunId, Scope, Session, SessionId, SessionSpec,
+    SessionState, TenantId, TenantName, TokenId, authorize,
 };
 use futures::stream;
 use jiff::Timestamp;
@@ -157,18 +157,29 @@ impl World {
 
     /// A session with a run whose Job would be made next.
     pub(crate) async fn run(&self, inputs: Vec<Input>) -> NewRun {
-        let spec = SessionSpec {
+        self.run_of(Self::spec(inputs)).await
+    }
+
+    pub(crate) fn spec(inputs: Vec<Input>) -> SessionSpec {
+        SessionSpec {
             project: ProjectName::standard(),
             image: "registry.example/agent:1".to_owned(),
             command: vec!["/agent".to_owned()],
             args: Vec::new(),
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             inputs,
             resources: Resources { memory: Bytes::mebi(64), ..Resources::default() },
             timeout_seconds: 60,
+            run_as_user: SessionSpec::STANDARD_USER,
+            retry: RetryPolicy::none(),
+            result_schema: None,
             grace_period_seconds: 10,
             labels: BTreeMap::new(),
-        };
+        }
+    }
+
+    pub(crate) async fn run_of(&self, spec: SessionSpec) -> NewRun {
         let store = &self.app.store;
         let created = store.session_create(&self.proof(), self.tenant, spec, None).await;
         let session = created.expect("a session can be made").value;
@@ -219,8 +230,7 @@ impl World {
             let bytes = self.app.blobs.get(&BlobPath::stored(&segment.path)).await;
             let bytes = bytes.expect("it can be read").expect("what the index names is there");
             assert_eq!(sha256(&bytes), segment.digest);
-            let parsed = serde_json::Deserializer::from_slice(&bytes).into_iter();
-            lines.extend(parsed.map(|line| line.expect("each is a log line")));
+            lines.extend(segment::lines(&segment.path, &bytes).expect("lines of a log"));
         }
         for (line, number) in lines.iter().zip(1..) {
             assert_eq!(line.number, number);

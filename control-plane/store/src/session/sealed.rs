@@ -46,6 +46,7 @@ pub(crate) fn opened(vault: &Vault, row: &sessions::Model) -> Result<Session, St
         cause: column::to_optional_json("sessions.cause", row.cause.as_deref())?,
         revision: row.revision,
         run: row.run.map(RunId::new),
+        retry_at: time("sessions.retry_at", row.retry_at)?,
         created_at: column::to_time("sessions.created_at", row.created_at)?,
         starting_at: time("sessions.starting_at", row.starting_at)?,
         running_at: time("sessions.running_at", row.running_at)?,

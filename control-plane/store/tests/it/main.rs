@@ -1,5 +1,6 @@
 //! The store on real databases: every test runs on SQLite and on PostgreSQL.
 
+mod attempts;
 mod crash;
 mod files;
 mod holder;

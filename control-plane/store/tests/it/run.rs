@@ -5,7 +5,7 @@ use crate::{
 use domain::{Exit, RunUsage, SessionState};
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
-use store::{Change, StoreError};
+use store::{Change, StopMode, StoreError};
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
@@ -58,7 +58,10 @@ async fn a_replaced_token_dies_and_a_stopping_run_may_still_report(world: World)
     let fresh = store.run_token_replace(new.run.id).await.expect("it is not over");
     let old = store.run_by_token(new.token.expose_secret()).await.expect("readable");
     assert!(old.is_none());
-    store.session_stop(&owner(tenant.id), session.id).await.expect("the owner may");
+    store
+        .session_stop(&owner(tenant.id), session.id, StopMode::Proven)
+        .await
+        .expect("the owner may");
     let shown = store.run_by_token(fresh.expose_secret()).await.expect("readable");
     assert_eq!(shown.expect("it lives").1.state, SessionState::Stopping);
 }

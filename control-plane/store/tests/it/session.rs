@@ -3,7 +3,7 @@ use crate::{
     world::{World, create, owner, spec, start_session},
 };
 use domain::{Cause, SessionState, TokenId};
-use store::{Change, IdempotencyKey, MoveError, SessionCreateError, StoreError};
+use store::{Change, IdempotencyKey, MoveError, SessionCreateError, StopMode, StoreError};
 use uuid::Uuid;
 
 on_both! {
@@ -109,18 +109,20 @@ async fn a_stop_is_immediate_before_the_start_and_asked_for_after_it(world: Worl
     let (tenant, _) = create(&store, "acme").await;
     let queued = start_session(&store, tenant.id).await;
     let proof = owner(tenant.id);
-    let stopped = store.session_stop(&proof, queued.id).await.expect("the owner may");
+    let stopped =
+        store.session_stop(&proof, queued.id, StopMode::Proven).await.expect("the owner may");
     assert_eq!(stopped.state, SessionState::Stopped);
     assert!(stopped.finished_at.is_some() && stopped.stop_requested_at.is_some());
 
     let started = start_session(&store, tenant.id).await;
     store.run_create(started.id, 1).await.expect("it is queued");
-    let stopping = store.session_stop(&proof, started.id).await.expect("the owner may");
+    let stopping =
+        store.session_stop(&proof, started.id, StopMode::Proven).await.expect("the owner may");
     assert_eq!((stopping.state, stopping.revision), (SessionState::Stopping, 3));
     assert_eq!(stopping.cause.as_ref().map(|c| c.reason.as_str()), Some("StopRequested"));
     let before = world.tables().await.number("SELECT count(*) FROM audit").await;
     for id in [queued.id, started.id] {
-        let again = store.session_stop(&proof, id).await.expect("the owner may");
+        let again = store.session_stop(&proof, id, StopMode::Proven).await.expect("the owner may");
         assert_eq!(Some(&again), [&stopped, &stopping].into_iter().find(|s| s.id == id));
     }
     assert_eq!(world.tables().await.number("SELECT count(*) FROM audit").await, before);
@@ -140,7 +142,7 @@ async fn sessions_are_listed_newest_first_by_state_and_in_pages(world: World) {
         ids.push(start_session(&store, tenant.id).await.id);
         start_session(&store, other.id).await;
     }
-    store.session_stop(&owner(tenant.id), ids[1]).await.expect("the owner may");
+    store.session_stop(&owner(tenant.id), ids[1], StopMode::Proven).await.expect("the owner may");
     let list = async |after, limit, state| -> Vec<_> {
         let list = store.session_list(tenant.id, after, limit, state).await.expect("readable");
         list.into_iter().map(|session| session.id).collect()

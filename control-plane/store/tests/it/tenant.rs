@@ -8,7 +8,7 @@ use domain::{
 };
 use jiff::SignedDuration;
 use std::collections::HashSet;
-use store::{Change, IdempotencyKey, StoreError, TenantCreateError};
+use store::{Change, IdempotencyKey, StopMode, StoreError, TenantCreateError};
 use uuid::Uuid;
 
 fn key(text: &str, digest: u8) -> IdempotencyKey {
@@ -36,7 +36,7 @@ async fn a_new_tenant_has_an_operation_with_named_steps_an_audit_entry_and_wakeu
     assert_eq!(tenant.phase(), TenantPhase::Pending);
     assert_eq!(operation.state, OperationState::Waiting);
     let steps: Vec<&str> = operation.steps.iter().map(|step| step.name.as_str()).collect();
-    assert_eq!(steps, ["namespace", "control-plane", "dns", "baseline", "ready"]);
+    assert_eq!(steps, ["namespace", "control-plane", "baseline", "dns"]);
     let time = operation.deadline.duration_since(operation.created_at);
     assert_eq!(time, SignedDuration::from_mins(10));
     assert_eq!(changes.try_recv(), Ok(Change::Tenant(tenant.id)));
@@ -229,7 +229,7 @@ async fn a_proof_for_one_tenant_does_not_touch_another(world: World) {
 
     let deleted = store.tenant_delete(&owner(own.id), other.id, false).await;
     assert!(matches!(deleted, Err(StoreError::NotFound)), "{deleted:?}");
-    let stopped = store.session_stop(&owner(own.id), session.id).await;
+    let stopped = store.session_stop(&owner(own.id), session.id, StopMode::Proven).await;
     assert!(matches!(stopped, Err(StoreError::NotFound)), "{stopped:?}");
     let proof = owner(own.id);
     let made = store.session_create(&proof, other.id, crate::world::spec(), None).await;

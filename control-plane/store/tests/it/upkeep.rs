@@ -8,7 +8,7 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use migrations::{Migrator, MigratorTrait};
-use store::{BlobPutError, IdempotencyKey, SessionCreateError, Store};
+use store::{BlobPutError, IdempotencyKey, SessionCreateError, StopMode, Store};
 use uuid::Uuid;
 
 on_both! {
@@ -197,7 +197,7 @@ async fn the_database_counts_what_the_rows_say(world: World) {
     let started = start_session(&store, tenants[2]).await;
     store.run_create(started.id, 1).await.expect("it is queued");
     let over = start_session(&store, tenants[2]).await;
-    store.session_stop(&owner(tenants[2]), over.id).await.expect("the owner may");
+    store.session_stop(&owner(tenants[2]), over.id, StopMode::Proven).await.expect("the owner may");
 
     let mut expected: Vec<(TenantPhase, u64)> = Vec::new();
     for tenant in store.tenant_list(None, 100).await.expect("readable") {

@@ -3,7 +3,7 @@ use crate::{
     world::{World, create, owner, start_session},
 };
 use domain::RunUsage;
-use store::Change;
+use store::{Change, StopMode};
 
 on_both! {
     many_writers_and_readers_do_not_stand_in_each_others_way,
@@ -24,7 +24,10 @@ async fn many_writers_and_readers_do_not_stand_in_each_others_way(world: World) 
                 store.run_heartbeat(run.id, RunUsage::default()).await.expect("it exists");
                 store.session_active(id).await.expect("readable");
             }
-            store.session_stop(&owner(id), session.id).await.expect("the owner may");
+            store
+                .session_stop(&owner(id), session.id, StopMode::Proven)
+                .await
+                .expect("the owner may");
         })
     });
     for task in tasks.collect::<Vec<_>>() {

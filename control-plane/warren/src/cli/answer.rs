@@ -1,5 +1,6 @@
 //! What the API answers, as far as this program looks into it; unknown members are let pass.
 
+use application::log::{LinePart, LogStream};
 use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -117,15 +118,44 @@ pub(super) struct Session {
     pub(super) running_at: Option<Timestamp>,
     pub(super) finished_at: Option<Timestamp>,
     pub(super) stop_requested_at: Option<Timestamp>,
+    pub(super) retry_at: Option<Timestamp>,
+    /// Of all its runs.
+    #[serde(default)]
+    pub(super) log_lines: u64,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Cause {
     pub(super) class: Option<String>,
     #[serde(default)]
     pub(super) reason: String,
     #[serde(default)]
     pub(super) message: String,
+    #[serde(default)]
+    pub(super) evidence: Evidence,
+    pub(super) next_step: Option<NextStep>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Evidence {
+    pub(super) shortages: Vec<Shortage>,
+    pub(super) last_lines: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Shortage {
+    pub(super) resource: String,
+    pub(super) requested: String,
+    pub(super) used: String,
+    pub(super) limit: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct NextStep {
+    pub(super) advice: String,
+    pub(super) memory: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -134,6 +164,7 @@ pub(super) struct Spec {
     pub(super) image: String,
     pub(super) command: Vec<String>,
     pub(super) args: Vec<String>,
+    pub(super) run_as_user: u32,
     pub(super) timeout_seconds: u64,
     pub(super) grace_period_seconds: u64,
     pub(super) labels: Map<String, Value>,
@@ -143,11 +174,23 @@ pub(super) struct Spec {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Run {
     pub(super) id: String,
+    #[serde(default)]
+    pub(super) attempt: u32,
+    #[serde(default)]
+    pub(super) resources: Resources,
+    pub(super) cause: Option<Cause>,
+    pub(super) exited_at: Option<Timestamp>,
+    pub(super) ended_at: Option<Timestamp>,
+    pub(super) settled_at: Option<Timestamp>,
     pub(super) exit: Option<ProcessExit>,
     pub(super) usage: Option<RunUsage>,
     pub(super) heartbeat_at: Option<Timestamp>,
-    #[serde(default)]
-    pub(super) log_lines: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Resources {
+    pub(super) memory: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -169,8 +212,12 @@ pub(super) struct RunUsage {
 pub(super) struct LogLine {
     #[serde(rename = "n")]
     pub(super) number: u64,
+    #[serde(rename = "s", default = "standard_output")]
+    pub(super) stream: LogStream,
     #[serde(rename = "l", default)]
     pub(super) text: String,
+    #[serde(rename = "p", default)]
+    pub(super) part: LinePart,
 }
 
 #[derive(Debug, Deserialize)]
@@ -182,6 +229,10 @@ pub(super) struct Artifact {
     pub(super) digest: String,
 }
 
+const fn standard_output() -> LogStream {
+    LogStream::Out
+}
+
 impl Operation {
     pub(super) fn is_final(&self) -> bool {
         matches!(self.state.as_str(), "succeeded" | "failed")
@@ -191,10 +242,6 @@ impl Operation {
 impl Session {
     pub(super) fn is_final(&self) -> bool {
         matches!(self.state.as_str(), "succeeded" | "failed" | "timed-out" | "stopped")
-    }
-
-    pub(super) fn log_lines(&self) -> u64 {
-        self.run.as_ref().map_or(0, |run| run.log_lines)
     }
 }
 

@@ -128,6 +128,11 @@ impl Client {
         self.json(request, repeat).await
     }
 
+    /// Asks for something that may be asked for twice.
+    pub(super) async fn ask(&self, path: &[&str], query: &Query<'_>) -> Result<Value, Failure> {
+        self.json(self.request(Method::POST, path).query(query), Repeat::Harmless).await
+    }
+
     pub(super) async fn delete(&self, path: &[&str], query: &Query<'_>) -> Result<Value, Failure> {
         self.json(self.request(Method::DELETE, path).query(query), Repeat::Harmless).await
     }

@@ -137,6 +137,14 @@ pub(super) fn environment_pair(text: &str) -> Result<(String, String), String> {
         .ok_or_else(|| "KEY=VALUE, or KEY alone when it is set in your environment".to_owned())
 }
 
+/// A variable of the environment with its value; nothing that could stand in an argument list.
+pub(super) fn environment_value(text: &str) -> Result<(String, String), String> {
+    if text.contains('=') {
+        return Err("NAME alone: the value is taken from your environment".to_owned());
+    }
+    environment_pair(text)
+}
+
 fn server_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}; e.g. https://warren.example"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {

@@ -241,6 +241,12 @@ impl Line {
                 message: String::new(),
             });
         }
+        // Why it waits again, or is being stopped.
+        if let (Some(last), Some(cause)) = (lines.last_mut(), &session.cause)
+            && !session.is_final()
+        {
+            last.message.clone_from(&cause.message);
+        }
         lines
     }
 

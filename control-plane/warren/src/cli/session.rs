@@ -6,13 +6,12 @@ mod log;
 mod run;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::Duration;
 
 use super::{
     Context,
     answer::{Session, decode},
-    client::Repeat,
     format::{age, between, now, time},
     options::{TenantOption, duration, reference},
     output::Table,
@@ -74,6 +73,9 @@ pub(crate) struct One {
 pub(crate) struct Stop {
     #[command(flatten)]
     one: One,
+    /// Do not wait for proof that its process has ended: it is stopped at once, and its token is dead
+    #[arg(long)]
+    force: bool,
     /// Wait until its process has ended
     #[arg(long)]
     wait: bool,
@@ -163,7 +165,8 @@ impl Stop {
     async fn run(&self, cx: &Context) -> Result<(), Failure> {
         let One { id, tenant } = &self.one;
         let path = self.one.path(&["stop"]);
-        let stopped = cx.client.post(&path, &json!({}), Repeat::Harmless).await?;
+        let query: Vec<_> = self.force.then(|| ("force", "true".to_owned())).into_iter().collect();
+        let stopped = cx.client.ask(&path, &query).await?;
         if !self.wait {
             return print(cx, &stopped);
         }
@@ -204,6 +207,10 @@ fn verdict(session: &Session, tenant: &str) -> Result<(), Failure> {
         failure = failure
             .detail(format!("{class}{} ({})", cause.message, cause.reason))
             .with("reason", cause.reason.clone());
+        if let Some(next) = &cause.next_step {
+            let log = format!("warren session logs {id} --tenant {tenant} --tail 50");
+            failure = failure.hint(format!("{}; its log: {log}", describe::advice(next)));
+        }
     }
     Err(failure)
 }
@@ -228,7 +235,7 @@ fn table(sessions: &[Session]) -> String {
             reason,
             session.project.clone(),
             session.spec.image.clone(),
-            session.log_lines().to_string(),
+            session.log_lines.to_string(),
             running_time(session),
             age(session.created_at),
         ]);

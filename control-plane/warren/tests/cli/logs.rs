@@ -64,6 +64,34 @@ async fn a_log_can_be_read_from_a_line_or_from_its_end() {
     }
 }
 
+/// A line of which the connection breaks between the pieces, and a last one without an end.
+#[tokio::test]
+async fn the_pieces_of_a_long_line_are_printed_as_one() {
+    let piece = |number, part: &str| line(number).replace('}', &format!(r#","p":"{part}"}}"#));
+    let other = line(4).replace("out", "err");
+    let first = piece(1, "first") + &piece(2, "middle");
+    let second = piece(3, "last") + &other + &piece(5, "first");
+    let server = Server::start(move |asked, _| {
+        if !asked.uri.path().ends_with("/logs") {
+            return json_answer(200, &session("succeeded", 5));
+        }
+        let query = asked.uri.query().unwrap_or_default();
+        ndjson(match query.split('&').next() {
+            Some("from=1") => broken(first.clone()),
+            Some("from=3") => Body::from(second.clone()),
+            _ => Body::empty(),
+        })
+    })
+    .await;
+    let logs = ["session", "logs", "ses_1", "-t", "acme", "-f"];
+    let ended = warren(&server.url, &logs).await;
+    assert_eq!(ended.stdout, "line 1line 2line 3\nline 4\nline 5\n");
+    let ended = warren(&server.url, &[&logs[..], &["--search", "line"]].concat()).await;
+    assert_eq!(ended.stdout.lines().count(), 5, "{}", ended.stdout);
+    let ended = warren(&server.url, &[&logs[..], &["-o", "json"]].concat()).await;
+    assert_eq!(ended.stdout.matches(r#""p":"middle""#).count(), 1, "{}", ended.stdout);
+}
+
 #[tokio::test]
 async fn lines_that_are_lost_are_named() {
     let server = Server::start(|asked, _| {

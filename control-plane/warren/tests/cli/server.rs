@@ -140,14 +140,15 @@ pub(crate) fn session(state: &str, lines: u64) -> Value {
         "id": "ses_1", "tenant": "tn_0198c0ffee0070008000000000000001", "project": "agents",
         "state": state, "cause": cause,
         "spec": {
-            "image": "agent:1", "command": ["/agent"], "args": [], "env": {}, "inputs": [],
-            "resources": {"cpu": "250m", "memory": "256Mi"}, "timeoutSeconds": 3600,
+            "image": "agent:1", "command": ["/agent"], "args": [], "env": {}, "secrets": {}, "inputs": [],
+            "resources": {"cpu": "250m", "memory": "256Mi"}, "runAsUser": 65532, "timeoutSeconds": 3600,
             "gracePeriodSeconds": 30, "labels": {},
         },
         "run": {
             "id": "run_1", "attempt": 1, "exit": null, "usage": null, "startedAt": null,
             "exitedAt": null, "heartbeatAt": null, "logLines": lines,
         },
+        "logLines": lines,
         "createdAt": "2026-11-21T09:00:00Z", "startingAt": "2026-11-21T09:00:00Z",
         "runningAt": "2026-11-21T09:00:01Z",
         "finishedAt": is_over.then_some("2026-11-21T09:00:09Z"), "stopRequestedAt": null,

@@ -168,11 +168,11 @@ impl Server {
     }
 
     /// The same, whether it was said already or is said from now on: what happens side by side has no order.
-    pub(crate) async fn hear_of(&mut self, is_it: impl Fn(&Value) -> bool) -> Option<Value> {
+    pub(crate) async fn hear_of(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
         let mut said = self.said.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         match said.find(&is_it) {
-            Some(line) => Some(line),
-            None => self.hear(is_it).await,
+            Some(line) => line,
+            None => self.hear(is_it).await.expect("it says that before it ends"),
         }
     }
 

@@ -42,7 +42,9 @@ fn tenants_in_upstreams_form_are_reached_by_forwarded_ports_and_made_two_at_a_ti
     // Its end is seen by the watch on Jobs alone, which the forwarded port has to carry.
     let id = tenant.shell_session("sleep 600")?;
     tenant.session_wait(&id, &["running"], 60)?;
-    let pods = tenant.host_objects(&["pods", "-l", "warren.dev/session"])?;
+    // Its own pod: the one before may not have left yet.
+    let own = format!("warren.dev/session={}", id.trim_start_matches("ses_"));
+    let pods = tenant.host_objects(&["pods", "-l", &own])?;
     let name = |pod: &Value| pod["metadata"]["name"].as_str().map(str::to_owned);
     let running = pods["items"].as_array().into_iter().flatten();
     let running: Vec<String> =

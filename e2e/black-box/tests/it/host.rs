@@ -1,6 +1,6 @@
 //! What the host refuses even to a tenant's control plane: a hostile syncer gets no further than the tenant.
 
-use crate::refusal::{BREACHES, pod};
+use crate::{pods::pod, refusal::BREACHES};
 use anyhow::{Result, ensure};
 use black_box::{Lab, Output, TestTenant};
 use serde_json::{Value, json};
@@ -119,7 +119,7 @@ fn the_host_refuses_a_hostile_syncer_services_accounts_and_secrets_that_reach_fu
         ("NodePort", object("Service", json!({"spec": {"type": "NodePort", "ports": ports}}))),
         (
             "externalIPs",
-            object("Service", json!({"spec": {"externalIPs": ["10.77.0.11"], "ports": ports}})),
+            object("Service", json!({"spec": {"externalIPs": ["25.77.0.11"], "ports": ports}})),
         ),
         (
             "issue tokens",

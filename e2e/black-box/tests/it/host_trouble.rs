@@ -171,9 +171,8 @@ fn an_overloaded_host_is_named_is_asked_seldom_and_work_goes_on_when_it_answers(
     let tenant = TestTenant::created(&lab, "overload")?;
     until("the condition says so", 20, || {
         condition(&tenant, |reason, message| {
-            reason == "TooManyRequests"
-                && message.contains("get Namespace")
-                && message.contains("429")
+            // Which request is the first to be turned away depends on how far Warren's start is.
+            reason == "TooManyRequests" && message.contains("on the host cluster: 429")
         })
     })?;
     let (before, start) = (jail.rejected()?, Instant::now());

@@ -1,8 +1,9 @@
 //! What a tenant's pod can reach and what it cannot, each refusal with a positive twin.
 
+use crate::pods;
 use anyhow::{Context, Result, ensure};
 use black_box::{Lab, TestTenant, program_in, stays, until};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::process::{Child, Stdio};
 
 /// A program that prints `NAME=open` or `NAME=closed` for each target, and whether names resolve.
@@ -58,22 +59,14 @@ fn service_ip(lab: &Lab, tenant: &TestTenant) -> Result<String> {
 
 /// A server in a tenant that answers on port 8080; returns its address.
 fn server(tenant: &TestTenant) -> Result<String> {
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "server", "namespace": "agents"},
-        "spec": {"automountServiceAccountToken": false, "terminationGracePeriodSeconds": 1,
-            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [{"name": "server", "image": tenant.lab.image("busybox"),
-                "command": ["/bin/sh", "-c", "while :; do echo hello | nc -l -p 8080; done"],
-                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}});
-    tenant.kubectl_with_input(&["create", "-f", "-"], &pod.to_string())?.success()?;
+    let pod = pods::greeter("server", tenant.lab.image("busybox"), |pod| {
+        pod["metadata"]["namespace"] = json!("agents");
+    });
+    tenant.create(&pod)?;
     until("the server has an address", 60, || {
         let pod =
             tenant.kubectl(&["-n", "agents", "get", "pod", "server", "-o", "json"])?.success()?;
-        let pod: Value = serde_json::from_str(&pod)?;
-        let is_running = pod["status"]["phase"] == "Running";
-        Ok(match pod["status"]["podIP"].as_str() {
-            Some(address) if is_running => Ok(address.to_owned()),
-            _ => Err(pod["status"].to_string()),
-        })
+        Ok(pods::address(&pod)?)
     })
 }
 

@@ -1,9 +1,10 @@
 //! The host cluster itself: what tenants' pods stand on.
 
-use crate::refusal::pod;
+use crate::pods;
 use anyhow::{Context, Result, ensure};
-use black_box::{Lab, Node, until};
-use serde_json::{Value, json};
+use black_box::{Lab, Node, program_in, run, until};
+use serde_json::json;
+use std::process::Command;
 
 /// A pod on a node, in a namespace of its own on the host, that says hello on port 8080; gone when dropped.
 struct Greeter<'a> {
@@ -14,10 +15,8 @@ struct Greeter<'a> {
 impl<'a> Greeter<'a> {
     fn new(lab: &'a Lab, node: &Node) -> Result<Self> {
         let name = format!("greets-{}-{}", node.name, std::process::id());
-        let object = pod(&name, lab.image("busybox"), |pod| {
+        let object = pods::greeter(&name, lab.image("busybox"), |pod| {
             pod["spec"]["nodeName"] = json!(node.name);
-            let serve = "while :; do echo hello | nc -l -p 8080; done";
-            pod["spec"]["containers"][0]["command"] = json!(["/bin/sh", "-c", serve]);
         });
         let greeter = Self { lab, name };
         lab.kubectl_with_input(&["create", "-f", "-"], &object.to_string())?.success()?;
@@ -27,10 +26,7 @@ impl<'a> Greeter<'a> {
     fn address(&self) -> Result<String> {
         until(&format!("{} runs", self.name), 60, || {
             let pod = self.lab.kubectl(&["get", "pod", &self.name, "-o", "json"])?.success()?;
-            let status = serde_json::from_str::<Value>(&pod)?["status"].clone();
-            let is_running = status["phase"] == "Running";
-            let address = status["podIP"].as_str().filter(|_| is_running).map(str::to_owned);
-            Ok(address.ok_or_else(|| status.to_string()))
+            Ok(pods::address(&pod)?)
         })
     }
 }
@@ -58,5 +54,25 @@ fn pods_of_both_nodes_reach_each_other() -> Result<()> {
     }
     let listed = lab.kubectl(&["get", "nodes", "-o", "name"])?.success()?;
     ensure!(listed.lines().count() == 2, "two nodes: {listed}");
+    Ok(())
+}
+
+/// Every way out of the lab's namespaces leads to the switch, and from there nowhere.
+#[test]
+fn the_lab_has_no_route_to_the_outside_and_the_machine_none_to_the_lab() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let routes = |ip: &mut Command| run(ip.args(["route", "show", "table", "all"]), "")?.success();
+    // Of the documentation (RFC 5737): nobody's, so that it is reached by a default route or not at all.
+    let out = run(program_in("warren-switch", "ip").args(["route", "get", "198.51.100.1"]), "")?;
+    ensure!(out.text().contains("unreachable"), "the switch leads nowhere: {}", out.text());
+    for node in &lab.nodes {
+        let all = routes(&mut program_in(&node.namespace, "ip"))?;
+        let mut ways = all.lines().filter(|line| line.starts_with("default"));
+        ensure!(ways.all(|way| way.contains("via 25.77.0.1 ")), "of {}: {all}", node.name);
+    }
+    let machine = routes(&mut Command::new("ip"))?;
+    for own in ["25.77.", "10.78.", "10.79."] {
+        ensure!(!machine.contains(own), "the machine has a route to {own}: {machine}");
+    }
     Ok(())
 }

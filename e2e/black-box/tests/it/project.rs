@@ -94,7 +94,8 @@ fn a_runner_that_cannot_do_its_work_is_quoted_and_blamed_on_nobody_else() -> Res
         let cause = &session["cause"];
         ensure!(
             session["state"] == "failed"
-                && cause["class"] == "infrastructure"
+                && cause["class"] == "transient"
+                && session["run"]["attempt"] == 3
                 && cause["reason"] == reason
                 && cause["message"].as_str().is_some_and(|message| message.contains(words)),
             "{project}: {session}"

@@ -51,7 +51,7 @@ fn a_session_runs_as_a_job_and_leaves_its_log_result_and_artifacts() -> Result<(
     ensure!(body == "body\n", "{body:?}");
 
     one_job(&tenant, &session)?;
-    let job = format!("warren.dev/session={}", id.trim_start_matches("ses_"));
+    let job = label(&id);
     let own = tenant.kubectl(&["-n", "agents", "logs", "-l", &job, "-c", "agent"])?.success()?;
     for line in ["one", "two", "no newline"] {
         ensure!(own.contains(line), "everything goes to the pod's own output, too: {own}");
@@ -61,6 +61,11 @@ fn a_session_runs_as_a_job_and_leaves_its_log_result_and_artifacts() -> Result<(
     ensure!(tenant.session_log(&id)? == log, "the log outlives the Job");
     ensure!(tenant.session_get(&id)?["state"] == "succeeded", "so does the state");
     Ok(())
+}
+
+/// What everything of a session is labelled with in the tenant's cluster.
+fn label(session: &str) -> String {
+    format!("warren.dev/session={}", session.trim_start_matches("ses_"))
 }
 
 /// The lines of a log with their numbers, times and streams.
@@ -73,15 +78,13 @@ fn numbered(tenant: &TestTenant, id: &str) -> Result<Vec<Value>> {
 
 /// A session is one Job in the tenant's own API server, exactly as promised.
 fn one_job(tenant: &TestTenant, session: &Value) -> Result<()> {
-    let digits = |field: &Value, prefix: &str| {
-        field.as_str().unwrap_or_default().trim_start_matches(prefix).to_owned()
-    };
-    let (id, run) = (digits(&session["id"], "ses_"), digits(&session["run"]["id"], "run_"));
-    let label = format!("warren.dev/session={id}");
-    let jobs = tenant.objects(&["-n", "agents", "jobs", "-l", &label])?;
+    let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
+    let (own, run) = (label(&text(&session["id"])), text(&session["run"]["id"]));
+    let jobs = tenant.objects(&["-n", "agents", "jobs", "-l", &own])?;
     ensure!(jobs["items"].as_array().map(Vec::len) == Some(1), "one attempt, one Job: {jobs}");
     let job = &jobs["items"][0];
-    ensure!(job["metadata"]["labels"]["warren.dev/run"] == run.as_str(), "{job}");
+    let run = run.trim_start_matches("run_");
+    ensure!(job["metadata"]["labels"]["warren.dev/run"] == run, "{job}");
     let spec = &job["spec"];
     ensure!(
         spec["backoffLimit"] == 0
@@ -111,6 +114,62 @@ fn one_job(tenant: &TestTenant, session: &Value) -> Result<()> {
 }
 
 #[test]
+fn an_agent_runs_as_whom_it_was_asked_for_and_as_root_of_its_own_users_only() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let tenant = TestTenant::shared(&lab)?;
+    let line = "id -u; id -g; cat /proc/self/uid_map; grep CapEff /proc/self/status; \
+                echo done > $WARREN_OUTPUT_DIR/done.txt; cat /warren/run/token | wc -l";
+    for (user, shown) in [(None, 65532), (Some(1000), 1000), (Some(0), 0)] {
+        let id = tenant.session(&json!({
+            "image": lab.image("busybox"), "command": ["/bin/sh", "-c", line], "runAsUser": user}))?;
+        let session = tenant.session_end(&id, 60)?;
+        ensure!(session["state"] == "succeeded", "{user:?}: {session}");
+        ensure!(session["spec"]["runAsUser"] == shown, "{session}");
+        let log = tenant.session_log(&id)?;
+        let words: Vec<&str> = log.split_whitespace().collect();
+        let (own, shown) = (words.get(3), shown.to_string());
+        ensure!(words.starts_with(&[&shown, &shown, "0"]), "{user:?}: {log}");
+        ensure!(own.is_some_and(|own| *own != "0"), "root inside is nobody outside: {log}");
+        ensure!(log.contains("CapEff:\t0000000000000000"), "and may nothing: {log}");
+        let artifacts = lab.get(&tenant.path(&format!("/sessions/{id}/artifacts")))?;
+        ensure!(artifacts.to_string().contains("done.txt"), "{user:?}: {artifacts}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_secret_reaches_the_agent_and_nothing_that_anybody_reads() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let tenant = TestTenant::shared(&lab)?;
+    let secret = "correct-horse-battery";
+    // Whole, in two writes, and told by what it is made of.
+    let line = "echo key $KEY; printf 'key %s' correct-ho; sleep 0.3; echo rse-battery; \
+                printf %s $KEY | md5sum; env | grep WARREN_SECRETS; ls /warren/run";
+    let id = tenant.session(&json!({
+        "image": lab.image("busybox"), "command": ["/bin/sh", "-c", line], "secrets": {"KEY": secret}}))?;
+    let session = tenant.session_end(&id, 60)?;
+    ensure!(session["state"] == "succeeded", "{session}");
+    let log = tenant.session_log(&id)?;
+    let expected = "key ***\nkey ***\n09f31f46f81f8fab873fbc0420173519  -\nca.crt\ntoken\n";
+    ensure!(log == expected, "the agent has it, and its log does not: {log}");
+    let jobs = tenant.objects(&["-n", "agents", "jobs,pods", "-l", &label(&id)])?.to_string();
+    let events = tenant.objects(&["-n", "agents", "events"])?.to_string();
+    let own = tenant.kubectl(&["-n", "agents", "logs", "-l", &label(&id), "-c", "agent"])?.text();
+    let told = lab.get(&tenant.path(&format!("/sessions/{id}")))?.to_string();
+    for (what, text) in [
+        ("log", &log),
+        ("Job or pod", &jobs),
+        ("event", &events),
+        ("pod's log", &own),
+        ("answer", &told),
+    ] {
+        ensure!(!text.contains(secret), "{what}: {text}");
+    }
+    ensure!(jobs.contains("secretKeyRef") && own.contains("key ***"), "{jobs} {own}");
+    Ok(())
+}
+
+#[test]
 fn an_agent_that_fails_is_failed_with_its_exit_code() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
     let tenant = TestTenant::shared(&lab)?;
@@ -133,6 +192,41 @@ fn an_agent_that_fails_is_failed_with_its_exit_code() -> Result<()> {
 }
 
 #[test]
+fn an_agent_that_ran_out_of_memory_runs_again_with_more_of_it() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let tenant = TestTenant::shared(&lab)?;
+    // 40 MiB in a file of memory are too much for the first run and not for the second.
+    let code = "import sys; print('begun', flush=True); held = bytearray(40 << 20); print('enough', flush=True)";
+    let id = tenant.session(&json!({
+        "image": lab.image("agent"), "command": ["/usr/bin/python3", "-c", code],
+        "resources": {"cpu": "250m", "memory": "32Mi"},
+        "retry": {"resource": {"attempts": 2, "backoffSeconds": 1, "memoryPercent": 300}}}))?;
+    let session = tenant.session_end(&id, 120)?;
+    ensure!(session["state"] == "succeeded" && session["run"]["attempt"] == 2, "{session}");
+    let runs = lab.get(&tenant.path(&format!("/sessions/{id}/runs")))?;
+    let runs = runs["items"].as_array().cloned().unwrap_or_default();
+    ensure!(runs.len() == 2, "{runs:?}");
+    ensure!(
+        runs[0]["cause"]["class"] == "resource"
+            && runs[0]["cause"]["reason"] == "OutOfMemory"
+            && runs[0]["cause"]["message"].as_str().is_some_and(|told| told.contains("32Mi")),
+        "the first one's end is told, with the limit: {runs:?}"
+    );
+    ensure!(runs[1]["resources"]["memory"] == "96Mi", "three times as much: {runs:?}");
+    let log = tenant.session_log(&id)?;
+    let lines: Vec<&str> = log.lines().collect();
+    let is_of_both =
+        matches!(lines[..], ["begun", told, "begun", "enough"] if told.contains("memory limit"));
+    ensure!(is_of_both, "the log is of both runs, and says why the first one ended: {log}");
+    let numbers: Vec<Value> =
+        numbered(&tenant, &id)?.iter().map(|line| line["n"].clone()).collect();
+    ensure!(numbers == [1, 2, 3, 4], "numbered through: {numbers:?}");
+    let jobs = tenant.objects(&["-n", "agents", "jobs", "-l", &label(&id)])?;
+    ensure!(jobs["items"].as_array().is_some_and(|jobs| jobs.len() <= 2), "a Job each: {jobs}");
+    Ok(())
+}
+
+#[test]
 fn a_session_whose_time_is_up_is_timed_out() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
     let tenant = TestTenant::shared(&lab)?;
@@ -148,30 +242,6 @@ fn a_session_whose_time_is_up_is_timed_out() -> Result<()> {
     );
     ensure!(tenant.session_log(&id)?.contains("begun"), "what was said before is kept");
     Ok(())
-}
-
-#[test]
-fn a_stop_ends_the_process_and_is_told() -> Result<()> {
-    let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = TestTenant::shared(&lab)?;
-    let line = "trap 'echo got the signal; exit 0' TERM; echo begun; while :; do sleep 0.1; done";
-    let id = tenant.shell_session(line)?;
-    tenant.session_wait(&id, &["running"], 60)?;
-    let start = Instant::now();
-    let (status, session) = lab.post(&tenant.path(&format!("/sessions/{id}/stop")), &json!({}))?;
-    ensure!(status == 202 && session["stopRequestedAt"].is_string(), "{status} {session}");
-    let session = tenant.session_end(&id, 60)?;
-    let took = start.elapsed();
-    ensure!(took < Duration::from_secs(4), "sooner than the next heartbeat: {took:?} {session}");
-    ensure!(session["state"] == "stopped", "{session}");
-    ensure!(session["cause"]["reason"] == "StopRequested", "{session}");
-    ensure!(tenant.session_log(&id)?.contains("got the signal"), "the agent was asked to end");
-    let own = format!("warren.dev/session={}", id.trim_start_matches("ses_"));
-    until("the Job is gone", 60, || {
-        let left = ["-n", "agents", "get", "jobs,pods", "-l", &own, "-o", "name"];
-        let left = tenant.kubectl(&left)?.success()?;
-        Ok(if left.is_empty() { Ok(()) } else { Err(left) })
-    })
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(super) async fn storage(cx: &Context) -> Result<Check, kube::Error> {
     let classes: Api<StorageClass> = Api::all(cx.host.client());
     let classes = classes.list(&ListParams::default()).await?.items;
     let names = || classes.iter().map(ResourceExt::name_any).collect::<Vec<_>>().join(", ");
-    Ok(match &cx.settings.storage_class {
+    Ok(match &cx.settings.now().storage_class {
         Some(wanted) if classes.iter().any(|class| class.name_any() == *wanted) => {
             Check::ok(NAME, format!("class {wanted}"))
         }

@@ -19,6 +19,7 @@ const USERS: &str = "user-namespaces";
 const NAMES: &str = "name-lookup";
 /// Looked up by the pod; `resolv.conf` of pods adds the cluster's domain.
 const NAME: &str = "kubernetes.default";
+const SILENCE: &str = "the pod said nothing";
 
 /// Starts a pod that may reach the run endpoint and kube-dns only, lets it try Warren's gate and look a name
 /// up, and reads its id map.
@@ -88,7 +89,8 @@ async fn try_out(
     namespace: &str,
 ) -> Result<Vec<Check>, kube::Error> {
     let post = PostParams::default();
-    let endpoint = cx.settings.run_endpoint;
+    let settings = cx.settings.now();
+    let endpoint = settings.run_endpoint;
     let policy: NetworkPolicy =
         serde_json::from_value(json!({"metadata": {"name": "run-endpoint-and-dns"},
         "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "egress": [
@@ -102,8 +104,8 @@ async fn try_out(
         "restartPolicy": "Never", "automountServiceAccountToken": false, "hostUsers": false,
         "terminationGracePeriodSeconds": 1,
         "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [{"name": "try", "image": cx.settings.images.runner,
-            "command": ["/warren-runner", "try-out", endpoint.to_string(), cx.settings.run_gate.to_string(), NAME],
+        "containers": [{"name": "try", "image": settings.images.runner,
+            "command": ["/warren-runner", "try-out", endpoint.to_string(), settings.run_gate.to_string(), NAME],
             "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
             "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}))
     .map_err(kube::Error::SerdeError)?;
@@ -137,8 +139,8 @@ async fn create_when_account_is_there(pods: &Api<Pod>, pod: &Pod) -> Result<(), 
 
 /// Reads the lines that `warren-runner try-out` prints.
 fn judge(log: &str) -> Vec<Check> {
-    let gate =
-        log.lines().find_map(|line| line.strip_prefix("gate=")).unwrap_or("the pod said nothing");
+    let said = |what: &str| log.lines().find_map(|line| line.strip_prefix(what));
+    let gate = said("gate=").unwrap_or(SILENCE);
     let policy = if gate == "refused" {
         Check::ok(
             POLICY,
@@ -155,7 +157,7 @@ fn judge(log: &str) -> Vec<Check> {
             "see that run_endpoint.advertise can be reached from pods of the host cluster";
         Check::bad(POLICY, format!("a pod did not reach the run endpoint: {gate}"), way_out)
     };
-    let users = match log.lines().find_map(|line| line.strip_prefix("uid_map=")) {
+    let users = match said("uid_map=") {
         Some(map) if map.split_whitespace().nth(1).is_some_and(|outside| outside != "0") => {
             Check::ok(USERS, format!("ids inside a pod are others outside ({map})"))
         }
@@ -165,8 +167,7 @@ fn judge(log: &str) -> Vec<Check> {
             "needs runc 1.2 or newer, containerd 2 and a file system with idmapped mounts on every node",
         ),
     };
-    let name =
-        log.lines().find_map(|line| line.strip_prefix("name=")).unwrap_or("the pod said nothing");
+    let name = said("name=").unwrap_or(SILENCE);
     let names = match name.strip_prefix("found ") {
         Some(address) => Check::ok(NAMES, format!("a pod finds {NAME} at {address}")),
         None => Check::bad(

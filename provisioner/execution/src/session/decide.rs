@@ -8,14 +8,27 @@ use jiff::{SignedDuration, Timestamp};
 const BEYOND: SignedDuration = SignedDuration::from_secs(30);
 /// When a run whose agent has not started is looked at.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(10);
+/// After what silence of a runner, which is heard every 5 s, its pod and its node are looked at; and how
+/// often then.
+const SILENT: SignedDuration = SignedDuration::from_secs(12);
+const LISTENS: SignedDuration = SignedDuration::from_secs(3);
 /// How long the Job may take to notice that its process is over.
 const JOB_NOTICES: SignedDuration = SignedDuration::from_secs(10);
 /// How long the runner's report may come after the Job's success.
 const REPORT_COMES: SignedDuration = SignedDuration::from_secs(5);
-/// When a pod that is being stopped is taken out of the API, after its grace period.
+/// When a pod that is to go is taken out of the API, after its grace period.
 pub(super) const FORCED: SignedDuration = SignedDuration::from_secs(15);
-/// When a session counts as stopped although nobody confirmed it, after its grace period.
-const UNCONFIRMED: SignedDuration = SignedDuration::from_secs(45);
+/// When the host is asked what of a session that is being stopped still runs, after its grace period: by
+/// then its node has ended every process of it, or cannot.
+const ASKED: SignedDuration = SignedDuration::from_secs(7);
+/// When its token dies if nobody could prove that its process has, after its grace period.
+const FENCED: SignedDuration = SignedDuration::from_secs(9);
+/// How often proof is looked for at first; later after a tenth of the time that has gone by, and at least
+/// this often.
+const PROVES: SignedDuration = SignedDuration::from_secs(1);
+const PROVES_AT_LEAST: SignedDuration = SignedDuration::from_secs(30);
+/// When a run that failed is asked about again, until it is proven that nothing of it runs.
+const SETTLES: SignedDuration = SignedDuration::from_secs(2);
 
 /// What the watch says about a run's Job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,10 +63,17 @@ pub(super) enum Todo {
     Wait(Option<Timestamp>),
     /// Make its run and the Job.
     Submit,
+    /// Its last run failed and another follows: see to it that nothing of that one runs any more.
+    Settle,
     /// Its run was made; find out whether its Job was, and make it if not.
     Resume,
     /// Its agent should have started: look at the pod and at events.
     Look,
+    /// Its runner is not heard of: find out whether its process still runs.
+    Listen {
+        /// Since when.
+        since: Timestamp,
+    },
     /// The Job succeeded and its runner has said nothing.
     SucceedUnreported,
     /// The Job failed: find out why.
@@ -69,14 +89,23 @@ pub(super) enum Todo {
     Gone,
     /// Delete the Job, with its grace period.
     Stop,
-    /// The pod does not end: take it out of the API.
-    ForceStop,
-    /// The process is over; the session was being stopped.
-    Stopped,
-    /// Nobody confirmed the end of the process.
-    StoppedUnconfirmed,
+    /// It was to stop: find out whether anything of it still runs, and see to it that it ends.
+    Prove {
+        /// Its time to end is over: its token is to be dead whatever is found out.
+        is_late: bool,
+    },
     /// It has had its time and more.
     TimeOut,
+}
+
+impl Todo {
+    /// Whether it may have to be done again, some time after it was done.
+    pub(super) const fn has_a_next_time(&self) -> bool {
+        matches!(
+            self,
+            Self::Look | Self::Listen { .. } | Self::Settle | Self::Stop | Self::Prove { .. }
+        )
+    }
 }
 
 /// What is known besides the session itself.
@@ -85,24 +114,40 @@ pub(super) struct Known<'a> {
     pub(super) run: Option<&'a Run>,
     pub(super) job: &'a JobState,
     pub(super) now: Timestamp,
+    /// Since when runners can be heard: nobody was while Warren was away.
+    pub(super) listening_since: Timestamp,
     /// Whether the tenant is ready.
     pub(super) is_ready: bool,
     /// Whether one more session may be in flight.
     pub(super) has_slot: bool,
-    /// When its pod was last looked at, or its Job last deleted.
+    /// When its pod was last looked at, its Job last deleted, or its last run last asked about.
     pub(super) last: Option<Timestamp>,
 }
 
 pub(super) fn decide(session: &Session, known: &Known<'_>) -> Todo {
     match session.state {
-        SessionState::Queued if known.is_ready && known.has_slot => Todo::Submit,
+        SessionState::Queued => queued(session, known),
         SessionState::Starting | SessionState::Running => in_flight(session, known),
         SessionState::Stopping => stopping(session, known),
-        SessionState::Queued
-        | SessionState::Succeeded
+        SessionState::Succeeded
         | SessionState::Failed
         | SessionState::TimedOut
         | SessionState::Stopped => Todo::Wait(None),
+    }
+}
+
+fn queued(session: &Session, known: &Known<'_>) -> Todo {
+    if known.run.is_some_and(|run| run.settled_at.is_none()) {
+        let again = known.last.map(|last| last + SETTLES);
+        return match again {
+            Some(again) if known.now < again => Todo::Wait(Some(again)),
+            Some(_) | None => Todo::Settle,
+        };
+    }
+    match session.retry_at {
+        Some(at) if known.now < at => Todo::Wait(Some(at)),
+        Some(_) | None if known.is_ready && known.has_slot => Todo::Submit,
+        Some(_) | None => Todo::Wait(None),
     }
 }
 
@@ -129,9 +174,10 @@ fn in_flight(session: &Session, known: &Known<'_>) -> Todo {
             Todo::Judge { reason: reason.clone(), message: message.clone() }
         }
         JobState::Active { .. } if over.is_some_and(|over| known.now >= over) => Todo::Over,
-        JobState::Active { .. } if session.state == SessionState::Running => {
-            Todo::Wait(Some(over.map_or(deadline, |over| over.min(deadline))))
-        }
+        JobState::Active { .. } if session.state == SessionState::Running => match over {
+            Some(over) => Todo::Wait(Some(over.min(deadline))),
+            None => running(session, known, deadline),
+        },
         JobState::Active { .. } => {
             let look = known.last.unwrap_or(created) + FIRST_LOOK;
             if known.now >= look { Todo::Look } else { Todo::Wait(Some(look.min(deadline))) }
@@ -139,30 +185,45 @@ fn in_flight(session: &Session, known: &Known<'_>) -> Todo {
     }
 }
 
+/// The pod of a process that is gone may say that it runs, for as long as its node is gone too.
+fn running(session: &Session, known: &Known<'_>, deadline: Timestamp) -> Todo {
+    let heard = known.run.and_then(|run| run.heartbeat_at).or(session.running_at);
+    let since = heard.unwrap_or(known.listening_since).max(known.listening_since);
+    let again = known.last.map(|last| last + LISTENS);
+    let look = again.map_or(since + SILENT, |again| again.max(since + SILENT));
+    if known.now >= look { Todo::Listen { since } } else { Todo::Wait(Some(look.min(deadline))) }
+}
+
 fn stopping(session: &Session, known: &Known<'_>) -> Todo {
-    let asked = session.stop_requested_at.unwrap_or(known.now) + grace(session);
-    let (forced, unconfirmed) = (asked + FORCED, asked + UNCONFIRMED);
-    if known.now >= unconfirmed {
-        return Todo::StoppedUnconfirmed;
-    }
-    match known.job {
-        JobState::Complete { .. } | JobState::Failed { .. } => Todo::Stopped,
-        JobState::Absent => Todo::Gone,
+    let is_over = match known.job {
+        JobState::Complete { .. } | JobState::Failed { .. } | JobState::Absent => true,
         // The Job may have been made although nobody noted it: it is deleted unseen.
         JobState::Unknown | JobState::Active { is_going: false } if known.last.is_none() => {
-            Todo::Stop
-        }
-        JobState::Unknown | JobState::Active { .. } => {
-            let was_forced = known.last.is_some_and(|last| last >= forced);
-            if known.now >= forced && !was_forced {
-                Todo::ForceStop
-            } else if was_forced {
-                Todo::Wait(Some(unconfirmed))
-            } else {
-                Todo::Wait(Some(forced))
+            if known.now < asks_host_at(session) {
+                return Todo::Stop;
             }
+            false
         }
+        JobState::Unknown | JobState::Active { .. } => false,
+    };
+    let asked = session.stop_requested_at.unwrap_or(known.now);
+    let begins = if is_over { asked } else { asks_host_at(session) };
+    let gone_by = known.now.duration_since(asked);
+    let pause = (gone_by / 10).clamp(PROVES, PROVES_AT_LEAST);
+    let again = known.last.filter(|last| *last >= begins).map(|last| last + pause);
+    let fenced = asked + grace(session) + FENCED;
+    let due = again.map_or(begins, |again| again.max(begins));
+    // The token dies in time, however long the pause.
+    let due = if known.last.is_none_or(|last| last < fenced) { due.min(fenced) } else { due };
+    if known.now < due {
+        return Todo::Wait(Some(due));
     }
+    Todo::Prove { is_late: known.now >= fenced }
+}
+
+/// When the host is asked about a session that is being stopped, whatever its tenant's cluster says.
+pub(super) fn asks_host_at(session: &Session) -> Timestamp {
+    session.stop_requested_at.unwrap_or(session.created_at) + grace(session) + ASKED
 }
 
 pub(super) fn grace(session: &Session) -> SignedDuration {

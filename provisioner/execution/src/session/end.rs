@@ -3,7 +3,7 @@
 use super::{
     decide::{FORCED, Todo, grace},
     evidence::{newest, of_delay, of_failure, timed_out},
-    submit,
+    listen, stop, submit,
 };
 use crate::{
     Context,
@@ -68,6 +68,9 @@ pub(super) async fn act(
     match (todo, run) {
         (Todo::Submit, _) => return submit::submit(cx, session).await.map(there),
         (Todo::Resume, Some(run)) => return submit::resume(cx, session, run).await.map(there),
+        (Todo::Settle, Some(run)) => {
+            clear_away(cx, session.tenant, run.id).await?;
+        }
         (Todo::Look, Some(run)) => return look(cx, session, run).await,
         (Todo::SucceedUnreported, _) => {
             let message = "its Job succeeded; its runner did not report the end";
@@ -81,25 +84,30 @@ pub(super) async fn act(
             judge(cx, session, run, "", "its process has ended").await?;
             force(cx, session, run).await?;
         }
+        (Todo::Listen { since }, Some(run)) => {
+            return listen::listen(cx, session, run, since).await;
+        }
         (Todo::Gone, Some(run)) => return gone(cx, session, run).await,
-        (Todo::Stop, Some(run)) => delete_job(cx, session, run).await?,
-        (Todo::ForceStop, Some(run)) => force(cx, session, run).await?,
-        (Todo::Stopped, _) | (Todo::Gone | Todo::Stop | Todo::ForceStop, None) => {
-            stopped(cx, session).await?;
+        (Todo::Stop, Some(run)) => stop::begin(cx, session, run).await?,
+        (Todo::Prove { is_late }, Some(run)) => {
+            return Ok(stop::prove(cx, session, run, is_late).await);
         }
-        (Todo::StoppedUnconfirmed, _) => {
-            let message = "its token is dead; nobody confirmed that its process has ended";
-            let cause = Cause::plain("StoppedUnconfirmed", message);
-            finish(cx, session, SessionState::Stopped, cause).await?;
-            return Ok(left(run));
-        }
+        (Todo::Gone | Todo::Stop | Todo::Prove { .. }, None) => stop::stopped(cx, session).await?,
         (Todo::TimeOut, run) => {
             let (state, cause) = timed_out(session);
             finish(cx, session, state, cause).await?;
             return Ok(left(run));
         }
         // A session that is starting or stopping without a run has nothing to be looked up.
-        (Todo::Resume | Todo::Look | Todo::Judge { .. } | Todo::Over, None) => {
+        (
+            Todo::Resume
+            | Todo::Look
+            | Todo::Listen { .. }
+            | Todo::Judge { .. }
+            | Todo::Over
+            | Todo::Settle,
+            None,
+        ) => {
             let message = "the record has no run for it";
             let cause = Cause::failure(FailureClass::Infrastructure, "NoRun", message);
             finish(cx, session, SessionState::Failed, cause).await?;
@@ -109,7 +117,7 @@ pub(super) async fn act(
     Ok(Acted::Done)
 }
 
-fn left(run: Option<&Run>) -> Acted {
+pub(super) fn left(run: Option<&Run>) -> Acted {
     run.map_or(Acted::Done, |run| Acted::JobIsLeft(run.id))
 }
 
@@ -122,24 +130,19 @@ pub(super) async fn finish(
 ) -> Result<(), ActError> {
     let reason = cause.reason.clone();
     match cx.store.session_move(session.id, session.revision, state, Some(cause)).await {
-        Ok(_) => {
+        Ok(session) => {
             tracing::info!(
                 tenant.id = %session.tenant,
                 session.id = %session.id,
-                session.state = %state,
+                session.state = %session.state,
                 reason,
-                "a session ended"
+                "a run ended"
             );
             Ok(())
         }
         Err(MoveError::Stale | MoveError::NotAllowed { .. }) => Ok(()),
         Err(MoveError::Store(error)) => Err(ActError::Store(error)),
     }
-}
-
-async fn stopped(cx: &Context, session: &Session) -> Result<(), ActError> {
-    let cause = Cause::plain("Stopped", "it was stopped; its process has ended");
-    finish(cx, session, SessionState::Stopped, cause).await
 }
 
 async fn judge(
@@ -161,12 +164,11 @@ async fn gone(cx: &Context, session: &Session, run: &Run) -> Result<Acted, ActEr
     if server.get(&job_key(&session.spec.project, run.id)).await?.is_some() {
         return Ok(Acted::JobIsThere(run.id));
     }
-    if session.state == SessionState::Stopping {
-        stopped(cx, session).await?;
-        return Ok(Acted::Done);
-    }
     let message = "its Job is gone; somebody deleted it, or the tenant's cluster lost it";
-    let cause = Cause::failure(FailureClass::Infrastructure, "JobGone", message);
+    let mut cause = Cause::failure(FailureClass::Infrastructure, "JobGone", message);
+    if run.started_at.is_none() {
+        cause = cause.before_start();
+    }
     finish(cx, session, SessionState::Failed, cause).await?;
     Ok(Acted::Done)
 }
@@ -185,44 +187,34 @@ async fn look(cx: &Context, session: &Session, run: &Run) -> Result<Acted, ActEr
     let created = run.job_created_at.unwrap_or(run.created_at);
     let waited = cx.clock.now().duration_since(created);
     let Some(cause) = of_delay(waited, pod.as_ref(), &events) else { return Ok(Acted::Done) };
-    finish(cx, session, SessionState::Failed, cause).await?;
+    finish(cx, session, SessionState::Failed, cause.before_start()).await?;
     Ok(left(Some(run)))
 }
 
 /// Deletes a run's Job after its pod, which gets its grace period.
-async fn delete_job(cx: &Context, session: &Session, run: &Run) -> Result<(), ActError> {
+pub(super) async fn delete_job(cx: &Context, session: &Session, run: &Run) -> Result<(), ActError> {
     let server = server(cx, session).await?;
     let options = delete_options(Propagation::Foreground, None, None);
     server.delete(&job_key(&session.spec.project, run.id), &options).await?;
     Ok(())
 }
 
-/// Whether a run's session is over.
-pub(super) enum Over {
-    /// It is not, or the record does not know it: its Job is left alone.
-    No,
-    /// A runner that has reported its end is about to end by itself.
-    ByItself,
-    /// Only the record says so.
-    InTheRecord(Box<Session>, Box<Run>),
-}
-
-pub(super) async fn over(store: &Store, tenant: TenantId, run: RunId) -> Result<Over, StoreError> {
-    let Some(run) = store.run_get(run).await? else { return Ok(Over::No) };
+/// A run that is over for the record, with its session; nothing if it is not, or the record does not know
+/// it: its Job is left alone then.
+pub(super) async fn over(
+    store: &Store,
+    tenant: TenantId,
+    run: RunId,
+) -> Result<Option<(Session, Run)>, StoreError> {
+    let Some(run) = store.run_get(run).await? else { return Ok(None) };
     let session = store.session_get(run.session).await?;
-    let Some(session) = session.filter(|known| known.state.is_final() && known.tenant == tenant)
-    else {
-        return Ok(Over::No);
-    };
-    Ok(if run.exited_at.is_some() {
-        Over::ByItself
-    } else {
-        Over::InTheRecord(Box::new(session), Box::new(run))
-    })
+    let is_over = |known: &Session| run.ended_at.is_some() || known.state.is_final();
+    let session = session.filter(|known| is_over(known) && known.tenant == tenant);
+    Ok(session.map(|session| (session, run)))
 }
 
-/// Deletes the Job of a run whose session is over, unless it ends by itself. Whether it is proven that
-/// its process is over.
+/// Deletes the Job of a run that is over, unless it has ended by itself. Whether it is proven, and noted,
+/// that nothing of it runs any more.
 #[tracing::instrument(name = "session.clear_away", skip_all, fields(tenant.id = %tenant, run.id = %id))]
 pub(super) async fn clear_away(
     cx: &Context,
@@ -230,15 +222,14 @@ pub(super) async fn clear_away(
     id: RunId,
 ) -> Result<bool, ActError> {
     let over = over(&cx.store, tenant, id).await.map_err(ActError::Store)?;
-    let Over::InTheRecord(session, run) = over else { return Ok(true) };
+    let Some((session, run)) = over else { return Ok(true) };
     let server = server(cx, &session).await?;
-    let Some(job) = server.get(&job_key(&session.spec.project, id)).await? else {
-        tracing::info!(session.id = %session.id, "the Job of a session that is over is gone");
+    let job = server.get(&job_key(&session.spec.project, id)).await?;
+    let Some(job) = job.filter(|job| !has_ended(job)) else {
+        tracing::info!(session.id = %session.id, "the Job of a run that is over is over too, or gone");
+        cx.store.run_settled(id).await.map_err(ActError::Store)?;
         return Ok(true);
     };
-    if has_ended(&job) {
-        return Ok(true);
-    }
     match going_since(&job) {
         None => delete_job(cx, &session, &run).await?,
         Some(since) if cx.clock.now() >= since + grace(&session) + FORCED => {
@@ -263,7 +254,7 @@ fn going_since(job: &Value) -> Option<Timestamp> {
 }
 
 /// Takes a run's pods out of the API without waiting for their node.
-async fn force(cx: &Context, session: &Session, run: &Run) -> Result<(), ActError> {
+pub(super) async fn force(cx: &Context, session: &Session, run: &Run) -> Result<(), ActError> {
     let server = server(cx, session).await?;
     let options = delete_options(Propagation::Background, Some(0), None);
     let labels = format!("{RUN_LABEL}={}", run.id.digits());
@@ -274,11 +265,15 @@ async fn force(cx: &Context, session: &Session, run: &Run) -> Result<(), ActErro
     Ok(())
 }
 
-async fn pods(server: &ApiServer, session: &Session, run: &Run) -> Result<Vec<Value>, ApiError> {
+pub(super) async fn pods(
+    server: &ApiServer,
+    session: &Session,
+    run: &Run,
+) -> Result<Vec<Value>, ApiError> {
     let labels = format!("{RUN_LABEL}={}", run.id.digits());
     server.list(Kind::Pod, Some(session.spec.project.as_str()), &labels).await
 }
 
-async fn server(cx: &Context, session: &Session) -> Result<ApiServer, ActError> {
+pub(super) async fn server(cx: &Context, session: &Session) -> Result<ApiServer, ActError> {
     Ok(ApiServer::tenant(cx.tenants.client(session.tenant).await?))
 }

@@ -1,6 +1,6 @@
 //! Why a Job failed or does not begin, from its pod and from events. Pure.
 
-use domain::{Cause, FailureClass, Run, Session, SessionState};
+use domain::{Cause, Evidence, Exit, FailureClass, Run, Session, SessionState};
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ pub(super) fn of_failure(
     if reason == "DeadlineExceeded" || pod_reason == Some("DeadlineExceeded") {
         return timed_out(session);
     }
-    let cause = pod.and_then(|pod| of_pod(session, run, pod)).unwrap_or_else(|| {
+    let cause = pod.and_then(|pod| of_pod(run, pod)).unwrap_or_else(|| {
         let told = if message.is_empty() { reason } else { message };
         Cause::failure(
             FailureClass::Infrastructure,
@@ -37,6 +37,8 @@ pub(super) fn of_failure(
             format!("the Job failed and its pod is not there to say why: {told}"),
         )
     });
+    let mut cause = if run.started_at.is_none() { cause.before_start() } else { cause };
+    cause.evidence.node = pod.and_then(|pod| text(pod, "/spec/nodeName")).map(str::to_owned);
     (SessionState::Failed, cause)
 }
 
@@ -46,17 +48,19 @@ pub(super) fn timed_out(session: &Session) -> (SessionState, Cause) {
     (SessionState::TimedOut, Cause::plain("DeadlineExceeded", message))
 }
 
-fn of_pod(session: &Session, run: &Run, pod: &Value) -> Option<Cause> {
+fn of_pod(run: &Run, pod: &Value) -> Option<Cause> {
     if text(pod, "/status/reason") == Some("Evicted") {
         let message = text(pod, "/status/message").unwrap_or("the node was short of something");
-        return Some(Cause::failure(FailureClass::Resource, "Evicted", message));
+        let cause = Cause::failure(FailureClass::Resource, "Evicted", message);
+        return Some(cause.with(Evidence::of_words(message)));
     }
     if let Some(disruption) = condition(pod, "DisruptionTarget") {
         let message = text(disruption, "/message").unwrap_or("its pod was taken away").to_owned();
         let is_node_short = text(disruption, "/reason") == Some("TerminationByKubelet");
         let class =
             if is_node_short { FailureClass::Resource } else { FailureClass::Infrastructure };
-        return Some(Cause::failure(class, "Disrupted", message));
+        let evidence = Evidence::of_words(&message);
+        return Some(Cause::failure(class, "Disrupted", message).with(evidence));
     }
     if text(pod, "/metadata/deletionTimestamp").is_some() {
         let message = "somebody deleted its pod";
@@ -73,22 +77,18 @@ fn of_pod(session: &Session, run: &Run, pod: &Value) -> Option<Cause> {
         ));
     }
     let ended = terminated(pod, "/status/containerStatuses", AGENT)?;
-    Some(of_agent(session, run, ended))
+    Some(of_agent(run, ended))
 }
 
-fn of_agent(session: &Session, run: &Run, ended: &Value) -> Cause {
+fn of_agent(run: &Run, ended: &Value) -> Cause {
     let code = ended.pointer("/exitCode").and_then(Value::as_i64).unwrap_or(-1);
     match text(ended, "/reason") {
-        Some("OOMKilled") => {
-            let limit = session.spec.resources.memory;
-            let message = format!(
-                "it needed more than its {limit} of memory; ask for more in resources.memory"
-            );
-            Cause::failure(FailureClass::Resource, "OutOfMemory", message)
-        }
+        Some("OOMKilled") => Cause::out_of_memory(run.resources.memory, run.usage),
         Some("StartError" | "ContainerCannotRun") => {
             let message = with_words("its program could not be started", ended);
+            let words = text(ended, "/message").unwrap_or_default();
             Cause::failure(FailureClass::UserConfig, "CannotStart", message)
+                .with(Evidence::of_words(words))
         }
         _ if code == NETWORK_OPEN && run.started_at.is_none() => Cause::failure(
             FailureClass::Infrastructure,
@@ -107,16 +107,10 @@ fn of_agent(session: &Session, run: &Run, ended: &Value) -> Cause {
             "its pod was told to end, and nothing says by whom",
         ),
         // 128 and the signal, as shells count.
-        _ if (129..=192).contains(&code) => Cause::failure(
-            FailureClass::Agent,
-            "Signal",
-            format!("the agent was ended by signal {}", code - 128),
-        ),
-        _ => Cause::failure(
-            FailureClass::Agent,
-            "ExitCode",
-            format!("the agent ended with exit code {code}"),
-        ),
+        _ if (129..=192).contains(&code) => {
+            Cause::of_exit(Exit { code: None, signal: i32::try_from(code - 128).ok() })
+        }
+        _ => Cause::of_exit(Exit { code: i32::try_from(code).ok(), signal: None }),
     }
 }
 
@@ -140,22 +134,29 @@ pub(super) fn of_delay(
             .iter()
             .find(|event| text(event, "/reason") == Some("FailedCreate"))
             .and_then(|event| text(event, "/message"))?;
-        return Some(Cause::failure(FailureClass::PolicyDenied, "PodRefused", refusal));
+        return Some(refused("PodRefused", refusal));
     };
     let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
     let waiting = statuses
         .iter()
         .filter_map(|list| pod.pointer(list)?.as_array())
         .flatten()
-        .find_map(|status| status.pointer("/state/waiting"));
-    if let Some(waiting) = waiting {
+        .find_map(|status| Some((status, status.pointer("/state/waiting")?)));
+    if let Some((status, waiting)) = waiting {
         let message = text(waiting, "/message").unwrap_or_default();
+        let image = text(status, "/image").unwrap_or_default();
+        let unusable = |reason: &str| {
+            let said = format!("the image {image} cannot be used: {message}");
+            let evidence =
+                Evidence { image: Some(image.to_owned()), ..Evidence::of_words(message) };
+            Some(Cause::failure(FailureClass::UserConfig, reason, said).with(evidence))
+        };
         match text(waiting, "/reason").unwrap_or_default() {
             reason @ ("InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError") => {
-                return Some(Cause::failure(FailureClass::UserConfig, reason, message));
+                return unusable(reason);
             }
             reason @ ("ErrImagePull" | "ImagePullBackOff") if waited >= PULL_PATIENCE => {
-                return Some(Cause::failure(FailureClass::UserConfig, reason, message));
+                return unusable(reason);
             }
             reason @ ("CreateContainerConfigError"
             | "CreateContainerError"
@@ -168,7 +169,7 @@ pub(super) fn of_delay(
         }
     }
     // The tenant's cluster has the pod, the host does not want it.
-    let refused = |event: &&Value| {
+    let is_refusal = |event: &&Value| {
         let message = text(event, "/message").unwrap_or_default();
         text(event, "/type") == Some("Warning")
             && (message.contains("exceeded quota")
@@ -176,8 +177,13 @@ pub(super) fn of_delay(
                 || message.contains("denied the request")
                 || message.contains("denied request"))
     };
-    let refusal = events.iter().find(refused).and_then(|event| text(event, "/message"))?;
-    Some(Cause::failure(FailureClass::PolicyDenied, "HostRefused", refusal))
+    let refusal = events.iter().find(is_refusal).and_then(|event| text(event, "/message"))?;
+    Some(refused("HostRefused", refusal))
+}
+
+/// An API server would not have it, in its words.
+pub(super) fn refused(reason: &str, words: &str) -> Cause {
+    Cause::failure(FailureClass::PolicyDenied, reason, words).with(Evidence::of_words(words))
 }
 
 /// The newest of a run's pods.

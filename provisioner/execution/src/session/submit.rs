@@ -1,6 +1,9 @@
 //! Makes a run and its Job. Whatever is lost on the way is looked up, never assumed.
 
-use super::end::{self, ActError};
+use super::{
+    end::{self, ActError},
+    evidence::refused,
+};
 use crate::{
     Context,
     api_server::{ApiError, ApiServer, Propagation, delete_options},
@@ -81,7 +84,7 @@ async fn place(
     }
     let access =
         RunAccess { token: token.expose_secret(), authority: cx.run_authority.certificate() };
-    let RunObjects { secret, job } = render_run_job(session, run, &cx.settings, access);
+    let RunObjects { secret, job } = render_run_job(session, run, &cx.settings.now(), access);
     let made = async {
         create_anew(server, &secret.key, &secret.body).await?;
         create(server, &job.key, &job.body, run.id).await
@@ -220,7 +223,7 @@ async fn refuse(
     } else if is_malformed(error) {
         Cause::failure(FailureClass::UserConfig, "JobInvalid", words)
     } else {
-        Cause::failure(FailureClass::PolicyDenied, "JobRefused", words)
+        refused("JobRefused", words)
     };
     let secret = secret_key(project, run.id);
     let options = delete_options(Propagation::Background, None, None);

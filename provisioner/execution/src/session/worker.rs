@@ -1,10 +1,10 @@
 //! One tenant's sessions: decides, acts, waits for news.
 
 use super::{
-    decide::{JobState, Known, Todo, decide},
-    end::{ActError, Acted, Over, act, over},
+    decide::{JobState, Known, Todo, asks_host_at, decide},
+    end::{ActError, Acted, act},
+    ended::Ended,
     jobs::{self, Jobs, News},
-    leftovers::Leftovers,
 };
 use crate::{
     Context,
@@ -12,7 +12,7 @@ use crate::{
     hint::Hint,
     watch::{Target, Wake},
 };
-use domain::{ConditionKind, Plan, Run, RunId, Session, SessionId, SessionState, TenantId};
+use domain::{ConditionKind, Plan, Run, Session, SessionId, SessionState, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{HashMap, HashSet},
@@ -21,7 +21,7 @@ use std::{
 };
 use store::StoreError;
 use tokio::{
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Notify, mpsc},
     task::{AbortHandle, JoinSet},
     time::Instant,
 };
@@ -31,18 +31,20 @@ use tokio_util::sync::CancellationToken;
 const LINGERS: Duration = Duration::from_mins(1);
 /// When everything is looked at although nothing has happened.
 const FULL_LOOK: Duration = Duration::from_mins(5);
+/// Whoever has not looked for so long has stood still: silence meanwhile is nobody's but its own. While
+/// agents run there is a look at least every twelve seconds.
+const STOOD_STILL: SignedDuration = SignedDuration::from_secs(20);
 /// After a failure.
 const BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(15) };
 
-/// Jobs that are being made at the same time for one tenant. Pods that start side by side slow one another down: of
-/// many sessions the oldest are to run soon, not all of them late.
-const SUBMITTED_AT_ONCE: usize = 1;
-
 struct Worker {
     cx: Context,
+    /// Since when it could hear runners: it began, or went on after it had stood still.
+    since: Timestamp,
+    /// When it last looked at every session.
+    looked_at: Timestamp,
     tenant: TenantId,
-    submitting: Arc<Semaphore>,
     /// Wakes the tenant's own controller.
     tenants: mpsc::UnboundedSender<Wake>,
     jobs: Jobs,
@@ -55,11 +57,9 @@ struct Worker {
     /// When something was last done about a session's pod or Job.
     last: HashMap<SessionId, (SessionState, Timestamp)>,
     failures: HashMap<SessionId, (u32, Instant)>,
-    /// Jobs without an active session that end by themselves.
-    ending: HashSet<RunId>,
-    /// Jobs without an active session that have to go.
-    leftovers: Leftovers,
-    /// Whether earlier processes may have left Jobs: the tenant's cluster has to say.
+    ended: Ended,
+    /// Whether earlier processes may have left runs that are not settled: the record has to say, and the
+    /// tenant's cluster.
     is_suspect: bool,
 }
 
@@ -83,9 +83,10 @@ pub(super) async fn run(
 ) {
     let (sender, news) = mpsc::unbounded_channel();
     let mut worker = Worker {
+        since: cx.clock.now(),
+        looked_at: cx.clock.now(),
         cx,
         tenant,
-        submitting: Arc::new(Semaphore::new(SUBMITTED_AT_ONCE)),
         tenants,
         jobs: Jobs::default(),
         news,
@@ -95,8 +96,7 @@ pub(super) async fn run(
         busy: HashSet::new(),
         last: HashMap::new(),
         failures: HashMap::new(),
-        ending: HashSet::new(),
-        leftovers: Leftovers::new(BACKOFF),
+        ended: Ended::new(BACKOFF),
         is_suspect,
     };
     let mut idle_until = Instant::now() + LINGERS;
@@ -126,7 +126,7 @@ pub(super) async fn run(
             () = wake.notified() => {}
             Some(news) = worker.news.recv() => worker.take(news),
             Some(ended) = worker.acts.join_next() => worker.acted(ended),
-            Some(()) = worker.leftovers.next_end() => {}
+            Some(()) = worker.ended.next() => {}
             () = tokio::time::sleep_until(next) => {}
         }
     }
@@ -164,7 +164,7 @@ impl Worker {
         let in_flight = record.sessions.iter().filter(|session| !is_queued(session)).count();
         let mut slots = record.sessions_at_once.saturating_sub(in_flight + submitting);
 
-        let now = self.cx.clock.now();
+        let now = self.now();
         let mut next = Instant::now() + FULL_LOOK;
         for session in &record.sessions {
             if self.busy.contains(&session.id) {
@@ -196,6 +196,7 @@ impl Worker {
                 run: run.as_ref(),
                 job: &job,
                 now,
+                listening_since: self.since,
                 is_ready: record.is_ready,
                 has_slot: slots > 0,
                 last,
@@ -208,14 +209,23 @@ impl Worker {
             if todo == Todo::Submit {
                 slots -= 1;
             }
-            if matches!(todo, Todo::Look | Todo::Stop | Todo::ForceStop) {
+            if todo.has_a_next_time() {
                 self.last.insert(session.id, (session.state, now));
             }
             self.begin(session.clone(), run, todo);
         }
-        self.look_for_strays(&record.sessions).await;
-        let due = self.leftovers.start_due(&self.cx, self.tenant);
+        let due = self.look_after_ended(&record.sessions).await;
         due.map_or(next, |due| next.min(due))
+    }
+
+    /// The time of this look.
+    fn now(&mut self) -> Timestamp {
+        let now = self.cx.clock.now();
+        if now.duration_since(self.looked_at) > STOOD_STILL {
+            self.since = now;
+        }
+        self.looked_at = now;
+        now
     }
 
     async fn run_of(&self, session: &Session) -> Result<Option<Run>, StoreError> {
@@ -228,12 +238,7 @@ impl Worker {
     fn begin(&mut self, session: Session, run: Option<Run>, todo: Todo) {
         self.busy.insert(session.id);
         let cx = self.cx.clone();
-        let turns = (todo == Todo::Submit).then(|| Arc::clone(&self.submitting));
         self.acts.spawn(async move {
-            let _turn = match &turns {
-                Some(turns) => turns.acquire().await.ok(),
-                None => None,
-            };
             let result = Box::pin(act(&cx, &session, run.as_ref(), todo)).await;
             (session.id, result)
         });
@@ -262,7 +267,7 @@ impl Worker {
                 self.failures.remove(&session);
             }
             Ok(Acted::JobIsLeft(run)) => {
-                self.leftovers.add(run);
+                self.ended.clear_away(run);
                 self.failures.remove(&session);
             }
             Ok(Acted::Done) => {
@@ -297,39 +302,23 @@ impl Worker {
         }
     }
 
-    /// Finds Jobs that still run although the record says that their session is over. What the record
-    /// does not know is left alone.
-    async fn look_for_strays(&mut self, sessions: &[Session]) {
-        let known: HashSet<RunId> = sessions.iter().filter_map(|session| session.run).collect();
-        self.jobs.keep(&known);
-        let is_new = |run: &RunId| {
-            !known.contains(run) && !self.ending.contains(run) && !self.leftovers.has(*run)
-        };
-        let strays: Vec<RunId> = self.jobs.active().filter(is_new).collect();
-        let mut is_all = self.jobs.is_complete();
-        for id in strays {
-            match over(&self.cx.store, self.tenant, id).await {
-                Ok(Over::ByItself) => {
-                    self.ending.insert(id);
-                }
-                Ok(Over::InTheRecord(..)) => self.leftovers.add(id),
-                Ok(Over::No) => {}
-                Err(error) => {
-                    is_all = false;
-                    tracing::warn!(
-                        run.id = %id,
-                        error = &error as &dyn std::error::Error,
-                        "a run could not be read"
-                    );
-                }
-            }
+    /// Sees to it that of sessions that are over nothing runs any more. When it wants to be asked again.
+    async fn look_after_ended(&mut self, sessions: &[Session]) -> Option<Instant> {
+        let (cx, tenant) = (&self.cx, self.tenant);
+        let looked = self.ended.look(cx, tenant, &mut self.jobs, sessions, self.is_suspect);
+        match looked.await {
+            Ok(is_all) => self.is_suspect &= !is_all,
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the runs of the tenant's sessions that are over could not be read"
+            ),
         }
-        self.is_suspect &= !is_all;
+        self.ended.start_due(&self.cx, self.tenant)
     }
 
-    /// Whether it is proven that no process runs on whose session is over.
+    /// Whether it is proven that nothing runs on whose session is over.
     fn is_done(&self) -> bool {
-        self.acts.is_empty() && self.leftovers.is_empty() && !self.is_suspect
+        self.acts.is_empty() && self.ended.is_empty() && !self.is_suspect
     }
 
     /// Lets what is under way come to its end. Whoever stops the controllers says how long this may take.
@@ -338,7 +327,7 @@ impl Worker {
             watch.abort();
         }
         while self.acts.join_next().await.is_some() {}
-        self.leftovers.drain().await;
+        self.ended.drain().await;
     }
 }
 
@@ -352,6 +341,9 @@ impl Drop for Worker {
 
 /// Whether a session's time is over: that does not wait for a tenant that cannot be reached.
 fn is_past(session: &Session, now: Timestamp) -> bool {
+    if session.state == SessionState::Stopping {
+        return now >= asks_host_at(session);
+    }
     let began = session.running_at.or(session.starting_at);
     let allowed = i64::from(session.spec.timeout_seconds + session.spec.grace_period_seconds);
     began.is_some_and(|began| now >= began + SignedDuration::from_secs(allowed + 30))

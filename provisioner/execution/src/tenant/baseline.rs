@@ -15,7 +15,7 @@ pub(super) async fn ensure(
     let client = cx.tenants.client(record.id).await;
     let client = client.map_err(|error| ReconcileError::of_reach(record, error))?;
     let server = ApiServer::tenant(client);
-    let desired = desired::baseline(record);
+    let desired = desired::baseline(cx);
     let wanted = desired.iter().map(|object| object.key.clone()).collect();
     let observed = observe::keys(&server, wanted).await?;
     let applied = close_gap(&server, &desired, &observed).await;

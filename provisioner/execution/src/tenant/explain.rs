@@ -34,7 +34,7 @@ pub async fn explain(cx: &Context, tenant: TenantId) -> Result<Vec<Change>, Expl
         // A removal makes nothing; its operation says what it waits for.
         return Ok(Vec::new());
     }
-    if !record.was_ready && cx.settings.lacks_user_namespaces(&desired::spec(&record).plan) {
+    if !record.was_ready && cx.settings.now().lacks_user_namespaces(&desired::spec(&record).plan) {
         // Nothing is made of it; its conditions say why.
         return Ok(Vec::new());
     }
@@ -53,7 +53,7 @@ pub async fn explain(cx: &Context, tenant: TenantId) -> Result<Vec<Change>, Expl
     // What is inside can only be looked at once there is an inside.
     if record.conditions.is_true(ConditionKind::ControlPlaneReady) {
         let client = cx.tenants.client(tenant).await.map_err(|error| look(Box::new(error)))?;
-        let inside = desired::baseline(&record);
+        let inside = desired::baseline(cx);
         let wanted = inside.iter().map(|object| object.key.clone()).collect();
         let observed = observe::keys(&ApiServer::tenant(client), wanted)
             .await

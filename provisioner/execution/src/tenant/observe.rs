@@ -68,7 +68,7 @@ pub(super) async fn everything(
 }
 
 /// Whether somebody deletes an object, and it is still there.
-pub(super) fn is_terminating(object: &Value) -> bool {
+pub(crate) fn is_terminating(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 

@@ -121,7 +121,8 @@ pub(super) async fn dns(
         return Ok(());
     }
     memory.is_resolving = true;
-    findings.hold("Resolves", "the DNS server has an address and a ready pod");
+    findings
+        .hold("Ready", "the DNS server has an address and a pod that says it is ready to answer");
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 use crate::{fake::Fault, world::World};
-use domain::{FailureClass, Session, SessionState};
+use domain::{FailureClass, RetryPolicy, RetryRule, Session, SessionState, Tenant};
 use http::Method;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret as _;
@@ -130,10 +130,7 @@ async fn the_end_of_a_job_is_the_end_of_its_session() {
     world.inside.objects(|objects| objects.remove("jobs", "agents", &name));
     let session = world.session_in(&session, SessionState::Failed).await;
     let cause = session.cause.expect("a cause");
-    assert_eq!(
-        (cause.class, cause.reason.as_str()),
-        (Some(FailureClass::Infrastructure), "JobGone")
-    );
+    assert_eq!((cause.class, cause.reason.as_str()), (Some(FailureClass::Transient), "JobGone"));
     controllers.stop().await;
 }
 
@@ -187,7 +184,7 @@ async fn the_job_of_a_stopped_session_is_deleted_as_soon_as_its_cluster_lets_it_
     let session = stopped_in_the_record_only(&world).await;
     let controllers = world.start();
     let session = world.session_in(&session, SessionState::Stopped).await;
-    assert_eq!(session.cause.expect("a cause").reason, "StoppedUnconfirmed");
+    assert_eq!(session.cause.expect("a cause").reason, "Stopped", "the host has no pod of it");
     let attempts = async |world: &World| {
         let writes = world.inside.writes();
         writes.iter().filter(|made| made.method == Method::DELETE).count() > 2
@@ -268,4 +265,196 @@ async fn a_project_is_made_at_its_first_session_and_not_in_a_namespace_of_somebo
     world.inside.objects(|objects| {
         assert!(objects.get("serviceaccounts", "theirs", "agent").is_none(), "it is left alone");
     });
+}
+
+#[tokio::test]
+async fn a_run_that_failed_is_followed_by_another_when_nothing_of_it_is_left() {
+    let world = World::new().await;
+    let controllers = world.start();
+    let tenant = world.ready("acme").await;
+    let rule = RetryRule { attempts: 2, backoff_seconds: 0, memory_percent: 100 };
+    let retry = RetryPolicy([(FailureClass::Transient, rule)].into());
+    let session = world.session_with_retry(tenant.id, retry).await;
+    world.until("its Job is there", async |world| world.jobs().len() == 1).await;
+    let first = world.session_now(&session).await.run.expect("a run");
+    // The Job says that it failed, and nobody can find out whether its pod still runs.
+    let part = format!("/jobs/run-{}", first.digits());
+    world.inside.fail(Method::GET, &part, Fault::Break, 2);
+    world.end_job(&world.jobs()[0], "Failed", "BackoffLimitExceeded");
+    let is_second = async |world: &World| world.session_now(&session).await.run != Some(first);
+    world.until("another run begins", is_second).await;
+    let run = world.store.run_get(first).await.expect("answers").expect("there");
+    assert!(run.settled_at.is_some(), "nothing of the first one runs: {run:?}");
+    world.until("its Job is there too", async |world| world.jobs().len() == 2).await;
+
+    let second = world.session_now(&session).await.run.expect("a run");
+    world.end_job(&format!("run-{}", second.digits()), "Failed", "BackoffLimitExceeded");
+    let session = world.session_in(&session, SessionState::Failed).await;
+    let cause = session.cause.expect("a cause");
+    assert_eq!((cause.class, &*cause.reason), (Some(FailureClass::Transient), "PodGone"));
+    controllers.stop().await;
+}
+
+/// A session whose agent runs in a pod on `node`, and the name of its Job.
+async fn running(world: &World, tenant: &Tenant, node: &str) -> (Session, String) {
+    let session = world.session(tenant.id).await;
+    let known = world.jobs().len();
+    let is_placed = async |world: &World| {
+        let Some(run) = world.session_now(&session).await.run else { return false };
+        let run = world.store.run_get(run).await.expect("answers").expect("there");
+        run.job_created_at.is_some()
+    };
+    world.until("its Job is noted", is_placed).await;
+    assert!(world.jobs().len() >= known);
+    let session = world.session_now(&session).await;
+    let run = session.run.expect("a run");
+    world.inside.objects(|objects| {
+        let labels = json!({ "warren.dev/run": run.digits() });
+        let name = format!("run-{}-x", run.digits());
+        let metadata = json!({ "name": name, "namespace": "agents", "labels": labels });
+        let status = json!({ "phase": "Running" });
+        let spec = json!({ "nodeName": node });
+        objects.put("v1", "pods", json!({ "metadata": metadata, "spec": spec, "status": status }));
+    });
+    world.store.run_started(run).await.expect("it is there");
+    let moved = world.store.session_move(session.id, session.revision, SessionState::Running, None);
+    (moved.await.expect("it starts"), format!("run-{}", run.digits()))
+}
+
+/// Makes the worker look at the clock: something has to happen.
+async fn look(world: &World, tenant: &Tenant) {
+    let poke = world.session(tenant.id).await;
+    let has_run = async |world: &World| world.session_now(&poke).await.run.is_some();
+    world.until("another session is begun", has_run).await;
+    world.stop_session(&poke).await;
+    let name = format!("run-{}", world.session_now(&poke).await.run.expect("a run").digits());
+    world.until("its Job is deleted", async |world| !world.jobs().contains(&name)).await;
+    world.session_in(&poke, SessionState::Stopped).await;
+}
+
+/// Time passes as it does for a worker that looks again and again.
+async fn pass(world: &World, tenant: &Tenant, seconds: u32) {
+    for _ in 0..seconds / 5 {
+        world.clock.advance(SignedDuration::from_secs(5));
+        look(world, tenant).await;
+    }
+}
+
+/// A node that nobody hears of, and one that is well.
+fn two_nodes(world: &World) {
+    world.host.objects(|objects| {
+        for (name, ready, message) in
+            [("lost", "Unknown", "Kubelet stopped posting node status."), ("well", "True", "")]
+        {
+            let ready = json!({ "type": "Ready", "status": ready, "message": message });
+            let status = json!({ "conditions": [ready] });
+            objects.put("v1", "nodes", json!({ "metadata": { "name": name }, "status": status }));
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_stop_is_not_over_before_it_is_proven_and_its_token_is_dead_meanwhile() {
+    let world = World::new().await;
+    two_nodes(&world);
+    let controllers = world.start();
+    let tenant = world.ready("acme").await;
+    let namespace = tenant.cluster.host_namespace();
+    let (session, job) = running(&world, &tenant, "lost").await;
+    world.host.objects(|objects| {
+        // Its label is gone: tenants may do that.
+        let note = json!({ "vcluster.loft.sh/object-name": format!("{job}-x") });
+        let metadata = json!({
+            "name": "its-pod", "namespace": namespace, "annotations": note,
+            "deletionTimestamp": "2025-01-01T00:00:00Z",
+        });
+        let spec = json!({ "nodeName": "lost" });
+        objects.put("v1", "pods", json!({ "metadata": metadata, "spec": spec }));
+    });
+    world.stop_session(&session).await;
+    world.until("its Job is deleted", async |world| !world.jobs().contains(&job)).await;
+    world.clock.advance(SignedDuration::from_secs(20));
+    look(&world, &tenant).await;
+    let run = async || {
+        let run = session.run.expect("a run");
+        world.store.run_get(run).await.expect("answers").expect("there")
+    };
+    world.until("its token is dead", async |_| run().await.ended_at.is_some()).await;
+    let now = world.session_now(&session).await;
+    let cause = now.cause.expect("a cause");
+    assert_eq!((now.state, &*cause.reason), (SessionState::Stopping, "StopUnproven"));
+    assert!(
+        cause.message.contains("its node lost is not ready (Kubelet stopped"),
+        "{}",
+        cause.message
+    );
+
+    world.host.objects(|objects| objects.remove("pods", &namespace, "its-pod"));
+    world.clock.advance(SignedDuration::from_secs(5));
+    look(&world, &tenant).await;
+    let over = world.session_in(&session, SessionState::Stopped).await;
+    assert_eq!(over.cause.expect("a cause").reason, "Stopped");
+    world.until("it is noted", async |_| run().await.settled_at.is_some()).await;
+    let run = run().await;
+    assert_eq!(run.cause.expect("a cause").reason, "Stopped");
+    controllers.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_pod_on_the_host_when_the_tenants_cluster_does_not_answer() {
+    let world = World::new().await;
+    two_nodes(&world);
+    let controllers = world.start();
+    let tenant = world.ready("acme").await;
+    let namespace = tenant.cluster.host_namespace();
+    let (session, job) = running(&world, &tenant, "well").await;
+    world.host.objects(|objects| {
+        let note = json!({ "vcluster.loft.sh/object-name": format!("{job}-x") });
+        let metadata = json!({ "name": "its-pod", "namespace": namespace, "annotations": note });
+        let spec = json!({ "nodeName": "well" });
+        objects.put("v1", "pods", json!({ "metadata": metadata, "spec": spec }));
+    });
+    for method in [Method::GET, Method::POST, Method::DELETE, Method::PATCH] {
+        world.inside.fail(method, "/", Fault::Break, usize::MAX);
+    }
+    world.stop_session(&session).await;
+    let is_gone = async |world: &World| {
+        world.host.objects(|objects| objects.get("pods", &namespace, "its-pod").is_none())
+    };
+    world.until("its pod is deleted", is_gone).await;
+    world.clock.advance(SignedDuration::from_secs(20));
+    world.session_in(&session, SessionState::Stopped).await;
+    assert!(world.jobs().contains(&job), "nobody could delete it");
+    world.inside.heal();
+    world.until("its Job is deleted", async |world| !world.jobs().contains(&job)).await;
+    controllers.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_on_a_lost_node_is_over_and_one_on_a_node_that_is_well_is_waited_for() {
+    let world = World::new().await;
+    two_nodes(&world);
+    let controllers = world.start();
+    let tenant = world.ready("acme").await;
+    let (lost, job) = running(&world, &tenant, "lost").await;
+    let (well, _) = running(&world, &tenant, "well").await;
+    let before = (world.session_now(&lost).await.state, world.session_now(&well).await.state);
+    assert_eq!(before, (SessionState::Running, SessionState::Running));
+    // Whoever stood still itself has heard nobody.
+    world.clock.advance(SignedDuration::from_mins(5));
+    look(&world, &tenant).await;
+    let after = (world.session_now(&lost).await.state, world.session_now(&well).await.state);
+    assert_eq!(after, before);
+    pass(&world, &tenant, 15).await;
+    let lost = world.session_in(&lost, SessionState::Failed).await;
+    let cause = lost.cause.expect("a cause");
+    assert_eq!((cause.class, &*cause.reason), (Some(FailureClass::Infrastructure), "NodeLost"));
+    assert!(cause.message.contains("Kubelet stopped posting node status"), "{}", cause.message);
+    world.until("its Job is gone", async |world| !world.jobs().contains(&job)).await;
+    assert_eq!(world.session_now(&well).await.state, SessionState::Running);
+
+    pass(&world, &tenant, 50).await;
+    let well = world.session_in(&well, SessionState::Failed).await;
+    assert_eq!(well.cause.map(|cause| cause.reason), Some("Silent".to_owned()));
+    controllers.stop().await;
 }

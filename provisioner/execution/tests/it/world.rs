@@ -4,10 +4,10 @@ use crate::fake::{Fake, Objects};
 use clusters::{HostCluster, RunAuthority, TenantClusters};
 use domain::{
     Actor, Authorized, Clock, CreateSession, CreateTenant, DeleteTenant, IdGen, Operation,
-    PlanName, ProjectName, Resources, Role, Scope, Session, SessionSpec, SessionState, StopSession,
-    Tenant, TenantId, TenantName, TokenId, authorize,
+    PlanName, ProjectName, Resources, RetryPolicy, Role, Scope, Session, SessionSpec, SessionState,
+    StopSession, Tenant, TenantId, TenantName, TokenId, authorize,
 };
-use execution::{Context, Controllers, RecordedTenants};
+use execution::{Context, Controllers, RecordedTenants, Settings};
 use jiff::Timestamp;
 use planning::sample::settings;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use std::{
     },
     time::Duration,
 };
-use store::{SecretKey, Store, StoreOptions};
+use store::{SecretKey, StopMode, Store, StoreOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -118,7 +118,7 @@ impl World {
             store: store.clone(),
             clock: clock_for_all,
             ids,
-            settings: Arc::new(settings()),
+            settings: Settings::new(settings()),
             run_authority,
             tenants_at_once: 1,
         };
@@ -174,10 +174,17 @@ impl World {
     }
 
     pub(crate) async fn session_in_project(&self, tenant: TenantId, project: &str) -> Session {
+        let project = ProjectName::parse("/project", project).expect("a name");
+        self.session_of(tenant, SessionSpec { project, ..spec() }).await
+    }
+
+    pub(crate) async fn session_with_retry(&self, tenant: TenantId, retry: RetryPolicy) -> Session {
+        self.session_of(tenant, SessionSpec { retry, ..spec() }).await
+    }
+
+    async fn session_of(&self, tenant: TenantId, spec: SessionSpec) -> Session {
         let proof: Authorized<CreateSession> =
             authorize(&self.actor, Scope::Tenant(tenant)).expect("operators may");
-        let project = ProjectName::parse("/project", project).expect("a name");
-        let spec = SessionSpec { project, ..spec() };
         let made = self.store.session_create(&proof, tenant, spec, None).await;
         made.expect("a new session").value
     }
@@ -185,7 +192,7 @@ impl World {
     pub(crate) async fn stop_session(&self, session: &Session) {
         let proof: Authorized<StopSession> =
             authorize(&self.actor, Scope::Tenant(session.tenant)).expect("operators may");
-        self.store.session_stop(&proof, session.id).await.expect("a stop");
+        self.store.session_stop(&proof, session.id, StopMode::Proven).await.expect("a stop");
     }
 
     pub(crate) async fn session_now(&self, session: &Session) -> Session {
@@ -248,11 +255,15 @@ fn spec() -> SessionSpec {
         command: vec!["/agent".to_owned()],
         args: Vec::new(),
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         inputs: Vec::new(),
         resources: Resources::default(),
+        run_as_user: SessionSpec::STANDARD_USER,
         timeout_seconds: 600,
         grace_period_seconds: 1,
         labels: BTreeMap::new(),
+        retry: RetryPolicy::none(),
+        result_schema: None,
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn host() -> HostSettings {
         ],
         control_plane_clients: vec!["10.77.0.20/32".parse().expect("a block")],
         api_servers: vec!["10.77.0.11:6443".parse().expect("an address")],
+        nodes: vec!["25.77.0.12".parse().expect("an address")],
         name_servers: vec!["10.77.0.1".parse().expect("an address")],
         run_endpoint: "10.77.0.20:7443".parse().expect("an address"),
         run_gate: "10.77.0.20:7444".parse().expect("an address"),
@@ -63,6 +64,7 @@ pub(crate) fn session() -> Session {
         command: vec!["/agent".to_owned(), "--price=$5".to_owned()],
         args: vec!["$(HOME) is not replaced".to_owned()],
         env: BTreeMap::from([("MODEL".to_owned(), "large $$".to_owned())]),
+        secrets: BTreeMap::from([("API_KEY".to_owned(), "hunter2".to_owned())]),
         inputs: vec![Input {
             name: "task.md".to_owned(),
             source: InputSource::Inline("write a test".to_owned()),
@@ -99,7 +101,7 @@ pub(crate) fn everything() -> Vec<Rendered> {
     static EVERYTHING: LazyLock<Vec<Rendered>> = LazyLock::new(|| {
         let mut objects = bundle(&host()).in_order();
         objects.extend(render_host_policies(&host()));
-        objects.extend(render_baseline(&spec(PlanName::Starter, false)));
+        objects.extend(render_baseline(&host()));
         objects
     });
     EVERYTHING.clone()

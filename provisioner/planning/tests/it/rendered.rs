@@ -44,7 +44,7 @@ fn the_policies_of_the_host_are_as_they_were() {
 
 #[test]
 fn the_baseline_of_a_tenant_is_as_it_was() {
-    check("baseline", &render_baseline(&spec(PlanName::Starter, false)));
+    check("baseline", &render_baseline(&host()));
 }
 
 #[test]

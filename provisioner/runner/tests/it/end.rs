@@ -1,7 +1,7 @@
 //! How an agent can end, and what becomes of what it leaves.
 
 use crate::{
-    bench::{exists, lines, pod_of_run, until, until_line},
+    bench::{Pod, exists, lines, pod_of_run, until, until_line},
     world::World,
 };
 use application::log::LogStream;
@@ -64,10 +64,43 @@ async fn a_stop_ends_the_agent_and_the_session_is_stopped() {
     until_line(&world, &run, "ready").await;
     let running = async || world.session(&run).await.state == SessionState::Running;
     until(&world, "the report of the start", running).await;
-    let stopped = world.app.store.session_stop(&world.proof(), run.session).await;
+    let stopped = world
+        .app
+        .store
+        .session_stop(&world.proof(), run.session, application::session::StopMode::Proven)
+        .await;
     assert_eq!(stopped.expect("it runs").state, SessionState::Stopping);
     assert_eq!(job.end().await.code, Some(143));
     assert_eq!(world.session(&run).await.state, SessionState::Stopped);
+}
+
+#[tokio::test]
+async fn a_result_that_is_not_what_the_session_declares_is_no_success() {
+    let schema = serde_json::json!({ "type": "object", "required": ["rows"], "properties": {
+        "rows": { "type": "integer" } } });
+    let writes = |result: &str| {
+        format!(
+            r#"mkdir -p "$WARREN_OUTPUT_DIR"; echo '{result}' > "$WARREN_OUTPUT_DIR/result.json""#
+        )
+    };
+    for (script, state, reason) in [
+        (writes(r#"{"rows": 3}"#), SessionState::Succeeded, "Completed"),
+        (writes(r#"{"rows": "three"}"#), SessionState::Failed, "ResultInvalid"),
+        ("exit 0".to_owned(), SessionState::Failed, "ResultMissing"),
+        ("exit 4".to_owned(), SessionState::Failed, "ExitCode"),
+    ] {
+        let world = World::start().await;
+        let spec = World::spec(Vec::new());
+        let spec = domain::SessionSpec { result_schema: Some(schema.clone()), ..spec };
+        let run = world.run_of(spec).await;
+        Pod::new(&world, &run).await.shell(&script).await;
+        assert_eq!(world.outcome(&run).await, (state, reason.to_owned()), "{script}");
+        if reason == "ResultInvalid" {
+            let cause = world.session(&run).await.cause.expect("a cause");
+            let words = cause.evidence.words.clone().unwrap_or_default();
+            assert!(words.starts_with("/rows: "), "the place and what is wrong: {words}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -120,6 +153,30 @@ async fn a_run_that_is_over_for_warren_goes_on_to_its_own_end() {
     assert!(ended.err.contains("does not accept the token"), "{}", ended.err);
     assert_eq!(world.texts(&run).await, ["ready"]);
     assert_eq!(world.session(&run).await.state, SessionState::TimedOut);
+}
+
+#[tokio::test]
+async fn an_agent_whose_run_is_over_for_warren_is_ended() {
+    let (world, run, pod) = pod_of_run().await;
+    let job = pod.start_shell("echo ready; exec sleep 600");
+    until_line(&world, &run, "ready").await;
+    end_by_deadline(&world, &run).await;
+    let ended = job.end().await;
+    assert_eq!(ended.code, Some(143), "{ended:?}");
+    assert!(ended.err.contains("the run is over for Warren"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_end_in_its_grace_period_is_killed_and_its_end_is_told() {
+    let (world, run, pod) = pod_of_run().await;
+    let job = pod.start_shell("trap '' TERM; echo ready; sleep 600");
+    until_line(&world, &run, "ready").await;
+    let running = async || world.session(&run).await.state == SessionState::Running;
+    until(&world, "the report of the start", running).await;
+    job.signal(Signal::SIGTERM);
+    assert_eq!(job.end().await.code, Some(137));
+    assert_eq!(world.record(&run).await.exit, Some(Exit { code: None, signal: Some(9) }));
+    assert_eq!(world.texts(&run).await, ["ready"]);
 }
 
 /// What the watcher of a Job does when its time is up.

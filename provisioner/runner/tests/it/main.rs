@@ -7,6 +7,7 @@ mod bench;
 mod end;
 mod output;
 mod size;
+mod speed;
 mod start;
 #[path = "../../../../control-plane/gateway/tests/it/world.rs"]
 mod world;

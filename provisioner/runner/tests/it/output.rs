@@ -4,7 +4,10 @@ use crate::{
     bench::{exists, lines, pod_of_run, until, until_line},
     world::{DEADLINE, sha256},
 };
-use application::{blobs::BlobPath, log::LogStream};
+use application::{
+    blobs::BlobPath,
+    log::{LogStream, PlainText},
+};
 use domain::SessionState;
 use std::fs;
 use tokio::time::timeout;
@@ -30,14 +33,29 @@ async fn twenty_thousand_lines_arrive_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_line_of_a_mebibyte_arrives_in_parts() {
+async fn a_line_of_a_mebibyte_is_one_line_when_it_is_read() {
     let (world, run, pod) = pod_of_run().await;
-    let script = "head -c 1048576 /dev/zero | tr '\\0' x; echo; echo after";
-    assert_eq!(pod.shell(script).await.code, Some(0));
-    let mut parts = world.texts(&run).await;
-    assert_eq!(parts.pop().as_deref(), Some("after"));
-    assert_eq!(parts.len(), 64);
-    assert_eq!(parts.concat(), "x".repeat(1 << 20));
+    let script = "head -c 786432 /dev/urandom | base64 -w 0; echo; echo after; printf 'no end'";
+    let ended = pod.shell(script).await;
+    assert_eq!(ended.code, Some(0));
+    let (line, _) = ended.out.split_once('\n').expect("lines");
+    assert_eq!(line.len(), 1 << 20);
+    let lines = world.log(&run).await;
+    assert!((66..70).contains(&lines.len()), "{}", lines.len());
+    let (mut text, mut plain) = (PlainText::default(), String::new());
+    for line in &lines {
+        text.add(line.stream, line.part, &line.text, &mut plain);
+    }
+    assert!(plain == ended.out + "\n", "it is not what was written");
+}
+
+#[tokio::test]
+async fn bytes_that_need_six_on_the_way_are_not_too_many_for_one_request() {
+    let (world, run, pod) = pod_of_run().await;
+    assert_eq!(pod.shell("head -c 3000000 /dev/zero; echo end >&2").await.code, Some(0));
+    let zeros = lines(&world, &run, LogStream::Out).await;
+    assert_eq!(zeros.concat().len(), 3_000_000);
+    assert_eq!(lines(&world, &run, LogStream::Err).await, ["end"]);
 }
 
 #[tokio::test]
@@ -78,6 +96,33 @@ async fn lines_that_are_written_while_warren_is_away_arrive_when_it_is_back() {
     let expected: Vec<String> = (1..=40).map(|number| number.to_string()).collect();
     assert_eq!(world.texts(&run).await, expected);
     assert_eq!(world.session(&run).await.state, SessionState::Succeeded);
+}
+
+#[tokio::test]
+async fn more_lines_than_fit_into_memory_wait_on_disk_while_warren_is_away() {
+    let (mut world, run, pod) = pod_of_run().await;
+    let job = pod.start_shell(
+        r#"echo 1; while [ ! -e "$POD/away" ]; do sleep 0.02; done
+        seq 2 200000; ls -A "$WARREN_OUTPUT_DIR" > "$POD/files"; touch "$POD/outputs/written""#,
+    );
+    // The pod's own log is read all the time.
+    let job = tokio::spawn(job.end());
+    until_line(&world, &run, "1").await;
+    world.go_away().await;
+    fs::write(pod.path("away"), "").expect("a new file");
+    let written = async {
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(20));
+        while !exists(&pod.path("outputs/written")) {
+            tick.tick().await;
+        }
+    };
+    timeout(DEADLINE, written).await.expect("the agent goes on without Warren");
+    world.serve().await;
+    assert_eq!(job.await.expect("it does not panic").code, Some(0));
+    let expected: Vec<String> = (1..=200_000).map(|number| number.to_string()).collect();
+    assert!(world.texts(&run).await == expected, "lines are lost, repeated or out of order");
+    let files = fs::read_to_string(pod.path("files")).expect("the agent wrote it");
+    assert_eq!(files, "", "the agent does not see the file");
 }
 
 #[tokio::test]

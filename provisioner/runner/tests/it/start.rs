@@ -148,7 +148,11 @@ async fn a_gate_that_was_shut_with_the_last_warren_says_nothing_of_the_next_one(
 #[tokio::test]
 async fn a_session_that_was_stopped_meanwhile_does_not_start_its_agent() {
     let (world, run, pod) = pod_of_run().await;
-    let stopped = world.app.store.session_stop(&world.proof(), run.session).await;
+    let stopped = world
+        .app
+        .store
+        .session_stop(&world.proof(), run.session, application::session::StopMode::Proven)
+        .await;
     assert_eq!(stopped.expect("it is starting").state, SessionState::Stopping);
     let ended = pod.shell("touch \"$POD/started\"").await;
     assert_eq!(ended.code, Some(143), "{ended:?}");

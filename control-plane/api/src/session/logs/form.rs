@@ -1,7 +1,7 @@
 //! The three forms of a log.
 
 use super::{Form, LineBody};
-use application::log::{LogError, LogEvent, LogLine};
+use application::log::{LinePart, LogError, LogEvent, LogLine, PlainText};
 use axum::{
     body::Body,
     http::{HeaderName, header},
@@ -35,31 +35,43 @@ impl Form {
             tracing::error!(error = error as &dyn Error, "sending a log broke off");
         });
         match self {
-            Self::Text => pieces(events, "text/plain; charset=utf-8", |line| line.text),
-            Self::Lines => pieces(events, "application/x-ndjson", |line| {
-                serde_json::to_string(&LineBody::from(line)).expect("a line can be written as JSON")
+            Self::Text | Self::Pieces => {
+                let mut text = PlainText::default();
+                chunks(events, "text/plain; charset=utf-8", move |event, written| match event {
+                    LogEvent::Line(LogLine { stream, part, text: line, .. }) => {
+                        let part = if self == Self::Pieces { LinePart::Whole } else { part };
+                        text.add(stream, part, &line, written);
+                    }
+                    LogEvent::End { .. } => text.close(written),
+                })
+            }
+            Self::Lines => chunks(events, "application/x-ndjson", |event, written| match event {
+                LogEvent::Line(line) => {
+                    let line = serde_json::to_string(&LineBody::from(line));
+                    *written += &line.expect("a line can be written as JSON");
+                    written.push('\n');
+                }
+                LogEvent::End { .. } => {}
             }),
             Self::Events => server_sent(events),
         }
     }
 }
 
-/// One line of text for each line, many at once when they are there.
-fn pieces(
+/// Text for each event, that of many at once when they are there.
+fn chunks(
     events: impl Stream<Item = Result<LogEvent, LogError>> + Send + 'static,
     content_type: &'static str,
-    write: impl Fn(LogLine) -> String + Send + 'static,
+    mut write: impl FnMut(LogEvent, &mut String) + Send + 'static,
 ) -> Response {
-    let lines = events.try_filter_map(move |event| {
-        future::ok(match event {
-            LogEvent::Line(line) => Some(write(line) + "\n"),
-            LogEvent::End { .. } => None,
-        })
-    });
-    let chunks = lines.try_ready_chunks(LINES_AT_ONCE);
-    let bytes = chunks.map(|chunk| match chunk {
-        Ok(lines) => Ok(Bytes::from(lines.concat())),
-        Err(broken) => Err(broken.1),
+    let chunks = events.try_ready_chunks(LINES_AT_ONCE);
+    let bytes = chunks.map(move |chunk| {
+        let mut written = String::new();
+        let events = chunk.map_err(|broken| broken.1)?;
+        for event in events {
+            write(event, &mut written);
+        }
+        Ok::<_, LogError>(Bytes::from(written))
     });
     ([(header::CONTENT_TYPE, content_type), UNBUFFERED], Body::from_stream(bytes)).into_response()
 }
@@ -83,7 +95,7 @@ fn server_sent(
 }
 
 impl From<LogLine> for LineBody {
-    fn from(LogLine { number, at, stream, text }: LogLine) -> Self {
-        Self { n: number, t: at, s: stream, l: text }
+    fn from(LogLine { number, at, stream, text, part }: LogLine) -> Self {
+        Self { n: number, t: at, s: stream, l: text, p: part }
     }
 }

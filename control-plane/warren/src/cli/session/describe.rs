@@ -3,7 +3,7 @@
 use super::{
     super::{
         Context,
-        answer::{ProcessExit, Session},
+        answer::{Cause, NextStep, ProcessExit, Run, Session, Shortage, decode},
         format::{bytes, instant, time},
         output,
         problem::Failure,
@@ -14,10 +14,22 @@ use std::time::Duration;
 
 pub(super) async fn run(cx: &Context, one: &One) -> Result<(), Failure> {
     let (value, session) = one.get(cx).await?;
-    cx.printer.item("session", &session.id, &value, || text(&session))
+    let earlier = earlier(cx, one, &session).await?;
+    cx.printer.item("session", &session.id, &value, || text(&session, &earlier))
 }
 
-fn text(session: &Session) -> String {
+/// The runs before the newest one.
+async fn earlier(cx: &Context, one: &One, session: &Session) -> Result<Vec<Run>, Failure> {
+    let newest = session.run.as_ref().map_or(0, |run| run.attempt);
+    if newest < 2 {
+        return Ok(Vec::new());
+    }
+    let runs = cx.client.list(&one.path(&["runs"]), &[], usize::MAX).await?;
+    let runs: Vec<Run> = runs.items.iter().map(decode).collect::<Result<_, _>>()?;
+    Ok(runs.into_iter().filter(|run| run.attempt < newest).collect())
+}
+
+fn text(session: &Session, earlier: &[Run]) -> String {
     let spec = &session.spec;
     let words: Vec<_> = spec.command.iter().chain(&spec.args).map(|word| quoted(word)).collect();
     let labels: Vec<_> = spec
@@ -29,23 +41,31 @@ fn text(session: &Session) -> String {
         ("Id", session.id.clone()),
         ("Project", session.project.clone()),
         ("State", session.state.clone()),
-        ("Cause", cause(session)),
+        ("Cause", session.cause.as_ref().map(told).unwrap_or_default()),
+    ];
+    if let Some(cause) = &session.cause {
+        fields.extend(evidence(cause));
+    }
+    fields.extend([
         ("Image", spec.image.clone()),
         ("Command", words.join(" ")),
+        ("User", spec.run_as_user.to_string()),
         ("Labels", labels.join(" ")),
         ("Limits", limits(session)),
         ("Created", instant(session.created_at)),
-    ];
+    ]);
     let times = [
         ("Starting", session.starting_at),
         ("Running", session.running_at),
         ("Stop asked", session.stop_requested_at),
+        ("Next run from", session.retry_at),
         ("Finished", session.finished_at),
     ];
     fields.extend(times.into_iter().filter(|(_, at)| at.is_some()).map(|(n, at)| (n, instant(at))));
     fields.push(("Ran for", running_time(session)));
+    fields.extend(earlier.iter().map(|run| ("Earlier run", failed_run(run))));
     if let Some(run) = &session.run {
-        fields.push(("Run", run.id.clone()));
+        fields.push(("Run", format!("{} (attempt {})", run.id, run.attempt)));
         fields.push(("Exit", run.exit.as_ref().map(exit).unwrap_or_default()));
         if let Some(usage) = &run.usage {
             let used = format!(
@@ -59,13 +79,43 @@ fn text(session: &Session) -> String {
         if !session.is_final() && run.heartbeat_at.is_some() {
             fields.push(("Heard of", instant(run.heartbeat_at)));
         }
-        fields.push(("Log", format!("{} lines", run.log_lines)));
+        let ends = [
+            ("Agent ended", run.exited_at),
+            ("Token dead", run.ended_at),
+            ("Settled", run.settled_at),
+        ];
+        let ends = ends.into_iter().filter(|(_, at)| at.is_some());
+        fields.extend(ends.map(|(name, at)| (name, instant(at))));
+        fields.push(("Log", format!("{} lines", session.log_lines)));
     }
     output::fields(&fields)
 }
 
-fn cause(session: &Session) -> String {
-    let Some(cause) = &session.cause else { return String::new() };
+/// One line about a run that failed.
+fn failed_run(run: &Run) -> String {
+    let Run { attempt, resources, ended_at, .. } = run;
+    let cause = run.cause.as_ref().map(told).unwrap_or_default();
+    format!("{attempt}, with {} of memory, ended {}: {cause}", resources.memory, instant(*ended_at))
+}
+
+/// What a failure was concluded from, and what may help.
+fn evidence(cause: &Cause) -> Vec<(&'static str, String)> {
+    let short = |short: &Shortage| {
+        let Shortage { resource, requested, used, limit } = short;
+        ("Too little", format!("{resource}: {requested} more than the {used} in use of {limit}"))
+    };
+    let mut fields: Vec<_> = cause.evidence.shortages.iter().map(short).collect();
+    fields.extend(cause.evidence.last_lines.iter().map(|line| ("Last line", line.clone())));
+    fields.extend(cause.next_step.as_ref().map(|next| ("Next step", advice(next))));
+    fields
+}
+
+pub(super) fn advice(next: &NextStep) -> String {
+    let memory = next.memory.as_ref().map(|memory| format!(" (--memory {memory})"));
+    next.advice.clone() + &memory.unwrap_or_default()
+}
+
+fn told(cause: &Cause) -> String {
     let class = cause.class.as_ref().map(|class| format!("{class}, ")).unwrap_or_default();
     format!("{} ({class}{})", cause.message, cause.reason)
 }

@@ -1,6 +1,8 @@
 //! `warren session logs`: every line once, whatever happens to the connection.
 
+use application::log::{LinePart, PlainText};
 use clap::Args;
+use jiff::Timestamp;
 use reqwest::Response;
 use serde_json::Value;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use super::{
         Context,
         answer::{LogLine, Session},
         format::visible_with_colours,
-        options::Format,
+        options::{Format, duration},
         output::yaml,
         problem::{Exit, Failure},
     },
@@ -33,6 +35,7 @@ const MAX_LINE_BYTES: usize = 8 << 20;
 Examples:
   warren session logs ses_0198… --tenant acme -f
   warren session logs ses_0198… --tenant acme --tail 50
+  warren session logs ses_0198… --tenant acme --since 10m --search error
   warren session logs ses_0198… --tenant acme -o json | jq -r .l")]
 pub(crate) struct Logs {
     #[command(flatten)]
@@ -46,6 +49,12 @@ pub(crate) struct Logs {
     /// Begin so many lines before the present end
     #[arg(long, value_name = "LINES", conflicts_with = "from")]
     tail: Option<u64>,
+    /// Only lines of the last so much time, e.g. 10m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    since: Option<Duration>,
+    /// Only lines with this text in them
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
 }
 
 impl Logs {
@@ -57,15 +66,20 @@ impl Logs {
             (Some(from), _) => from,
             (None, Some(tail)) => {
                 let (_, session) = self.one.get(cx).await?;
-                session.log_lines().saturating_sub(tail) + 1
+                session.log_lines.saturating_sub(tail) + 1
             }
             (None, None) => 1,
         };
-        if self.follow {
-            follow(cx, &self.one, from).await
-        } else {
-            Reader::new(cx, &self.one, from, false).run().await
-        }
+        let mut reader = Reader::new(cx, &self.one, from, self.follow);
+        reader.filter = self.filter();
+        reader.run().await
+    }
+
+    /// What narrows the lines down.
+    fn filter(&self) -> Vec<(&'static str, String)> {
+        let since = self.since.map(|time| ("since", (Timestamp::now() - time).to_string()));
+        let search = self.search.clone().map(|text| ("search", text));
+        since.into_iter().chain(search).collect()
     }
 }
 
@@ -85,6 +99,10 @@ struct Reader<'a> {
     away_since: Option<Instant>,
     /// Orderly ends since the last line.
     ends: u32,
+    /// If there is one, lines are left out on purpose.
+    filter: Vec<(&'static str, String)>,
+    /// Puts the pieces of long lines together.
+    text: PlainText,
 }
 
 /// How a connection ended.
@@ -97,14 +115,15 @@ enum End {
 
 impl<'a> Reader<'a> {
     fn new(cx: &'a Context, one: &'a One, from: u64, is_following: bool) -> Self {
-        Self { cx, one, is_following, next: from, pause: FIRST_PAUSE, away_since: None, ends: 0 }
+        let (pause, filter, text) = (FIRST_PAUSE, Vec::new(), PlainText::default());
+        Self { cx, one, is_following, next: from, pause, away_since: None, ends: 0, filter, text }
     }
 
     async fn run(mut self) -> Result<(), Failure> {
         loop {
             let before = self.next;
             match self.connection().await {
-                Ok(End::Whole) if self.is_complete().await? => return Ok(()),
+                Ok(End::Whole) if self.is_complete().await? => return self.finish(),
                 Ok(_) => {}
                 Err(failure) if failure.is_unreachable => self.still_away(failure)?,
                 Err(failure) => return Err(failure),
@@ -115,6 +134,13 @@ impl<'a> Reader<'a> {
             sleep(self.pause).await;
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Ends a line whose next piece is not to come.
+    fn finish(&mut self) -> Result<(), Failure> {
+        let mut printed = String::new();
+        self.text.close(&mut printed);
+        self.cx.printer.text(&printed)
     }
 
     /// Whether there is nothing more to come after an orderly end.
@@ -136,17 +162,20 @@ impl<'a> Reader<'a> {
         if !session.is_final() {
             return false;
         }
+        if !self.filter.is_empty() {
+            return true;
+        }
         self.ends += 1;
-        if self.next <= session.log_lines() && self.ends < ENDS {
+        if self.next <= session.log_lines && self.ends < ENDS {
             return false;
         }
-        self.missing(session.log_lines());
+        self.missing(session.log_lines);
         true
     }
 
     /// Says so if the record lacks lines up to `last`.
     fn missing(&self, last: u64) {
-        if self.next <= last {
+        if self.next <= last && self.filter.is_empty() {
             let first = self.next;
             self.cx.messages.note(&format!("Lines {first} to {last} are missing in the record"));
         }
@@ -174,6 +203,7 @@ impl<'a> Reader<'a> {
         if self.is_following {
             query.push(("follow", "true".to_owned()));
         }
+        query.extend(self.filter.iter().cloned());
         let path = self.one.path(&["logs"]);
         let mut response = self.cx.client.open(&path, &query, "application/x-ndjson").await?;
         let mut text = Vec::new();
@@ -242,8 +272,10 @@ impl<'a> Reader<'a> {
                 let is_terminal = self.cx.printer.is_terminal;
                 let text = &line.text;
                 let shown = if is_terminal { visible_with_colours(text) } else { text.into() };
-                *printed += &shown;
-                printed.push('\n');
+                // Pieces between those that were found may be left out.
+                let is_search = self.filter.iter().any(|(name, _)| *name == "search");
+                let part = if is_search { LinePart::Whole } else { line.part };
+                self.text.add(line.stream, part, &shown, printed);
             }
         }
         Ok(())

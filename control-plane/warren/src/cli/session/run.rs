@@ -9,7 +9,10 @@ use super::{
         Context,
         answer::{Session, decode},
         client::Repeat,
-        options::{Format, TenantOption, duration, duration_or_zero, environment_pair, pair},
+        options::{
+            Format, TenantOption, duration, duration_or_zero, environment_pair, environment_value,
+            pair,
+        },
         problem::Failure,
         upload::{self, InputFile},
         wait::{self, Goal},
@@ -29,6 +32,9 @@ Examples:
   warren session run --tenant acme --image registry.example/agent:1 \\
       --input prompt.txt --input build/model.bin=model --env MODE=fast --env API_KEY --wait -- /agent
 
+  warren session run --tenant acme --image registry.example/agent:1 \\
+      --retry infrastructure=3 --retry resource=2 --retry-memory 200% --wait -- /agent
+
 --env NAME without a value takes it from your environment, so that it is in no argument list.
 Texts of at most 64 KiB travel in the request; larger and binary inputs are uploaded first.")]
 pub(crate) struct Run {
@@ -43,6 +49,10 @@ pub(crate) struct Run {
     /// A variable of its environment; may be repeated
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = environment_pair)]
     env: Vec<(String, String)>,
+    /// A variable whose value is masked in its log and shown to nobody; taken from your environment, so that it is
+    /// in no argument list; may be repeated
+    #[arg(long = "secret", value_name = "NAME", value_parser = environment_value)]
+    secrets: Vec<(String, String)>,
     /// A label for finding it again; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
@@ -52,6 +62,22 @@ pub(crate) struct Run {
     /// Memory, e.g. 512Mi or 2Gi
     #[arg(long)]
     memory: Option<String>,
+    /// The user that it runs as; 0 is root of its own user namespace [default: 65532]
+    #[arg(long, value_name = "ID")]
+    user: Option<u32>,
+    /// A JSON Schema that its result.json has to obey; without such a result it has failed
+    #[arg(long, value_name = "FILE", value_parser = schema)]
+    result_schema: Option<Value>,
+    /// How many runs there may be in all when one fails like this; CLASS is transient, resource,
+    /// user-config, policy-denied, agent or infrastructure; may be repeated
+    #[arg(long, value_name = "CLASS=RUNS", value_parser = retry)]
+    retry: Vec<(String, u32)>,
+    /// How much memory the next run gets after one that had too little, e.g. 200%
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    retry_memory: Option<u32>,
+    /// The pause before the second run; it doubles with every further one [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = duration_or_zero, requires = "retry")]
+    retry_backoff: Option<Duration>,
     /// How long it may run, e.g. 30m
     #[arg(long, value_parser = duration)]
     timeout: Option<Duration>,
@@ -80,6 +106,11 @@ impl Run {
         if self.follow && cx.printer.format != Format::Table {
             return Err(Failure::usage("--follow prints the log, which is no session")
                 .hint("take --wait for the session as it ended, or leave -o out"));
+        }
+        let has_rule = |class: &str| self.retry.iter().any(|(known, _)| known == class);
+        if self.retry_memory.is_some() && !has_rule("resource") {
+            return Err(Failure::usage("--retry-memory is for runs that had too little memory")
+                .hint("say how many there may be: --retry resource=2"));
         }
         let tenant = &self.tenant.tenant;
         let inputs = upload::inputs(cx, tenant, &self.inputs).await?;
@@ -121,6 +152,9 @@ impl Run {
         if !self.env.is_empty() {
             set("env", map(&self.env));
         }
+        if !self.secrets.is_empty() {
+            set("secrets", map(&self.secrets));
+        }
         if !self.labels.is_empty() {
             set("labels", map(&self.labels));
         }
@@ -135,6 +169,16 @@ impl Run {
         if !resources.is_empty() {
             set("resources", resources.into());
         }
+        if let Some(user) = self.user {
+            set("runAsUser", user.into());
+        }
+        if let Some(schema) = &self.result_schema {
+            set("resultSchema", schema.clone());
+        }
+        let rules = self.rules();
+        if !rules.is_empty() {
+            set("retry", rules.into());
+        }
         if let Some(timeout) = self.timeout {
             set("timeoutSeconds", whole_seconds(timeout).into());
         }
@@ -144,11 +188,42 @@ impl Run {
         body
     }
 
+    /// What follows failures, by their class.
+    fn rules(&self) -> Map<String, Value> {
+        let mut rules = Map::new();
+        for (class, attempts) in &self.retry {
+            let mut rule = json!({ "attempts": attempts });
+            if let Some(pause) = self.retry_backoff {
+                rule["backoffSeconds"] = whole_seconds(pause).into();
+            }
+            if let Some(percent) = self.retry_memory.filter(|_| class == "resource") {
+                rule["memoryPercent"] = percent.into();
+            }
+            rules.insert(class.clone(), rule);
+        }
+        rules
+    }
+
     fn wait_limit(&self) -> Duration {
         self.wait_timeout.unwrap_or_else(|| {
             self.timeout.unwrap_or(USUAL_TIMEOUT) + self.grace.unwrap_or(USUAL_GRACE) + QUEUE_TIME
         })
     }
+}
+
+fn retry(text: &str) -> Result<(String, u32), String> {
+    let rule = "write CLASS=RUNS, e.g. infrastructure=3";
+    let (class, runs) = text.split_once('=').ok_or(rule)?;
+    Ok((class.to_owned(), runs.parse().map_err(|_| rule)?))
+}
+
+fn schema(path: &str) -> Result<Value, String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&bytes).map_err(|error| format!("it is not JSON: {error}"))
+}
+
+fn percent(text: &str) -> Result<u32, &'static str> {
+    text.trim_end_matches('%').parse().map_err(|_| "write a whole number of percent, e.g. 200%")
 }
 
 /// Rounded up, so that nothing is cut off.

@@ -29,24 +29,38 @@ struct Case {
     is_ready: bool,
     has_slot: bool,
     last: Option<i64>,
+    listening_since: i64,
+    retry_at: Option<i64>,
 }
 
 impl Case {
     fn new(state: SessionState, job: JobState, second: i64) -> Self {
         let run = run(Some(at(0)));
-        Self { state, run, job, second, is_ready: true, has_slot: true, last: None }
+        Self {
+            state,
+            run,
+            job,
+            second,
+            is_ready: true,
+            has_slot: true,
+            last: None,
+            listening_since: 0,
+            retry_at: None,
+        }
     }
 
     fn decide(&self) -> Todo {
+        let session = Session { retry_at: self.retry_at.map(at), ..session(self.state) };
         let known = Known {
             run: Some(&self.run),
             job: &self.job,
             now: at(self.second),
+            listening_since: at(self.listening_since),
             is_ready: self.is_ready,
             has_slot: self.has_slot,
             last: self.last.map(at),
         };
-        decide(&session(self.state), &known)
+        decide(&session, &known)
     }
 }
 
@@ -56,6 +70,7 @@ const GOING: JobState = JobState::Active { is_going: true };
 #[test]
 fn a_queued_session_waits_for_its_tenant_and_for_a_slot() {
     let mut case = Case::new(SessionState::Queued, JobState::Unknown, 0);
+    case.run.settled_at = Some(at(0));
     assert_eq!(case.decide(), Todo::Submit);
     case.has_slot = false;
     assert_eq!(case.decide(), Todo::Wait(None));
@@ -85,7 +100,8 @@ fn an_agent_that_does_not_start_is_looked_at_every_ten_seconds() {
 
 #[test]
 fn a_running_session_is_left_alone_until_its_time_is_over() {
-    let mut case = Case::new(SessionState::Running, THERE, 50);
+    let mut case = Case::new(SessionState::Running, THERE, 95);
+    case.run.heartbeat_at = Some(at(94));
     // Running since second 1, and 60 + 10 + 30 seconds.
     assert_eq!(case.decide(), Todo::Wait(Some(at(101))));
     case.second = 101;
@@ -93,6 +109,37 @@ fn a_running_session_is_left_alone_until_its_time_is_over() {
         case.job = job;
         assert_eq!(case.decide(), Todo::TimeOut, "whatever the cluster says");
     }
+}
+
+#[test]
+fn a_runner_that_is_not_heard_of_is_looked_for_again_and_again() {
+    let mut case = Case::new(SessionState::Running, THERE, 20);
+    case.run.heartbeat_at = Some(at(19));
+    assert_eq!(case.decide(), Todo::Wait(Some(at(31))));
+    case.second = 31;
+    assert_eq!(case.decide(), Todo::Listen { since: at(19) });
+    case.last = Some(31);
+    assert_eq!(case.decide(), Todo::Wait(Some(at(34))));
+    case.second = 34;
+    assert_eq!(case.decide(), Todo::Listen { since: at(19) });
+    case.listening_since = 30;
+    assert_eq!(case.decide(), Todo::Wait(Some(at(42))), "nobody was heard before that");
+    case.run.heartbeat_at = Some(at(33));
+    assert_eq!(case.decide(), Todo::Wait(Some(at(45))), "it is back");
+}
+
+#[test]
+fn the_next_run_waits_for_the_end_of_the_last_one_and_for_its_time() {
+    let mut case = Case::new(SessionState::Queued, JobState::Unknown, 10);
+    case.run.ended_at = Some(at(9));
+    assert_eq!(case.decide(), Todo::Settle);
+    case.last = Some(10);
+    assert_eq!(case.decide(), Todo::Wait(Some(at(12))));
+    case.run.settled_at = Some(at(10));
+    case.retry_at = Some(20);
+    assert_eq!(case.decide(), Todo::Wait(Some(at(20))));
+    case.second = 20;
+    assert_eq!(case.decide(), Todo::Submit);
 }
 
 #[test]
@@ -122,29 +169,40 @@ fn a_finished_job_ends_its_session() {
 }
 
 #[test]
-fn a_stop_deletes_then_forces_then_gives_up() {
+fn a_stop_deletes_the_job_and_then_asks_the_host_until_it_is_proven() {
     // Asked at second 5 with 10 s of grace.
     let mut case = Case::new(SessionState::Stopping, THERE, 6);
     assert_eq!(case.decide(), Todo::Stop);
     case.last = Some(6);
     case.job = GOING;
-    assert_eq!(case.decide(), Todo::Wait(Some(at(30))));
-    case.second = 30;
-    assert_eq!(case.decide(), Todo::ForceStop);
-    case.last = Some(30);
-    assert_eq!(case.decide(), Todo::Wait(Some(at(60))));
-    case.second = 60;
-    assert_eq!(case.decide(), Todo::StoppedUnconfirmed);
+    assert_eq!(case.decide(), Todo::Wait(Some(at(22))));
+    case.second = 22;
+    assert_eq!(case.decide(), Todo::Prove { is_late: false });
+    case.last = None;
+    assert_eq!(
+        case.decide(),
+        Todo::Prove { is_late: false },
+        "though the Job could not be deleted"
+    );
+    case.last = Some(22);
+    // After a tenth of the time that has gone by, or when the token has to be dead.
+    case.last = Some(23);
+    assert_eq!(case.decide(), Todo::Wait(Some(at(24))));
+    case.second = 24;
+    assert_eq!(case.decide(), Todo::Prove { is_late: true }, "its token dies by now");
+    (case.second, case.last) = (7_205, Some(7_180));
+    assert_eq!(case.decide(), Todo::Wait(Some(at(7_210))), "it never gives up");
 }
 
 #[test]
-fn a_stop_is_over_when_the_job_is() {
-    let mut case = Case::new(SessionState::Stopping, JobState::Absent, 6);
-    assert_eq!(case.decide(), Todo::Gone);
-    case.job = JobState::Complete { seen: at(6) };
-    assert_eq!(case.decide(), Todo::Stopped);
-    case.job = JobState::Failed { reason: String::new(), message: String::new() };
-    assert_eq!(case.decide(), Todo::Stopped);
+fn a_stop_is_proven_as_soon_as_the_job_is_over() {
+    let failed = JobState::Failed { reason: String::new(), message: String::new() };
+    for job in [JobState::Absent, JobState::Complete { seen: at(6) }, failed] {
+        let mut case = Case::new(SessionState::Stopping, job, 7);
+        assert_eq!(case.decide(), Todo::Prove { is_late: false });
+        case.last = Some(7);
+        assert_eq!(case.decide(), Todo::Wait(Some(at(8))));
+    }
 }
 
 #[test]

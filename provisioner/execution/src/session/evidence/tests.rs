@@ -1,5 +1,5 @@
 use super::*;
-use domain::sample;
+use domain::{Bytes, sample};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -69,14 +69,16 @@ fn too_little_memory_says_how_much_there_was_and_what_to_do() {
     let (_, cause) = of_failure(&session(), &run(true), "BackoffLimitExceeded", "", Some(&pod));
     let limit = session().spec.resources.memory.to_string();
     assert!(cause.message.contains(&limit), "{}", cause.message);
-    assert!(cause.message.contains("resources.memory"), "{}", cause.message);
+    let next = cause.next_step().expect("a failure");
+    assert!(next.advice.contains("resources.memory"), "{}", next.advice);
+    assert_eq!(next.memory, Some(Bytes(2 * session().spec.resources.memory.0)));
 }
 
 #[test]
 fn an_open_network_is_not_the_agents_fault() {
     let pod = ended(&json!({ "reason": "Error", "exitCode": 78 }));
     let (_, cause) = of_failure(&session(), &run(false), "BackoffLimitExceeded", "", Some(&pod));
-    assert_eq!(cause.class, Some(FailureClass::Infrastructure));
+    assert_eq!(cause.class, Some(FailureClass::Transient), "nothing was done yet");
     let (_, cause) = of_failure(&session(), &run(true), "BackoffLimitExceeded", "", Some(&pod));
     assert_eq!(cause.class, Some(FailureClass::Agent), "an agent may end with any code");
 }
@@ -88,7 +90,7 @@ fn a_runner_that_failed_is_quoted() {
     let (_, cause) = of_failure(&session(), &run(false), "BackoffLimitExceeded", "", Some(&pod));
     assert_eq!(
         (cause.class, cause.reason.as_str()),
-        (Some(FailureClass::Infrastructure), "RunnerFailed")
+        (Some(FailureClass::Transient), "RunnerFailed")
     );
     assert!(cause.message.ends_with("WARREN_RUN_ID is missing"), "{}", cause.message);
     let (_, cause) = of_failure(&session(), &run(true), "BackoffLimitExceeded", "", Some(&pod));
@@ -130,13 +132,14 @@ fn a_refused_pod_is_told_in_the_api_servers_words() {
 #[test]
 fn an_image_that_cannot_be_pulled_ends_the_session_after_half_a_minute() {
     let waiting = |reason: &str| {
-        json!({ "status": { "containerStatuses": [{ "name": "agent", "state": {
+        json!({ "status": { "containerStatuses": [{ "name": "agent", "image": "r/x:1", "state": {
             "waiting": { "reason": reason, "message": "no such image" },
         } }] } })
     };
     let pull = waiting("ImagePullBackOff");
     assert_eq!(delay(20, Some(&pull), &[]), None);
-    let expected = Some((FailureClass::UserConfig, "no such image".to_owned()));
+    let message = "the image r/x:1 cannot be used: no such image".to_owned();
+    let expected = Some((FailureClass::UserConfig, message));
     assert_eq!(delay(30, Some(&pull), &[]), expected);
     assert_eq!(delay(10, Some(&waiting("InvalidImageName")), &[]), expected);
     assert_eq!(delay(600, Some(&waiting("ContainerCreating")), &[]), None);

@@ -1,7 +1,7 @@
 //! Who holds up what should be gone by now: a node that does not answer, a pod that uses a volume, a provisioner.
 
 use super::world::{World, name_of};
-use crate::{api_server::ApiError, tenant::observe::is_terminating};
+use crate::{api_server::ApiError, node, tenant::observe::is_terminating};
 use planning::Kind;
 use serde_json::Value;
 
@@ -42,22 +42,14 @@ impl World {
         let Some(node) = pod.pointer("/spec/nodeName").and_then(Value::as_str) else {
             return Ok(Blocker::Slow(held(name, pod)));
         };
-        let field = format!("metadata.name={node}");
-        let nodes = self.host.list_where(Kind::Node, None, &[("fieldSelector", &field)]).await?;
-        let Some(found) = nodes.first() else {
+        let Some(ready) = node::ready(&self.host, node).await? else {
             return Ok(Blocker::Dead(format!("{name} waits for node {node}, which is not there")));
         };
-        let conditions = found.pointer("/status/conditions").and_then(Value::as_array);
-        let is = |condition: &&Value, name: &str, value: &str| {
-            condition.get(name).and_then(Value::as_str) == Some(value)
-        };
-        let ready = conditions.into_iter().flatten().find(|c| is(c, "type", "Ready"));
-        if ready.is_some_and(|ready| is(&ready, "status", "True")) {
+        if ready.holds() {
             let message = format!("{name} is ending on node {node}, which is Ready");
             return Ok(Blocker::Slow(message));
         }
-        let why =
-            ready.and_then(|ready| ready.get("message")?.as_str()).unwrap_or("it says nothing");
+        let why = ready.message.as_deref().unwrap_or("it says nothing");
         Ok(Blocker::Dead(format!(
             "{name} waits for node {node}, which is not Ready ({why}): bring the node back"
         )))

@@ -2,15 +2,15 @@
 
 use crate::world::World;
 use domain::{ConditionKind, ConditionStatus, StepState};
+use execution::Settings;
 use planning::{HostSettings, UserNamespaces};
-use std::sync::Arc;
 
 #[tokio::test]
 async fn a_tenant_is_not_made_where_its_pods_would_lack_the_user_namespaces_of_its_plan() {
     let mut world = World::new().await;
-    world.cx.settings = Arc::new(HostSettings {
+    world.cx.settings = Settings::new(HostSettings {
         user_namespaces: UserNamespaces::Unavailable,
-        ..HostSettings::clone(&world.cx.settings)
+        ..HostSettings::clone(&world.cx.settings.now())
     });
     let controllers = world.start();
     let tenant = world.create("acme").await;
