@@ -87,7 +87,12 @@ fn tells_the_truth(history: &mut History<'_>, session: &Session, last: &Run) {
             // Whoever is killed from outside looks like an agent that was.
             !has_succeeded(exit)
         }
-        SessionState::Failed => cause.is_some(),
+        SessionState::Failed => match cause.map(|cause| cause.reason.as_str()) {
+            Some("JobGone") => history.cluster.deleted.contains(&last.id),
+            Some("NodeLost") => history.cluster.cut.contains(&last.id),
+            Some(_) => true,
+            None => false,
+        },
         SessionState::Queued
         | SessionState::Starting
         | SessionState::Running

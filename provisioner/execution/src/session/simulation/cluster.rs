@@ -7,7 +7,7 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use planning::job::{RUN_LABEL, SESSION_LABEL};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// What an API server says.
@@ -82,6 +82,9 @@ pub(super) struct Cluster {
     /// What runs, and what has run.
     pub(super) processes: BTreeMap<RunId, Process>,
     pub(super) events: Vec<Event>,
+    /// Runs whose Jobs were deleted, or whose nodes were lost, at any time.
+    pub(super) deleted: BTreeSet<RunId>,
+    pub(super) cut: BTreeSet<RunId>,
     /// How often Warren wrote.
     pub(super) writes: usize,
     uids: u64,
@@ -99,6 +102,8 @@ impl Cluster {
             nodes: Default::default(),
             processes: BTreeMap::new(),
             events: Vec::new(),
+            deleted: BTreeSet::new(),
+            cut: BTreeSet::new(),
             writes: 0,
             uids: 0,
             violations: Vec::new(),
@@ -249,6 +254,7 @@ impl Cluster {
     /// The garbage collector takes what it owns with it.
     pub(super) fn remove_job(&mut self, run: RunId) {
         self.jobs.remove(&run);
+        self.deleted.insert(run);
         self.events.push((run, None));
         self.secrets.retain(|owner, (_, is_owned)| *owner != run || !*is_owned);
         let now = self.now;
@@ -274,6 +280,14 @@ impl Cluster {
 
     pub(super) fn is_lost(&self, pod: &Pod) -> bool {
         pod.node.is_some_and(|node| self.nodes[node].lost.is_some())
+    }
+
+    /// A machine goes, or comes back.
+    pub(super) fn turn_node(&mut self, node: usize) {
+        let lost = &mut self.nodes[node].lost;
+        *lost = if lost.is_some() { None } else { Some(self.now) };
+        let pods = self.pods.values().filter(|pod| pod.node == Some(node) && lost.is_some());
+        self.cut.extend(pods.map(|pod| pod.run));
     }
 
     fn pod_named(&mut self, name: &str) -> Option<&mut Pod> {

@@ -59,10 +59,7 @@ impl History<'_> {
             Trouble::Swap => self.watch.swap(&self.cluster),
             Trouble::Mute(time) => self.watch.mute_until = Some(now + time),
             Trouble::Tenant => self.cluster.is_up = !self.cluster.is_up,
-            Trouble::Node(node) => {
-                let lost = &mut self.cluster.nodes[node].lost;
-                *lost = if lost.is_some() { None } else { Some(now) };
-            }
+            Trouble::Node(node) => self.cluster.turn_node(node),
             Trouble::KillProcess(run) => {
                 self.cluster.with_process(run, Process::kill);
             }
