@@ -20,8 +20,8 @@ use history::Told;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::{env, thread};
 
-/// How many histories there are when nobody says otherwise.
-const HISTORIES: u64 = 500;
+/// How many histories there are when nobody says otherwise: `WARREN_SIMULATIONS=10000`.
+const HISTORIES: u64 = 200;
 const THREADS: usize = 2;
 
 /// How many seeds that violate something are named.
