@@ -51,6 +51,8 @@ pub(super) enum Act {
     Stop(SessionId),
     Trouble(Trouble),
     Begin,
+    /// A request arrives, or gets lost, whose sender is gone.
+    Arrive(usize),
 }
 
 pub(super) struct History<'g> {
@@ -64,6 +66,8 @@ pub(super) struct History<'g> {
     pub(super) faults: Option<u32>,
     pub(super) overview: Option<Overview>,
     flights: Vec<Flight>,
+    /// Requests whose sender is gone.
+    late: Vec<Arrived>,
     pub(super) watch: Watch,
     changes: broadcast::Receiver<Change>,
     is_woken: bool,
@@ -128,6 +132,7 @@ impl<'g> History<'g> {
             faults,
             overview: None,
             flights: Vec::new(),
+            late: Vec::new(),
             watch: Watch::default(),
             changes,
             is_woken: true,
@@ -171,6 +176,7 @@ impl<'g> History<'g> {
         if self.overview.is_none() {
             acts.push((8, Act::Begin));
         }
+        acts.extend((0..self.late.len()).map(|late| (4, Act::Arrive(late))));
         acts.extend((0..self.flights.len()).map(|flight| (10, Act::Fly(flight))));
         if self.watch.has_news(&self.cluster) {
             acts.push((8, Act::News));
@@ -209,6 +215,7 @@ impl<'g> History<'g> {
             Act::Stop(session) => user::stop(self, session).await,
             Act::Trouble(trouble) => self.make_trouble(trouble),
             Act::Begin => self.begin().await,
+            Act::Arrive(late) => self.arrive(late),
         }
         self.hear_changes().await;
     }
@@ -235,7 +242,8 @@ impl<'g> History<'g> {
     pub(super) fn kill(&mut self) {
         self.ground.clock.kill_after(None);
         self.overview = None;
-        self.flights.clear();
+        // What was on its way may arrive all the same.
+        self.late.extend(self.flights.drain(..).filter_map(|flight| flight.waits));
         self.watch = Watch::default();
     }
 
@@ -310,6 +318,15 @@ impl<'g> History<'g> {
             Some(2) => Some(refused(429, "TooManyRequests", "later")),
             Some(3) => Some(refused(409, "Conflict", "somebody else was faster")),
             Some(_) => Some(refused(500, "InternalError", "broken on purpose")),
+        }
+    }
+
+    fn arrive(&mut self, number: usize) {
+        let late = self.late.swap_remove(number);
+        // A Secret that comes when all is over is seen by nobody.
+        let is_secret = late.path.contains("/secrets");
+        if !is_secret && (late.is_host || self.cluster.is_up) && self.rng.random_ratio(1, 2) {
+            self.cluster.carry_out(&late);
         }
     }
 
