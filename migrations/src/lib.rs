@@ -9,6 +9,7 @@ mod m0002_sessions;
 mod m0003_upkeep;
 mod m0004_holder;
 mod m0005_attempts;
+mod m0006_retention;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_upkeep::MIGRATION),
             Box::new(m0004_holder::MIGRATION),
             Box::new(m0005_attempts::MIGRATION),
+            Box::new(m0006_retention::MIGRATION),
         ]
     }
 }

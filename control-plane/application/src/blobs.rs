@@ -313,6 +313,29 @@ impl Blobs {
         self.remove(&BlobPath::run(run)).await
     }
 
+    /// Removes the log of a run. Nothing is no error.
+    ///
+    /// # Errors
+    /// If a file or folder cannot be removed.
+    pub async fn remove_log(&self, run: RunId) -> Result<(), RemoveError> {
+        self.remove(&BlobPath(BlobPath::run(run).0.join("logs"))).await
+    }
+
+    /// Removes the result and the artifacts of a run. Nothing is no error.
+    ///
+    /// # Errors
+    /// If a file or folder cannot be removed.
+    pub async fn remove_files(&self, run: RunId) -> Result<(), RemoveError> {
+        self.remove(&BlobPath(BlobPath::run(run).0.join("artifacts"))).await?;
+        let path = BlobPath::result(run);
+        match tokio::fs::remove_file(self.folder.join(path.0.as_ref())).await {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(RemoveError { path: path.to_string(), source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Removes everything that a tenant uploaded. Nothing is no error.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
 use crate::{Bytes, Invalid, Millicores};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -49,6 +50,25 @@ pub struct Uploads {
     pub kept_hours: u32,
 }
 
+/// What a session leaves, as far as it is kept for a time of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Its log.
+    Log,
+    /// Its result and its artifacts.
+    Files,
+}
+
+/// How long what a session left is kept after its end; the record of the session stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retention {
+    /// Its log, in days.
+    pub log_days: u32,
+    /// Its result and its artifacts, in days.
+    pub file_days: u32,
+}
+
 /// One number of a tenant as it is shown: what the tenant uses, what its own control plane uses,
 /// and where it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +107,8 @@ pub struct Plan {
     pub session_memory: Bytes,
     /// What may be uploaded for sessions.
     pub uploads: Uploads,
+    /// How long what sessions left is kept.
+    pub retention: Retention,
     /// Whether pods may run where the host cannot give each a user namespace of its own.
     pub may_lack_user_namespaces: bool,
 }
@@ -117,6 +139,18 @@ impl PlanName {
     }
 }
 
+impl Retention {
+    /// How long one of both is kept.
+    #[must_use]
+    pub const fn of(self, kept: Kept) -> SignedDuration {
+        let days = match kept {
+            Kept::Log => self.log_days,
+            Kept::Files => self.file_days,
+        };
+        SignedDuration::from_hours(days as i64 * 24)
+    }
+}
+
 impl fmt::Display for PlanName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -142,6 +176,11 @@ impl Plan {
             PlanName::Pro => (20, 10_000, 30),
             PlanName::Enterprise => (200, 50_000, 90),
         };
+        let (log_days, file_days) = match name {
+            PlanName::Starter => (7, 7),
+            PlanName::Pro => (30, 30),
+            PlanName::Enterprise => (90, 180),
+        };
         let quota = Quota {
             cpu: Millicores(cpu * 1000),
             memory: Bytes::gibi(memory),
@@ -150,7 +189,7 @@ impl Plan {
         };
         Self {
             name,
-            version: 1,
+            version: 2,
             isolation: Isolation::Shared,
             quota,
             overhead: Quota {
@@ -169,6 +208,7 @@ impl Plan {
                 count: upload_count,
                 kept_hours: kept_days * 24,
             },
+            retention: Retention { log_days, file_days },
             may_lack_user_namespaces: false,
         }
     }

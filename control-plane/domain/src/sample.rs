@@ -47,6 +47,8 @@ pub fn session(state: SessionState) -> Session {
         running_at: None,
         stop_requested_at: None,
         finished_at: None,
+        log_removed_at: None,
+        files_removed_at: None,
     }
 }
 

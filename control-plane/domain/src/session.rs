@@ -6,7 +6,7 @@ pub use cause::{Cause, Evidence, FailureClass, NextStep, Shortage};
 pub use retry::{Retry, RetryPolicy, RetryRule};
 pub use spec::{Input, InputSource, Resources, SessionSpec};
 
-use crate::{RunId, SessionId, TenantId};
+use crate::{Kept, Retention, RunId, SessionId, TenantId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -205,6 +205,27 @@ pub struct Session {
     pub stop_requested_at: Option<Timestamp>,
     /// When it reached its final state.
     pub finished_at: Option<Timestamp>,
+    /// When its log was removed, because its time was over.
+    pub log_removed_at: Option<Timestamp>,
+    /// When its result and its artifacts were removed, because their time was over.
+    pub files_removed_at: Option<Timestamp>,
+}
+
+impl Session {
+    /// Until when something of it is kept under a plan that keeps it so long; nothing while it is not over.
+    #[must_use]
+    pub fn kept_until(&self, kept: Kept, retention: Retention) -> Option<Timestamp> {
+        self.finished_at.map(|at| at.saturating_add(retention.of(kept)).unwrap_or(Timestamp::MAX))
+    }
+
+    /// When something of it was removed.
+    #[must_use]
+    pub const fn removed_at(&self, kept: Kept) -> Option<Timestamp> {
+        match kept {
+            Kept::Log => self.log_removed_at,
+            Kept::Files => self.files_removed_at,
+        }
+    }
 }
 
 #[cfg(test)]

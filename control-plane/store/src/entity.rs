@@ -121,6 +121,9 @@ entity!(sessions, "sessions" {
     stop_requested_at: Option<i64>,
     finished_at: Option<i64>,
     retry_at: Option<i64>,
+    log_removed_at: Option<i64>,
+    files_removed_at: Option<i64>,
+    is_removing: bool,
 });
 
 entity!(runs, "runs" {

@@ -37,7 +37,7 @@ pub use log::{LogAppendError, LogSegment};
 pub use open::{OpenError, StoreOptions};
 pub use run::NewRun;
 pub use secret::{SecretKey, SecretKeyError};
-pub use session::{MoveError, SessionCreateError, StopMode};
+pub use session::{MoveError, Removing, SessionCreateError, StopMode};
 pub use store::Store;
 pub use tenant::{RemovedTenant, TenantCreateError, TenantReport};
 pub use token::{NewToken, Token, TokenRevokeError};

@@ -31,6 +31,8 @@ pub(crate) struct PlanBody {
     session: SessionLimits,
     /// What may be uploaded for sessions.
     uploads: UploadLimits,
+    /// How long what a session left is kept after its end.
+    retention: RetentionBody,
 }
 
 /// Kubernetes quantities.
@@ -67,6 +69,17 @@ struct UploadLimits {
     kept_hours: u32,
 }
 
+/// How long what a session left is kept after its end, in days. The session itself stays.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Retention)]
+struct RetentionBody {
+    /// Its log.
+    log_days: u32,
+    /// Its result and its artifacts.
+    file_days: u32,
+}
+
 /// The plans that a tenant can have, smallest first.
 #[utoipa::path(
     get, path = "/api/v1/plans", tag = "platform", operation_id = "listPlans",
@@ -97,6 +110,10 @@ impl From<Plan> for PlanBody {
                 bytes: plan.uploads.bytes.to_string(),
                 count: plan.uploads.count,
                 kept_hours: plan.uploads.kept_hours,
+            },
+            retention: RetentionBody {
+                log_days: plan.retention.log_days,
+                file_days: plan.retention.file_days,
             },
         }
     }

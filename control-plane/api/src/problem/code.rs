@@ -96,6 +96,9 @@ codes! {
     /// The tenant is not far enough.
     TenantNotReady = "tenant-not-ready", CONFLICT, "Tenant is not ready",
         "The tenant is not ready for this.", Some("Watch the tenant's operation, and try again when it is done.");
+    /// It was there, and is not kept any longer.
+    Expired = "expired", GONE, "Not kept any longer",
+        "Its time was over, and it was removed.", Some("The plan says how long it is kept: warren plans.");
     /// The body is too big.
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "Body too large", "The body is too large.", None;
     /// The body has another type than JSON.

@@ -8,6 +8,8 @@ use application::{
     error::{FindError, Noun},
     session, tenant, token,
 };
+use domain::{Kept, Plan, PlanName, Retention};
+use jiff::Timestamp;
 use std::error::Error;
 
 impl From<FindError> for Problem {
@@ -18,6 +20,7 @@ impl From<FindError> for Problem {
                 let detail = format!("The role {role} may not do this.");
                 Self::with_detail(Code::Forbidden, detail)
             }
+            FindError::Expired { kept, removed_at, plan } => expired(kept, removed_at, plan),
             FindError::Store(error) => internal(&error),
         }
     }
@@ -133,6 +136,19 @@ pub(crate) fn too_large(announced: Option<u64>, limit: u64) -> Problem {
 fn internal(error: &(dyn Error + 'static)) -> Problem {
     tracing::error!(error, "a request failed");
     Problem::new(Code::Internal)
+}
+
+fn expired(kept: Kept, removed_at: Timestamp, plan: PlanName) -> Problem {
+    let Retention { log_days, file_days } = Plan::current(plan).retention;
+    let (what, days) = match kept {
+        Kept::Log => ("log of the session was", log_days),
+        Kept::Files => ("result and the artifacts of the session were", file_days),
+    };
+    let detail = format!(
+        "The {what} removed at {removed_at:.0}: plan {plan} keeps this for {days} days after a \
+         session's end."
+    );
+    Problem::with_detail(Code::Expired, detail)
 }
 
 fn missing(noun: Noun) -> Problem {

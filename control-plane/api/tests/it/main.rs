@@ -9,6 +9,7 @@ mod logs;
 mod metrics;
 mod openapi;
 mod problems;
+mod retention;
 mod sessions;
 mod tenants;
 mod tokens;

@@ -119,6 +119,10 @@ pub(super) struct Session {
     pub(super) finished_at: Option<Timestamp>,
     pub(super) stop_requested_at: Option<Timestamp>,
     pub(super) retry_at: Option<Timestamp>,
+    pub(super) log_kept_until: Option<Timestamp>,
+    pub(super) log_removed_at: Option<Timestamp>,
+    pub(super) files_kept_until: Option<Timestamp>,
+    pub(super) files_removed_at: Option<Timestamp>,
     /// Of all its runs.
     #[serde(default)]
     pub(super) log_lines: u64,
