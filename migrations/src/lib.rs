@@ -10,6 +10,7 @@ mod m0003_upkeep;
 mod m0004_holder;
 mod m0005_attempts;
 mod m0006_retention;
+mod m0007_log_limit;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_holder::MIGRATION),
             Box::new(m0005_attempts::MIGRATION),
             Box::new(m0006_retention::MIGRATION),
+            Box::new(m0007_log_limit::MIGRATION),
         ]
     }
 }

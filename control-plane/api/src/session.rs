@@ -149,6 +149,10 @@ pub(crate) struct RunBody {
     log_lines: u64,
     /// The number of its first line in the session's log.
     first_log_line: u64,
+    /// When the session's log had no room for more of its lines; the plan says how much is kept.
+    log_full_at: Option<Timestamp>,
+    /// Lines of it that were not kept so far: for want of room, or because Warren was away for too long.
+    log_missing_lines: u64,
 }
 
 /// What a run used.
@@ -256,6 +260,8 @@ impl From<Run> for RunBody {
             settled_at: run.settled_at,
             log_lines: run.next_log_line.saturating_sub(1),
             first_log_line: run.lines_before + 1,
+            log_full_at: run.log_full_at,
+            log_missing_lines: run.log_missing_lines,
         }
     }
 }

@@ -105,6 +105,8 @@ pub struct Plan {
     pub session_cpu: Millicores,
     /// The most memory that one session may ask for.
     pub session_memory: Bytes,
+    /// The most text that is kept of one session's log, line ends and all its runs included.
+    pub session_log: Bytes,
     /// What may be uploaded for sessions.
     pub uploads: Uploads,
     /// How long what sessions left is kept.
@@ -176,6 +178,11 @@ impl Plan {
             PlanName::Pro => (20, 10_000, 30),
             PlanName::Enterprise => (200, 50_000, 90),
         };
+        let session_log = Bytes::gibi(match name {
+            PlanName::Starter => 1,
+            PlanName::Pro => 4,
+            PlanName::Enterprise => 16,
+        });
         let (log_days, file_days) = match name {
             PlanName::Starter => (7, 7),
             PlanName::Pro => (30, 30),
@@ -203,6 +210,7 @@ impl Plan {
             session_timeout_seconds: 24 * 3600,
             session_cpu: quota.cpu,
             session_memory: quota.memory,
+            session_log,
             uploads: Uploads {
                 bytes: Bytes::gibi(upload_bytes),
                 count: upload_count,

@@ -160,6 +160,14 @@ pub struct Run {
     pub next_log_line: u64,
     /// How many lines the runs before it have: their log is closed.
     pub lines_before: u64,
+    /// The text of its log in bytes, line ends included.
+    pub log_bytes: u64,
+    /// How many bytes of text the runs before it have.
+    pub log_bytes_before: u64,
+    /// When a line had no room in the session's log; from then on its agent's lines are not kept.
+    pub log_full_at: Option<Timestamp>,
+    /// How many lines its runner gave up so far.
+    pub log_missing_lines: u64,
     /// When it was over for the record; nothing that it says counts from then on.
     pub ended_at: Option<Timestamp>,
     /// Why it ended.
@@ -169,6 +177,12 @@ pub struct Run {
 }
 
 impl Run {
+    /// How many bytes of text its session's log has with it.
+    #[must_use]
+    pub const fn log_text_bytes(&self) -> u64 {
+        self.log_bytes_before + self.log_bytes
+    }
+
     /// How many lines its session's log has with it.
     #[must_use]
     pub const fn log_lines(&self) -> u64 {

@@ -146,6 +146,10 @@ entity!(runs, "runs" {
     cause: Option<String>,
     settled_at: Option<i64>,
     lines_before: i64,
+    log_bytes: i64,
+    log_bytes_before: i64,
+    log_full_at: Option<i64>,
+    log_missing_lines: i64,
 });
 
 entity!(log_segments, "log_segments" {

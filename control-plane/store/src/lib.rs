@@ -33,7 +33,7 @@ pub use blob::{Blob, BlobPutError, BlobUsage};
 pub use change::Change;
 pub use error::{DatabaseError, StoreError};
 pub use idempotency::{Created, IdempotencyKey};
-pub use log::{LogAppendError, LogSegment};
+pub use log::{LogAppendError, LogGrowth, LogSegment};
 pub use open::{OpenError, StoreOptions};
 pub use run::NewRun;
 pub use secret::{SecretKey, SecretKeyError};

@@ -85,13 +85,34 @@ pub(crate) struct Exited {
     /// The kernel ended processes of the agent for want of memory.
     pub(crate) out_of_memory: bool,
     pub(crate) last_line: u64,
+    /// Lines that were given up.
+    pub(crate) missing_lines: u64,
     #[serde(flatten)]
     pub(crate) usage: Usage,
+}
+
+/// What became of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Kept {
+    /// The number of the line that is expected next.
+    pub(crate) next: u64,
+    /// Warren has no room for more of the agent's lines, and has put a line in place of the first for
+    /// which there was none. Last words of the runner are taken.
+    #[serde(default)]
+    pub(crate) full: bool,
 }
 
 #[derive(Deserialize)]
 struct Next {
     next: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Alive<'a> {
+    #[serde(flatten)]
+    usage: &'a Usage,
+    missing_lines: u64,
 }
 
 #[derive(Deserialize)]
@@ -166,16 +187,17 @@ impl Endpoint {
     }
 
     /// Whether the agent is to be stopped.
-    pub(crate) fn heartbeat(&self, usage: &Usage) -> Result<bool, CallError> {
-        let body = to_json(usage);
+    pub(crate) fn heartbeat(&self, usage: &Usage, missing_lines: u64) -> Result<bool, CallError> {
+        let body = to_json(&Alive { usage, missing_lines });
         let mut answer = self.post("/heartbeat", "application/json", &body)?;
         read_json(&mut answer).map(|stop: Stop| stop.stop)
     }
 
-    /// Sends lines; the number of the line that is expected next.
-    pub(crate) fn logs(&self, lines: &[u8]) -> Result<u64, CallError> {
-        let mut answer = self.post("/logs", "application/x-ndjson", lines)?;
-        read_json(&mut answer).map(|next: Next| next.next)
+    /// Sends lines; last words, once Warren has said that it has no room for others.
+    pub(crate) fn logs(&self, lines: &[u8], are_last_words: bool) -> Result<Kept, CallError> {
+        let path = if are_last_words { "/logs?lastWords=true" } else { "/logs" };
+        let mut answer = self.post(path, "application/x-ndjson", lines)?;
+        read_json(&mut answer)
     }
 
     pub(crate) fn result(&self, json: &[u8]) -> Result<(), CallError> {

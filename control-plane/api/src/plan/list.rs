@@ -54,6 +54,9 @@ struct SessionLimits {
     cpu: String,
     memory: String,
     timeout_seconds: u32,
+    /// The most text that is kept of its log.
+    #[schema(examples("1Gi"))]
+    log: String,
 }
 
 /// What may be kept of uploaded inputs.
@@ -105,6 +108,7 @@ impl From<Plan> for PlanBody {
                 cpu: plan.session_cpu.to_string(),
                 memory: plan.session_memory.to_string(),
                 timeout_seconds: plan.session_timeout_seconds,
+                log: plan.session_log.to_string(),
             },
             uploads: UploadLimits {
                 bytes: plan.uploads.bytes.to_string(),

@@ -60,14 +60,14 @@ impl Runner {
     }
 }
 
-async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
+pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.expect("the endpoint answers");
     let status = response.status();
     let body = response.bytes().await.expect("the answer is whole");
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
 }
 
-fn lines(numbers: impl IntoIterator<Item = u64>) -> String {
+pub(crate) fn lines(numbers: impl IntoIterator<Item = u64>) -> String {
     let line = |n| {
         json!({"n": n, "t": "2025-01-01T00:00:00.000Z", "s": "out", "l": format!("line {n}")})
             .to_string()

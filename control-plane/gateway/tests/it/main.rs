@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod gate;
+mod log_limit;
 mod places;
 mod speed;
 mod traces;

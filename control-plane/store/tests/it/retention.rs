@@ -7,7 +7,7 @@ use crate::{
 use domain::{Clock as _, Digest, Kept, PlanName, RunId, SessionId, SessionState};
 use jiff::{SignedDuration, Timestamp};
 use migrations::{Migrator, MigratorTrait};
-use store::{Artifact, Change, LogSegment, Store};
+use store::{Artifact, Change, LogGrowth, LogSegment, Store};
 
 on_both! {
     what_is_over_is_marked_once_and_forgotten_when_its_objects_are_gone,
@@ -22,7 +22,7 @@ async fn leave_things(store: &Store, run: RunId) {
     let digest = Digest::of_sha256([1; 32]);
     let (path, blob) = ("a".to_owned(), "b".to_owned());
     let segment = LogSegment { first: 1, lines: 2, bytes: 9, path: path.clone(), digest };
-    store.log_append(run, segment).await.expect("it is next");
+    store.log_append(run, segment, LogGrowth::default()).await.expect("it is next");
     let digest = Digest::of_sha256([2; 32]);
     store.artifact_put(run, Artifact { path, size: 3, digest, blob }).await.expect("noted");
 }

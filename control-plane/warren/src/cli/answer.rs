@@ -189,6 +189,9 @@ pub(super) struct Run {
     pub(super) exit: Option<ProcessExit>,
     pub(super) usage: Option<RunUsage>,
     pub(super) heartbeat_at: Option<Timestamp>,
+    pub(super) log_full_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) log_missing_lines: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -41,6 +41,8 @@ struct Retention {
 #[serde(rename_all = "camelCase")]
 struct Session {
     timeout_seconds: u64,
+    #[serde(default)]
+    log: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,6 +71,7 @@ fn table(plans: &[Plan]) -> String {
         "PODS",
         "SESSIONS",
         "SESSION TIME",
+        "LOG",
         "LOGS KEPT",
         "FILES KEPT",
     ];
@@ -83,6 +86,7 @@ fn table(plans: &[Plan]) -> String {
             amount(&quota.pods, Unit::Count),
             sessions_at_once.to_string(),
             time(Duration::from_secs(session.timeout_seconds)),
+            session.log.clone(),
             format!("{}d", retention.log_days),
             format!("{}d", retention.file_days),
         ]);

@@ -88,6 +88,10 @@ fn text(session: &Session, earlier: &[Run]) -> String {
         let ends = ends.into_iter().filter(|(_, at)| at.is_some());
         fields.extend(ends.map(|(name, at)| (name, instant(at))));
         fields.push(("Log", format!("{} lines", session.log_lines)));
+        fields.extend(run.log_full_at.map(|at| ("Log full", instant(Some(at)))));
+        if run.log_missing_lines > 0 {
+            fields.push(("Not in the log", format!("{} lines", run.log_missing_lines)));
+        }
         fields.extend(retention(session));
     }
     output::fields(&fields)
