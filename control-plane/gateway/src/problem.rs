@@ -34,6 +34,12 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
+    /// The body is compressed. Nothing here is unpacked: a few bytes could become gigabytes.
+    pub(crate) fn packed() -> Self {
+        let detail = "bodies are taken as they are: leave out Content-Encoding";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding", detail)
+    }
+
     /// The run has more connections than runners make.
     pub(crate) fn too_many_connections() -> Self {
         let detail = "this run has too many connections; close one and try again";
@@ -109,9 +115,12 @@ impl From<OutputError> for Problem {
     fn from(error: OutputError) -> Self {
         match error {
             OutputError::Run(error) => error.into(),
-            OutputError::NotJson { .. } | OutputError::TooLarge | OutputError::Path => {
-                Self::invalid(error.to_string())
-            }
+            OutputError::NotJson { .. }
+            | OutputError::TooLarge
+            | OutputError::TooDeep
+            | OutputError::TooMany
+            | OutputError::NoRoom { .. }
+            | OutputError::Path => Self::invalid(error.to_string()),
             OutputError::Write(error) => match error {
                 WriteError::DigestMismatch { .. } | WriteError::TooLarge { .. } => {
                     Self::invalid(error.to_string())

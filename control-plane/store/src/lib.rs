@@ -27,7 +27,7 @@ mod token;
 mod txn;
 mod unproven;
 
-pub use artifact::Artifact;
+pub use artifact::{Artifact, ArtifactUsage};
 pub use audit::AuditEntry;
 pub use blob::{Blob, BlobPutError, BlobUsage};
 pub use change::Change;

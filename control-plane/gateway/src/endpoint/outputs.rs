@@ -30,9 +30,6 @@ pub(super) async fn artifact(
         Problem::invalid("the header X-Content-Sha256 has 64 lower-case hexadecimal digits")
     })?;
     let size = header(CONTENT_LENGTH.as_str()).and_then(|size| size.parse::<u64>().ok());
-    if size.is_some_and(|size| size > run::MAX_ARTIFACT_BYTES) {
-        return Err(Problem::invalid("an artifact has at most 1 GiB"));
-    }
-    run::put_artifact(&app, &caller, &path, &digest, body.into_data_stream()).await?;
+    run::put_artifact(&app, &caller, &path, &digest, size, body.into_data_stream()).await?;
     Ok(StatusCode::CREATED)
 }

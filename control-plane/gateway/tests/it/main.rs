@@ -1,5 +1,6 @@
 //! The run endpoint over real TLS, on a real record.
 
+mod bombs;
 mod endpoint;
 mod gate;
 mod log_limit;

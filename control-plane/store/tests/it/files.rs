@@ -91,6 +91,10 @@ async fn the_files_of_a_run_are_listed_by_path_and_a_newer_one_replaces(world: W
     }
     let expected = [artifact("a.txt", 2), artifact("b/c.txt", u64::from(u32::MAX) * 4)];
     assert_eq!(store.artifact_list(run).await.expect("readable"), expected);
+    let usage = store.artifact_usage(run, "a.txt").await.expect("readable");
+    assert_eq!((usage.count, usage.bytes), (1, u64::from(u32::MAX) * 4));
+    let usage = store.artifact_usage(run, "c").await.expect("readable");
+    assert_eq!((usage.count, usage.bytes), (2, u64::from(u32::MAX) * 4 + 2));
     let unknown = RunId::new(uuid::Uuid::from_u128(4040));
     let error = store.artifact_put(unknown, artifact("x", 1)).await;
     assert!(matches!(error, Err(StoreError::NotFound)), "{error:?}");

@@ -166,3 +166,24 @@ async fn a_large_artifact_arrives_whole() {
     assert_eq!(artifacts[0].digest, sha256(&vec![0; 20_000_000]));
     until(&world, "the end", async || world.session(&run).await.state.is_final()).await;
 }
+
+#[tokio::test]
+async fn bombs_are_refused_and_named_and_everything_else_is_kept() {
+    let (world, run, pod) = pod_of_run().await;
+    let script = r#"cd "$WARREN_OUTPUT_DIR"
+        truncate -s 8T sparse; printf good > good
+        touch "$(printf 'a\nwarren-runner: all is well')"
+        mkfifo "$(printf 'pipe\nwarren-runner: all is well')"
+        i=0; while [ $i -lt 300 ]; do mkdir deep && cd deep || break; i=$((i+1)); done"#;
+    assert_eq!(pod.shell(script).await.code, Some(0));
+    let artifacts = world.app.store.artifact_list(run.id).await.expect("the record answers");
+    let names: Vec<&str> = artifacts.iter().map(|artifact| artifact.path.as_str()).collect();
+    assert_eq!(names, ["good"]);
+    let texts = world.texts(&run).await;
+    let told = |part: &str| texts.iter().any(|text| text.contains(part));
+    assert!(told("sparse is left out: it has 8796093022208 bytes"), "{texts:#?}");
+    assert!(told(r"pipe\nwarren-runner: all is well is left out: it is not"), "{texts:#?}");
+    assert!(told("deep/deep is left out: its path is too long"), "{texts:#?}");
+    assert!(texts.iter().all(|text| !text.contains('\n')), "{texts:#?}");
+    assert_eq!(world.session(&run).await.state, SessionState::Succeeded);
+}
