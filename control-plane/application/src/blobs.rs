@@ -3,6 +3,10 @@
 //! Objects appear whole or not at all: what is being written lies in `staging/` until its digest
 //! is known to be right.
 
+mod partial;
+
+pub use partial::{Owner, PartialUsage, Piece, PieceError, Received};
+
 use bytes::Bytes;
 use domain::{Digest, IdGen, RunId, TenantId};
 use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
@@ -22,6 +26,7 @@ pub struct Blobs {
     folder: PathBuf,
     ids: Arc<dyn IdGen>,
     inputs: Arc<Mutex<()>>,
+    turns: partial::Turns,
 }
 
 /// Bytes that were received and are kept nowhere yet.
@@ -31,6 +36,8 @@ pub struct Staged {
     path: Path,
     /// What was received.
     pub written: Written,
+    /// Of an upload in pieces: nobody else goes on with it until it is kept.
+    turn: Option<partial::Turn>,
 }
 
 /// The address of an object.
@@ -200,6 +207,7 @@ impl Blobs {
             folder: folder.to_owned(),
             ids,
             inputs: Arc::default(),
+            turns: Arc::default(),
         })
     }
 
@@ -280,7 +288,7 @@ impl Blobs {
         match receive(bytes, limits, &mut upload, failed).await {
             Ok(written) => {
                 upload.finish().await.map_err(failed)?;
-                Ok(Staged { path, written })
+                Ok(Staged { path, written, turn: None })
             }
             Err(error) => {
                 upload.abort().await.map_err(failed)?;
@@ -294,7 +302,7 @@ impl Blobs {
     /// # Errors
     /// If the object store fails.
     pub async fn keep(&self, staged: Staged, path: &BlobPath) -> Result<Written, BlobError> {
-        let Staged { path: from, written } = staged;
+        let Staged { path: from, written, turn: _turn } = staged;
         let renamed = self.objects.rename(&from, &path.0).await;
         renamed.map(|()| written).map_err(|error| BlobError::new("write", &path.0, error))
     }

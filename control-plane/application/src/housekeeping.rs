@@ -6,7 +6,7 @@
 
 use crate::{
     App,
-    blobs::{BlobError, BlobPath, RemoveError},
+    blobs::{BlobError, BlobPath, Owner, RemoveError},
 };
 use domain::{Kept, Plan, PlanName, TenantId};
 use jiff::{SignedDuration, Timestamp};
@@ -24,6 +24,8 @@ const LAST_LOOK_AFTER: SignedDuration = SignedDuration::from_hours(1);
 const TENANTS_AT_ONCE: u64 = 50;
 const RUNS_AT_ONCE: u64 = 100;
 const UPLOADS_AT_ONCE: u64 = 100;
+/// How long an unfinished upload waits for its next piece.
+pub const UNFINISHED_KEPT: SignedDuration = SignedDuration::from_hours(24);
 /// How many sessions of each plan one look removes the log of, and of how many the files: what many
 /// sessions left goes in several looks.
 const SESSIONS_AT_ONCE: u64 = 100;
@@ -87,6 +89,11 @@ impl Housekeeping {
         if self.due.is_none_or(|due| due <= Instant::now()) {
             self.due = Some(Instant::now() + LOOK_EVERY);
             uploads(app).await?;
+            let before = app.clock.now().saturating_sub(UNFINISHED_KEPT);
+            let swept = app.blobs.sweep_partials(before.unwrap_or(Timestamp::MIN)).await?;
+            if swept > 0 {
+                tracing::info!(swept, "removed uploads that nobody went on with");
+            }
             if sessions(app).await? == More::MayBe {
                 self.due = Some(Instant::now() + GATHER);
             }
@@ -139,10 +146,12 @@ async fn erase(app: &App, tenant: TenantId) -> Result<(), HousekeepingError> {
         after = Some(*last);
         for run in &runs {
             app.blobs.remove_run(*run).await?;
+            app.blobs.remove_partials(&Owner::run(*run)).await?;
         }
         app.store.run_forget_files(&runs).await?;
     }
     app.blobs.remove_inputs(tenant).await?;
+    app.blobs.remove_partials(&Owner::tenant(tenant)).await?;
     Ok(app.store.tenant_forget_uploads(tenant).await?)
 }
 

@@ -11,7 +11,10 @@ mod output;
 pub use end::{Report, exited};
 pub use log::{AppendError, Appended, append_log};
 pub use log_limit::Words;
-pub use output::{MAX_ARTIFACT_BYTES, MAX_RESULT_BYTES, OutputError, put_artifact, put_result};
+pub use output::{
+    MAX_ARTIFACT_BYTES, MAX_RESULT_BYTES, OutputError, Progress, append_artifact, artifact_offset,
+    put_artifact, put_result,
+};
 
 use crate::{
     App,

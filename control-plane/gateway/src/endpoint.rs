@@ -36,9 +36,10 @@ pub(crate) fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIME));
     // As long as bytes move: `Blobs` and the connection's life bound these.
-    let large = Router::new()
-        .route("/run/v1/inputs/{name}", get(inputs::input))
-        .route("/run/v1/artifacts/{*path}", put(outputs::artifact));
+    let large = Router::new().route("/run/v1/inputs/{name}", get(inputs::input)).route(
+        "/run/v1/artifacts/{*path}",
+        put(outputs::artifact).head(outputs::progress).patch(outputs::append),
+    );
     small
         .merge(large)
         .fallback(async || Problem::unauthorized())

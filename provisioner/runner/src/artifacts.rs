@@ -3,7 +3,7 @@
 mod walk;
 
 use crate::{
-    endpoint::{CallError, Endpoint},
+    endpoint::{Artifact, CallError, Endpoint},
     inputs::hex,
     log::Log,
     patience::Patience,
@@ -13,7 +13,8 @@ use ring::digest::{Context, SHA256};
 use std::{
     fmt::Display,
     fs::{File, OpenOptions},
-    io::{self, Read, Seek},
+    io::{self, Read, Seek, SeekFrom},
+    mem,
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
@@ -25,6 +26,8 @@ const MAX_RESULT_BYTES: u64 = 1 << 20;
 const ALL: Room = Room { files: 10_000, bytes: 1 << 30 };
 /// How far the folder is looked at: an agent can fill it faster than anybody reads it.
 const BOUNDS: Bounds = Bounds { entries: 20_000, path_bytes: 512 };
+/// Smaller files are sent again as a whole when the connection broke.
+const PIECES_FROM_BYTES: u64 = 1 << 20;
 /// How many files that are left out are told by name; the others are counted.
 const NAMED: usize = 100;
 
@@ -54,9 +57,9 @@ pub(crate) fn send_all(endpoint: &Endpoint, patience: &Patience, log: &Log, fold
         }
         match found {
             Found::File { path, name } => {
-                let sent = room.open(&path).and_then(|(file, size)| {
-                    patience.persist(|| send(endpoint, &file, size, &name))
-                });
+                let sent = room
+                    .open(&path)
+                    .and_then(|(file, size)| send(endpoint, patience, &file, size, &name));
                 outcome = settle(&mut left_out, &name, sent);
             }
             Found::Other { name, reason } => left_out.tell(&name, &reason),
@@ -149,20 +152,51 @@ fn send_result(endpoint: &Endpoint, patience: &Patience, path: &Path) -> Result<
     patience.persist(|| endpoint.result(&json))
 }
 
-/// Sends so much of a file as there was when it was opened.
-fn send(endpoint: &Endpoint, mut file: &File, size: u64, name: &str) -> Result<(), CallError> {
-    file.rewind()?;
+/// Sends so much of a file as there was when it was opened. A large one goes on where it was when the
+/// connection broke.
+fn send(
+    endpoint: &Endpoint,
+    patience: &Patience,
+    mut file: &File,
+    size: u64,
+    name: &str,
+) -> Result<(), CallError> {
+    let sha256 = sha256(file, size)?;
+    let artifact = Artifact { path: name, size, sha256: &sha256 };
+    if size < PIECES_FROM_BYTES {
+        return patience.persist(|| {
+            file.rewind()?;
+            endpoint.artifact(&artifact, file)
+        });
+    }
+    let mut is_known = true;
+    patience.persist(|| {
+        let offset = match mem::take(&mut is_known) {
+            true => 0,
+            false => match endpoint.artifact_offset(&artifact)? {
+                Some(offset) => offset.min(size),
+                None => return Ok(()),
+            },
+        };
+        file.seek(SeekFrom::Start(offset))?;
+        match endpoint.artifact_rest(&artifact, file, offset) {
+            // It is elsewhere: ask where.
+            Err(CallError::Refused { status: 409, detail }) => Err(CallError::Away(detail)),
+            sent => sent,
+        }
+    })
+}
+
+fn sha256(file: &File, size: u64) -> io::Result<String> {
     let mut hash = Context::new(&SHA256);
     let mut buffer = vec![0; 64 << 10];
     let mut bytes = file.take(size);
     loop {
         match bytes.read(&mut buffer)? {
-            0 => break,
+            0 => return Ok(hex(hash)),
             count => hash.update(&buffer[..count]),
         }
     }
-    file.rewind()?;
-    endpoint.artifact(name, file, size, &hex(hash))
 }
 
 fn too_large(size: u64, most: u64) -> CallError {

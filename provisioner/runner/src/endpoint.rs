@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 use ureq::{
-    Agent, Body, SendBody,
+    Agent, Body, RequestBuilder, SendBody,
     config::Config,
     http::{Response, Uri},
     tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem},
+    typestate::WithBody,
     unversioned::{
         resolver::{ResolvedSocketAddrs, Resolver},
         transport::{DefaultConnector, NextTimeout},
@@ -30,6 +31,21 @@ pub(crate) struct Endpoint {
 
 /// In which a run says which one it is.
 const RUN: &str = "Warren-Run";
+
+// How far an upload is: draft-ietf-httpbis-resumable-upload-12, section 4.1.
+const UPLOAD_OFFSET: &str = "Upload-Offset";
+const UPLOAD_LENGTH: &str = "Upload-Length";
+const UPLOAD_COMPLETE: &str = "Upload-Complete";
+
+/// A file that the agent left.
+#[derive(Debug)]
+pub(crate) struct Artifact<'a> {
+    /// Below the output folder.
+    pub(crate) path: &'a str,
+    pub(crate) size: u64,
+    /// Hexadecimal digits.
+    pub(crate) sha256: &'a str,
+}
 
 /// Why a call did not have its effect.
 #[derive(Debug, thiserror::Error)]
@@ -206,21 +222,63 @@ impl Endpoint {
         settle(request.content_type("application/json").send(json)).map(drop)
     }
 
-    /// Sends a file of exactly `size` bytes with this SHA-256.
+    /// Sends a file in one piece.
     pub(crate) fn artifact(
         &self,
-        path: &str,
+        artifact: &Artifact<'_>,
+        bytes: impl Read,
+    ) -> Result<(), CallError> {
+        let request = self.agent.put(self.artifact_url(artifact));
+        self.send(request, artifact, bytes, artifact.size)
+    }
+
+    /// How much of a file is there; nothing if all of it is.
+    pub(crate) fn artifact_offset(
+        &self,
+        artifact: &Artifact<'_>,
+    ) -> Result<Option<u64>, CallError> {
+        let request = self.agent.head(self.artifact_url(artifact));
+        let request = request.header("Authorization", &self.authorization).header(RUN, &self.run);
+        let answer = settle(request.header("X-Content-Sha256", artifact.sha256).call())?;
+        let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        if header(UPLOAD_COMPLETE) == Some("?1") {
+            return Ok(None);
+        }
+        let offset = header(UPLOAD_OFFSET).and_then(|offset| offset.parse().ok());
+        offset.map(Some).ok_or_else(|| CallError::Away("it does not say how far it is".to_owned()))
+    }
+
+    /// Sends a file from `offset` to its end, when Warren has what comes before.
+    pub(crate) fn artifact_rest(
+        &self,
+        artifact: &Artifact<'_>,
+        bytes: impl Read,
+        offset: u64,
+    ) -> Result<(), CallError> {
+        let request = self.agent.patch(self.artifact_url(artifact));
+        let request = request.header(UPLOAD_OFFSET, offset).header(UPLOAD_LENGTH, artifact.size);
+        let request = request.header(UPLOAD_COMPLETE, "?1");
+        let request = request.content_type("application/partial-upload");
+        self.send(request, artifact, bytes, artifact.size - offset)
+    }
+
+    fn artifact_url(&self, artifact: &Artifact<'_>) -> String {
+        format!("{}/artifacts/{}", self.base, escape(artifact.path))
+    }
+
+    fn send(
+        &self,
+        request: RequestBuilder<WithBody>,
+        artifact: &Artifact<'_>,
         bytes: impl Read,
         size: u64,
-        sha256: &str,
     ) -> Result<(), CallError> {
         let mut bytes = Exactly { bytes, missing: size, error: None };
-        let url = format!("{}/artifacts/{}", self.base, escape(path));
-        let request = self.agent.put(url).header("Authorization", &self.authorization);
+        let request = request.header("Authorization", &self.authorization);
         let request = request.header(RUN, &self.run);
         // Warren may refuse by the headers: then nothing is sent.
         let request = request.header("Expect", "100-continue").header("Content-Length", size);
-        let request = request.header("X-Content-Sha256", sha256).config();
+        let request = request.header("X-Content-Sha256", artifact.sha256).config();
         let request = request
             .timeout_recv_response(Some(Self::SAFEKEEPING))
             .timeout_per_read(Some(Self::SAFEKEEPING))

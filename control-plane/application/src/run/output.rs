@@ -1,10 +1,10 @@
 use super::{Caller, RunError};
 use crate::{
     App,
-    blobs::{BlobPath, Limits, WriteError},
+    blobs::{BlobPath, Limits, Owner, Piece, PieceError, Received, WriteError, Written},
 };
 use bytes::Bytes;
-use domain::Digest;
+use domain::{Digest, RunId};
 use futures::Stream;
 use serde::de::IgnoredAny;
 use std::error::Error;
@@ -58,6 +58,18 @@ pub enum OutputError {
     /// The bytes are not the promised ones, are too many, or stopped coming.
     #[error("receive the bytes")]
     Write(#[from] WriteError),
+    /// A piece was not taken to its end.
+    #[error("{0}")]
+    Piece(#[from] PieceError),
+}
+
+/// How far a file is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// How many of its bytes are there.
+    pub offset: u64,
+    /// Whether it is kept: nothing more is to be sent.
+    pub is_complete: bool,
 }
 
 impl From<StoreError> for OutputError {
@@ -106,12 +118,95 @@ where
     }
     let run = caller.run.id;
     let blob = BlobPath::artifact(run, digest);
-    let room = room(app.store.artifact_usage(run, path).await?, announced.unwrap_or(0))?;
+    let room = room_for(app, run, path, digest, announced.unwrap_or(0)).await?;
     let limits = Limits { bytes: room, digest };
     let written = app.blobs.write(&blob, bytes, limits).await?;
-    let (digest, size) = (written.digest, written.size);
+    note(app, run, path, &blob, written).await
+}
+
+/// How far a file is there that is sent in pieces; all of it, if it is kept already.
+///
+/// # Errors
+/// If the path is not one, or the record or the object store does not answer.
+pub async fn artifact_offset(
+    app: &App,
+    caller: &Caller,
+    path: &str,
+    digest: &Digest,
+) -> Result<Progress, OutputError> {
+    if !is_path(path) {
+        return Err(OutputError::Path);
+    }
+    let run = caller.run.id;
+    let kept = app.store.artifact_list(run).await?;
+    if let Some(kept) = kept.iter().find(|kept| kept.path == path && kept.digest == *digest) {
+        return Ok(Progress { offset: kept.size, is_complete: true });
+    }
+    let offset = app.blobs.partial_offset(&Owner::run(run), digest).await;
+    Ok(Progress { offset: offset.map_err(RunError::from)?, is_complete: false })
+}
+
+/// Takes a piece of a file that a run left, of which `length` bytes are announced in all; with the last
+/// one it is kept like any other.
+///
+/// # Errors
+/// If the path is not one, there is no room, the piece is not the next one, or the whole is not the
+/// promised one.
+pub async fn append_artifact<E>(
+    app: &App,
+    caller: &Caller,
+    path: &str,
+    length: u64,
+    piece: Piece<'_>,
+    bytes: impl Stream<Item = Result<Bytes, E>>,
+) -> Result<Progress, OutputError>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    if !is_path(path) {
+        return Err(OutputError::Path);
+    }
+    let (run, digest) = (caller.run.id, piece.digest);
+    let most = room_for(app, run, path, digest, length).await?;
+    let piece = Piece { most: piece.most.min(most), ..piece };
+    match app.blobs.receive_piece(&Owner::run(run), piece, bytes).await? {
+        Received::UpTo(offset) => Ok(Progress { offset, is_complete: false }),
+        Received::Whole(staged) => {
+            let blob = BlobPath::artifact(run, digest);
+            let written = app.blobs.keep(staged, &blob).await.map_err(RunError::from)?;
+            let offset = written.size;
+            note(app, run, path, &blob, written).await?;
+            Ok(Progress { offset, is_complete: true })
+        }
+    }
+}
+
+async fn note(
+    app: &App,
+    run: RunId,
+    path: &str,
+    blob: &BlobPath,
+    written: Written,
+) -> Result<(), OutputError> {
+    let Written { digest, size } = written;
     let artifact = Artifact { path: path.to_owned(), size, digest, blob: blob.to_string() };
     Ok(app.store.artifact_put(run, artifact).await?)
+}
+
+/// What is left for a file of this size beside the others and what is unfinished of them, in bytes.
+async fn room_for(
+    app: &App,
+    run: RunId,
+    path: &str,
+    digest: &Digest,
+    size: u64,
+) -> Result<u64, OutputError> {
+    let mut others = app.store.artifact_usage(run, path).await?;
+    let unfinished = app.blobs.partial_usage(&Owner::run(run), digest).await;
+    let unfinished = unfinished.map_err(RunError::from)?;
+    others.bytes += unfinished.bytes;
+    others.count += unfinished.count;
+    room(others, size)
 }
 
 /// What is left for one file of this size beside the others, in bytes.
@@ -167,8 +262,8 @@ mod tests {
     #[test]
     fn the_depth_of_a_result_is_that_of_its_brackets_outside_of_texts() {
         for (json, expected) in [
-            (r#"1"#, 0),
-            (r#"[]"#, 1),
+            ("1", 0),
+            ("[]", 1),
             (r#"{"a":[1,[2]],"b":[{}]}"#, 3),
             (r#"["[[[", "\"[[", "\\\\", [0]]"#, 2),
         ] {

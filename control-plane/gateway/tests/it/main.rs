@@ -4,6 +4,7 @@ mod bombs;
 mod endpoint;
 mod gate;
 mod log_limit;
+mod pieces;
 mod places;
 mod speed;
 mod traces;

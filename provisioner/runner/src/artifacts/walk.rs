@@ -122,7 +122,7 @@ mod tests {
             deep.push("seven77");
         }
         fs::create_dir_all(&deep).expect("a deep folder");
-        let too_deep = format!("{}: its path is too long", vec!["seven77"; 6].join("/"));
+        let too_deep = format!("{}: its path is too long", ["seven77"; 6].join("/"));
         assert_eq!(names(folder.path(), BOUNDS), [too_deep]);
         for number in 0..100 {
             fs::write(folder.path().join(number.to_string()), "").expect("a file");

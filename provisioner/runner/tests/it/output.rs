@@ -2,6 +2,7 @@
 
 use crate::{
     bench::{exists, lines, pod_of_run, until, until_line},
+    road::Road,
     world::{DEADLINE, sha256},
 };
 use application::{
@@ -186,4 +187,20 @@ async fn bombs_are_refused_and_named_and_everything_else_is_kept() {
     assert!(told("deep/deep is left out: its path is too long"), "{texts:#?}");
     assert!(texts.iter().all(|text| !text.contains('\n')), "{texts:#?}");
     assert_eq!(world.session(&run).await.state, SessionState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_large_artifact_goes_on_where_its_connection_broke() {
+    const SIZE: usize = 20_000_000;
+    let (world, run, mut pod) = pod_of_run().await;
+    let road = Road::to(pod.endpoint, SIZE as u64 * 2 / 5).await;
+    pod.endpoint = road.address;
+    let script = format!("head -c {SIZE} /dev/zero > \"$WARREN_OUTPUT_DIR/zeros\"");
+    assert_eq!(pod.shell(&script).await.code, Some(0));
+    let artifacts = world.app.store.artifact_list(run.id).await.expect("the record answers");
+    assert_eq!(artifacts[0].digest, sha256(&vec![0; SIZE]));
+    let sent = road.sent();
+    assert!(sent < SIZE as u64 * 13 / 10, "{sent} bytes for {SIZE}: it began anew");
+    let texts = world.texts(&run).await;
+    assert_eq!(texts, Vec::<String>::new());
 }
