@@ -171,13 +171,11 @@ fn send(
     }
     let mut is_known = true;
     patience.persist(|| {
-        let offset = match mem::take(&mut is_known) {
-            true => 0,
-            false => match endpoint.artifact_offset(&artifact)? {
-                Some(offset) => offset.min(size),
-                None => return Ok(()),
-            },
-        };
+        let mut offset = 0;
+        if !mem::take(&mut is_known) {
+            let Some(there) = endpoint.artifact_offset(&artifact)? else { return Ok(()) };
+            offset = there.min(size);
+        }
         file.seek(SeekFrom::Start(offset))?;
         match endpoint.artifact_rest(&artifact, file, offset) {
             // It is elsewhere: ask where.

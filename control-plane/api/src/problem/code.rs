@@ -90,6 +90,12 @@ codes! {
     LastOperator = "last-operator", CONFLICT, "Last operator",
         "It is the last token of an operator: without it nobody could run the platform.",
         Some("Make another one first.");
+    /// A piece of an upload that does not begin where what is there ends.
+    UploadOffset = "upload-offset", CONFLICT, "Wrong offset", "The upload goes on elsewhere.",
+        Some("HEAD says where it goes on.");
+    /// Another request goes on with the same upload.
+    UploadTakenOver = "upload-taken-over", CONFLICT, "Upload taken over",
+        "Another request goes on with this upload.", None;
     /// The tenant is on its way out.
     TenantDeleting = "tenant-deleting", CONFLICT, "Tenant is being deleted",
         "The tenant is being deleted and takes nothing new.", None;

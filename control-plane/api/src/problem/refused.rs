@@ -4,7 +4,7 @@ use super::{Code, Problem};
 use application::{
     access::AccessError,
     blob::UploadError,
-    blobs::WriteError,
+    blobs::{PieceError, WriteError},
     error::{FindError, Noun},
     session, tenant, token,
 };
@@ -108,18 +108,34 @@ impl From<UploadError> for Problem {
             UploadError::Find(error) => error.into(),
             UploadError::TenantDeleting => Self::new(Code::TenantDeleting),
             UploadError::Full(invalid) => Self::with_fields(Code::QuotaExceeded, invalid),
-            UploadError::Write(WriteError::DigestMismatch { promised, actual }) => {
+            UploadError::Write(error) | UploadError::Piece(PieceError::Write(error)) => {
+                error.into()
+            }
+            UploadError::Piece(PieceError::Offset { expected, offset }) => {
+                let detail = format!("The upload goes on at byte {expected}.");
+                let problem = Self::with_detail(Code::UploadOffset, detail);
+                problem.field("Upload-Offset", offset, format!("{expected}, what is there"))
+            }
+            UploadError::Piece(PieceError::TakenOver) => Self::new(Code::UploadTakenOver),
+        }
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::DigestMismatch { promised, actual } => {
                 let detail = format!("The bytes have the digest {actual}.");
                 let rule = format!("the SHA-256 of the bytes that were sent, {actual}");
                 Self::with_detail(Code::DigestMismatch, detail).field("{digest}", promised, rule)
             }
-            UploadError::Write(WriteError::TooLarge { limit }) => too_large(None, limit),
-            UploadError::Write(WriteError::Interrupted(_)) => Self::new(Code::BodyInterrupted),
-            UploadError::Write(WriteError::Stalled { seconds }) => {
+            WriteError::TooLarge { limit } => too_large(None, limit),
+            WriteError::Interrupted(_) => Self::new(Code::BodyInterrupted),
+            WriteError::Stalled { seconds } => {
                 let detail = format!("No bytes came for {seconds} s.");
                 Self::with_detail(Code::RequestTimeout, detail)
             }
-            UploadError::Write(WriteError::Blob(error)) => internal(&error),
+            WriteError::Blob(error) => internal(&error),
         }
     }
 }

@@ -14,3 +14,4 @@ mod sessions;
 mod tenants;
 mod tokens;
 mod traces;
+mod uploads;
