@@ -182,14 +182,15 @@ impl<'a> Asked<'a> {
 
     /// Why the bytes were not taken, in the words of the plan if that is the reason.
     async fn refused(&self, app: &App, error: WriteError) -> Result<UploadError, UploadError> {
-        match error {
-            WriteError::TooLarge { limit } if limit < MAX_BYTES && limit == self.most => {
-                let least = format!("more than {limit}");
-                let limits = Plan::current(self.tenant.plan).uploads;
-                Ok(full(&self.tenant, least, self.used(app).await?, limits))
-            }
-            error => Ok(error.into()),
+        if let WriteError::TooLarge { limit } = error
+            && limit < MAX_BYTES
+            && limit == self.most
+        {
+            let least = format!("more than {limit}");
+            let limits = Plan::current(self.tenant.plan).uploads;
+            return Ok(full(&self.tenant, least, self.used(app).await?, limits));
         }
+        Ok(error.into())
     }
 
     /// The object first, then the row: what the record names is there.

@@ -4,8 +4,10 @@
 //! is known to be right.
 
 mod partial;
+mod path;
 
 pub use partial::{Owner, PartialUsage, Piece, PieceError, Received};
+pub use path::BlobPath;
 
 use bytes::Bytes;
 use domain::{Digest, IdGen, RunId, TenantId};
@@ -39,10 +41,6 @@ pub struct Staged {
     /// Of an upload in pieces: nobody else goes on with it until it is kept.
     turn: Option<partial::Turn>,
 }
-
-/// The address of an object.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BlobPath(Path);
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,54 +125,6 @@ pub enum WriteError {
     /// The object store failed.
     #[error("write the object")]
     Blob(#[from] BlobError),
-}
-
-impl BlobPath {
-    /// An uploaded input of a tenant.
-    #[must_use]
-    pub fn input(tenant: TenantId, digest: &Digest) -> Self {
-        Self(Self::inputs(tenant).0.join(digest.digits()))
-    }
-
-    /// The folder of all that a tenant uploaded.
-    fn inputs(tenant: TenantId) -> Self {
-        Self(Path::from(format!("inputs/{}", tenant.digits())))
-    }
-
-    /// The folder of all that a run left.
-    fn run(run: RunId) -> Self {
-        Self(Path::from(format!("runs/{}", run.digits())))
-    }
-
-    /// The segment of a run's log that starts at line `first`.
-    #[must_use]
-    pub fn log_segment(run: RunId, first: u64) -> Self {
-        Self(Path::from(format!("runs/{}/logs/{first:012}.ndjson", run.digits())))
-    }
-
-    /// The result of a run.
-    #[must_use]
-    pub fn result(run: RunId) -> Self {
-        Self(Path::from(format!("runs/{}/result.json", run.digits())))
-    }
-
-    /// A file that a run left.
-    #[must_use]
-    pub fn artifact(run: RunId, digest: &Digest) -> Self {
-        Self(Path::from(format!("runs/{}/artifacts/{}", run.digits(), digest.digits())))
-    }
-
-    /// Takes a path that was made by one of the functions above and stored.
-    #[must_use]
-    pub fn stored(text: &str) -> Self {
-        Self(Path::from(text))
-    }
-}
-
-impl fmt::Display for BlobPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 impl fmt::Debug for Reading {
@@ -326,7 +276,7 @@ impl Blobs {
     /// # Errors
     /// If a file or folder cannot be removed.
     pub async fn remove_log(&self, run: RunId) -> Result<(), RemoveError> {
-        self.remove(&BlobPath(BlobPath::run(run).0.join("logs"))).await
+        self.remove(&BlobPath::log(run)).await
     }
 
     /// Removes the result and the artifacts of a run. Nothing is no error.
@@ -334,7 +284,7 @@ impl Blobs {
     /// # Errors
     /// If a file or folder cannot be removed.
     pub async fn remove_files(&self, run: RunId) -> Result<(), RemoveError> {
-        self.remove(&BlobPath(BlobPath::run(run).0.join("artifacts"))).await?;
+        self.remove(&BlobPath::artifacts(run)).await?;
         let path = BlobPath::result(run);
         match tokio::fs::remove_file(self.folder.join(path.0.as_ref())).await {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {

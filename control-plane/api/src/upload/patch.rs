@@ -72,12 +72,10 @@ fn answer(appended: Appended) -> Response {
 
 /// A wrong offset is answered with the right one.
 fn refused(error: UploadError) -> Response {
-    let offset = match &error {
-        UploadError::Piece(PieceError::Offset { expected, .. }) => Some(*expected),
-        _ => None,
+    let UploadError::Piece(PieceError::Offset { expected, .. }) = error else {
+        return Problem::from(error).into_response();
     };
-    let offset = offset.map(|offset| [(OFFSET, offset.to_string())]);
-    (offset, Problem::from(error)).into_response()
+    ([(OFFSET, expected.to_string())], Problem::from(error)).into_response()
 }
 
 /// The length of the whole, and the piece.
