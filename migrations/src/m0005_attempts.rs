@@ -12,11 +12,14 @@ const UP: &[&str] = &[
     "ALTER TABLE runs ADD COLUMN ended_at {int}",
     "ALTER TABLE runs ADD COLUMN cause TEXT",
     "ALTER TABLE runs ADD COLUMN settled_at {int}",
+    "CREATE INDEX runs_unsettled ON runs (tenant, ended_at)
+        WHERE ended_at IS NOT NULL AND settled_at IS NULL",
     // How many log lines the runs before it have.
     "ALTER TABLE runs ADD COLUMN lines_before {int} NOT NULL DEFAULT 0",
 ];
 
 const DOWN: &[&str] = &[
+    "DROP INDEX runs_unsettled",
     "ALTER TABLE runs DROP COLUMN lines_before",
     "ALTER TABLE runs DROP COLUMN settled_at",
     "ALTER TABLE runs DROP COLUMN cause",

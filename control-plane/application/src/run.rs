@@ -136,11 +136,12 @@ pub async fn authenticate(app: &App, token: &str) -> Result<Caller, RunError> {
     Ok(Caller { run, session })
 }
 
-/// What the agent is to be given.
+/// What the agent is to be given. From now on its runner has been heard of.
 ///
 /// # Errors
-/// If an input is gone, or the record does not answer.
+/// If an input is gone, the run is over, or the record does not answer.
 pub async fn manifest(app: &App, caller: &Caller) -> Result<Manifest, RunError> {
+    app.store.run_heartbeat(caller.run.id, None).await?;
     let spec = &caller.session.spec;
     let mut inputs = Vec::with_capacity(spec.inputs.len());
     for Input { name, source } in &spec.inputs {
@@ -207,7 +208,7 @@ pub async fn heartbeat(
     usage: RunUsage,
     missing_lines: u64,
 ) -> Result<bool, RunError> {
-    app.store.run_heartbeat(caller.run.id, usage).await?;
+    app.store.run_heartbeat(caller.run.id, Some(usage)).await?;
     note_missing(app, &caller.run, missing_lines).await?;
     Ok(caller.session.state == SessionState::Stopping)
 }

@@ -10,8 +10,8 @@ use domain::{
     Cause, Exit, Resources, Run, RunId, RunUsage, Session, SessionId, SessionState, TenantId,
 };
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, Set,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, NotSet,
+    QueryFilter, QueryOrder, QuerySelect, Set,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -47,7 +47,8 @@ impl Store {
     /// the old one dies.
     ///
     /// # Errors
-    /// `NotFound` if there is no such run, `Ended` if its session is over.
+    /// `NotFound` if there is no such run, `Ended` if its session is over or the first token has reached it:
+    /// whoever has that may have begun.
     #[tracing::instrument(name = "db.run.token_replace", skip_all)]
     pub async fn run_token_replace(&self, id: RunId) -> Result<SecretString, StoreError> {
         in_txn!(self, |txn| replace_token_in_txn(&mut txn, id))
@@ -170,17 +171,21 @@ impl Store {
         })
     }
 
-    /// Notes that the run's runner is alive, and what it used so far. Tells nobody; after the exit
+    /// Notes that the run's runner is alive, and what it used so far, if its agent was started. Tells nobody; after the exit
     /// it changes nothing.
     ///
     /// # Errors
     /// `NotFound` if there is no such run; or if the database fails.
     #[tracing::instrument(name = "db.run.heartbeat", skip_all)]
-    pub async fn run_heartbeat(&self, id: RunId, usage: RunUsage) -> Result<(), StoreError> {
+    pub async fn run_heartbeat(
+        &self,
+        id: RunId,
+        usage: Option<RunUsage>,
+    ) -> Result<(), StoreError> {
         in_txn!(self, |txn| async {
             let change = runs::ActiveModel {
                 heartbeat_at: Set(Some(txn.at())),
-                usage: Set(Some(column::json(&usage))),
+                usage: usage.map_or(NotSet, |usage| Set(Some(column::json(&usage)))),
                 ..Default::default()
             };
             let open = runs::Column::ExitedAt.is_null();
@@ -317,6 +322,9 @@ async fn forget_files_in_txn(txn: &mut Txn, runs: &[RunId]) -> Result<(), StoreE
 async fn replace_token_in_txn(txn: &mut Txn, id: RunId) -> Result<SecretString, StoreError> {
     let run = row(&txn.db, id).await?;
     live_session(&txn.db, &run).await?.ok_or(StoreError::Ended)?;
+    if run.heartbeat_at.is_some() {
+        return Err(StoreError::Ended);
+    }
     let token = SecretString::from(token::random(PREFIX, txn.store.ids.secret()));
     let hash = sha256(token.expose_secret().as_bytes()).to_vec();
     let change = runs::ActiveModel { token_hash: Set(hash), ..Default::default() };

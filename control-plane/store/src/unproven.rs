@@ -1,5 +1,5 @@
 use crate::{Store, StoreError, column, entity::runs};
-use domain::{RunId, TenantId};
+use domain::{Run, TenantId};
 use jiff::Timestamp;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -33,15 +33,12 @@ impl Store {
         &self,
         tenant: TenantId,
         since: Timestamp,
-    ) -> Result<Vec<RunId>, StoreError> {
+    ) -> Result<Vec<Run>, StoreError> {
         let select = runs::Entity::find()
-            .select_only()
-            .column(runs::Column::Id)
             .filter(unproven(since))
             .filter(runs::Column::Tenant.eq(tenant.uuid()))
             .order_by_asc(runs::Column::Id);
-        let ids = select.into_tuple().all(&self.0.read).await?;
-        Ok(ids.into_iter().map(RunId::new).collect())
+        select.all(&self.0.read).await?.into_iter().map(Run::try_from).collect()
     }
 }
 

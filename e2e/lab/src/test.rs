@@ -29,6 +29,9 @@ use tools::Tool;
 /// The limit for what every agent's pod copies at its start.
 const RUNNER_BYTES: u64 = 3 << 20;
 
+/// How many histories of sessions are simulated.
+const HISTORIES: &str = "10000";
+
 /// How long the supervisor may take to notice that a part is dead.
 const TOLD: Duration = Duration::from_secs(5);
 
@@ -56,7 +59,11 @@ pub(crate) fn test(cx: &Context) -> Result<ExitCode> {
             outcomes.extend(workspace(cx));
             outcomes.extend(others.join().unwrap_or_default());
         });
-        outcomes.push(black_box(cx, prepared));
+        thread::scope(|scope| {
+            let simulation = scope.spawn(|| simulation(cx));
+            outcomes.push(black_box(cx, prepared));
+            outcomes.extend(simulation.join());
+        });
         outcomes.push(taken_down(cx));
     });
     let took = start.elapsed().as_secs();
@@ -170,8 +177,33 @@ fn dependencies(cx: &Context, tools: Result<[Tool; 2]>) -> Outcome {
     Group::new(cx, "dependencies").run(checks)
 }
 
-/// Brings the lab up and looks at it from outside. Nothing else runs meanwhile: these
-/// tests have time limits.
+/// Thousands of histories of sessions. Their time is simulated, so they take what the
+/// tests of the lab leave of the processors and no more: `SCHED_IDLE` of sched(7).
+fn simulation(cx: &Context) -> Outcome {
+    let mut histories = cargo(&cx.layout);
+    let words = "test --workspace --exclude black-box --lib simulation::whatever";
+    histories.args(words.split_whitespace()).env("WARREN_SIMULATIONS", HISTORIES);
+    Group::new(cx, "simulation").run([Check::program(idly(&histories), Count::Cargo)])
+}
+
+/// The same command, for processors that have nothing else to do.
+fn idly(command: &Command) -> Command {
+    let mut idle = Command::new("chrt");
+    idle.args(["--idle", "0"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => idle.env(name, value),
+            None => idle.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        idle.current_dir(folder);
+    }
+    idle
+}
+
+/// Brings the lab up and looks at it from outside. Nothing else runs meanwhile that would
+/// take time from these tests, which have limits.
 fn black_box(cx: &Context, prepared: Result<Prepared>) -> Outcome {
     let group = Group::new(cx, "lab tests");
     let ready = || {

@@ -2,7 +2,7 @@
 
 use crate::{
     Context,
-    backoff::{Backoff, jittered},
+    backoff::{Backoff, SPREAD, jittered},
     hint::{Hint, Hints},
     host_state::HostState,
     places::Places,
@@ -33,7 +33,7 @@ const GATHER_WHILE_STARTING: Duration = Duration::from_millis(20);
 const FULL_LOOK: Duration = Duration::from_mins(10);
 /// After a failure.
 const BACKOFF: Backoff =
-    Backoff { first: Duration::from_millis(500), longest: Duration::from_mins(1) };
+    Backoff { first: Duration::from_millis(500), longest: Duration::from_mins(1), spread: SPREAD };
 
 /// One tenant's turn.
 #[derive(Default)]

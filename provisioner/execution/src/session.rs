@@ -6,6 +6,9 @@ mod ended;
 mod evidence;
 mod jobs;
 mod listen;
+mod overview;
+#[cfg(test)]
+mod simulation;
 mod stop;
 mod submit;
 mod worker;

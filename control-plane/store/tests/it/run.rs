@@ -58,6 +58,9 @@ async fn a_replaced_token_dies_and_a_stopping_run_may_still_report(world: World)
     let fresh = store.run_token_replace(new.run.id).await.expect("it is not over");
     let old = store.run_by_token(new.token.expose_secret()).await.expect("readable");
     assert!(old.is_none());
+    store.run_heartbeat(new.run.id, None).await.expect("it exists");
+    let error = store.run_token_replace(new.run.id).await;
+    assert!(matches!(error, Err(StoreError::Ended)), "whoever has it may have begun: {error:?}");
     store
         .session_stop(&owner(tenant.id), session.id, StopMode::Proven)
         .await
@@ -86,7 +89,7 @@ async fn what_a_run_reports_once_stays_and_its_heartbeat_moves_until_the_exit(wo
     store.run_job_created(id).await.expect("it exists");
     store.run_started(id).await.expect("it exists");
     assert_eq!(run().await, first, "the first time counts");
-    store.run_heartbeat(id, usage(1)).await.expect("it exists");
+    store.run_heartbeat(id, Some(usage(1))).await.expect("it exists");
     assert!(changes.try_recv().is_err(), "a heartbeat wakes nobody");
     let alive = run().await;
     assert!(alive.heartbeat_at > first.heartbeat_at);
@@ -98,7 +101,7 @@ async fn what_a_run_reports_once_stays_and_its_heartbeat_moves_until_the_exit(wo
     let exited = run().await;
     assert_eq!((exited.exit, exited.usage), (Some(exit), Some(usage(9))));
     world.clock.advance(SECOND);
-    store.run_heartbeat(id, usage(2)).await.expect("it exists");
+    store.run_heartbeat(id, Some(usage(2))).await.expect("it exists");
     let other = Exit { code: None, signal: Some(9) };
     store.run_exited(id, other, usage(3)).await.expect("it exists");
     assert_eq!(run().await, exited);

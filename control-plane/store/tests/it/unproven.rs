@@ -42,6 +42,7 @@ async fn what_ended_of_late_is_unproven_until_it_is_settled(world: World) {
     let unproven = async |since| store.runs_unproven_tenants(since).await.expect("readable");
     assert_eq!(unproven(Timestamp::UNIX_EPOCH).await, [silent.id]);
     let runs = store.runs_unproven(silent.id, Timestamp::UNIX_EPOCH).await.expect("readable");
+    let runs: Vec<_> = runs.into_iter().map(|run| run.id).collect();
     assert_eq!(Some(&*runs), silent_run.as_slice().into());
     let ended = store.session_list(silent.id, None, 1, None).await.expect("readable");
     let ended = ended[0].finished_at.expect("it is over");

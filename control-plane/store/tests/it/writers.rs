@@ -21,7 +21,7 @@ async fn many_writers_and_readers_do_not_stand_in_each_others_way(world: World) 
             let session = start_session(&store, id).await;
             let run = store.run_create(session.id, 1).await.expect("it is queued").run;
             for _ in 0..5 {
-                store.run_heartbeat(run.id, RunUsage::default()).await.expect("it exists");
+                store.run_heartbeat(run.id, Some(RunUsage::default())).await.expect("it exists");
                 store.session_active(id).await.expect("readable");
             }
             store

@@ -108,3 +108,41 @@ fn a_session_on_a_machine_that_vanishes_runs_again_elsewhere_and_the_lost_one_ca
     ensure!(runs[0]["exit"].is_null(), "and its end counts for nothing: {runs}");
     Ok(())
 }
+
+#[test]
+fn a_run_whose_kubelet_and_processes_are_killed_is_followed_by_another() -> Result<()> {
+    let Some(lab) = Lab::alone() else { return Ok(()) };
+    let [stays, goes] = lab.nodes.as_slice() else { anyhow::bail!("two nodes: {:?}", lab.nodes) };
+    let cordoned = goes.cordon(&lab)?;
+    let tenant = TestTenant::ready(&lab, "dead-node")?;
+    drop(cordoned);
+    let cordoned = stays.cordon(&lab)?;
+    let id = tenant.session(&json!({
+        "image": lab.image("busybox"), "command": ["/bin/sh", "-c", "echo begun; sleep 600"],
+        "retry": {"infrastructure": {"attempts": 2, "backoffSeconds": 0}}}))?;
+    tenant.session_wait(&id, &["running"], 60)?;
+    drop(cordoned);
+    let own = format!("warren.dev/session={}", id.trim_start_matches("ses_"));
+    let pods = tenant.host_objects(&["pods", "-l", &own])?;
+    let uid = pods["items"][0]["metadata"]["uid"].as_str().unwrap_or_default();
+
+    let dead = goes.kill(&lab, uid)?;
+    let cut = Instant::now();
+    let session = until("another run has started", 90, || {
+        let session = tenant.session_get(&id)?;
+        let is_another = session["run"]["attempt"] == 2 && session["state"] == "running";
+        Ok(if is_another { Ok(session.clone()) } else { Err(session.to_string()) })
+    })?;
+    eprintln!("the next run started {:.1} s after the kill", cut.elapsed().as_secs_f64());
+    let runs = lab.get(&tenant.path(&format!("/sessions/{id}/runs")))?["items"].clone();
+    let cause = &runs[0]["cause"];
+    ensure!(cause["reason"] == "NodeLost" && cause["class"] == "infrastructure", "{runs}");
+    ensure!(cause["evidence"]["node"] == goes.name.as_str(), "the node is named: {session} {runs}");
+
+    drop(dead);
+    goes.wait_ready(&lab, 60)?;
+    lab.post(&tenant.path(&format!("/sessions/{id}/stop")), &json!({}))?;
+    let session = tenant.session_end(&id, 60)?;
+    ensure!(session["state"] == "stopped" && session["run"]["attempt"] == 2, "{session}");
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 mod command_line;
 mod configuration;
+mod deadline;
 mod deletion;
 mod doctor;
 mod failure;

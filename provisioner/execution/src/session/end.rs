@@ -15,7 +15,7 @@ use domain::{Cause, FailureClass, Run, RunId, Session, SessionState, TenantId};
 use jiff::Timestamp;
 use planning::{
     Kind,
-    job::{RUN_LABEL, job_key},
+    job::{RUN_LABEL, job_key, secret_key},
 };
 use serde_json::Value;
 use std::time::Duration;
@@ -164,13 +164,18 @@ async fn gone(cx: &Context, session: &Session, run: &Run) -> Result<Acted, ActEr
     if server.get(&job_key(&session.spec.project, run.id)).await?.is_some() {
         return Ok(Acted::JobIsThere(run.id));
     }
+    job_gone(cx, session, run).await?;
+    Ok(Acted::Done)
+}
+
+/// A run's Job was made and is not there any more.
+pub(super) async fn job_gone(cx: &Context, session: &Session, run: &Run) -> Result<(), ActError> {
     let message = "its Job is gone; somebody deleted it, or the tenant's cluster lost it";
     let mut cause = Cause::failure(FailureClass::Infrastructure, "JobGone", message);
     if run.started_at.is_none() {
         cause = cause.before_start();
     }
-    finish(cx, session, SessionState::Failed, cause).await?;
-    Ok(Acted::Done)
+    finish(cx, session, SessionState::Failed, cause).await
 }
 
 /// Its agent has not started: finds out whether it ever will.
@@ -226,6 +231,9 @@ pub(super) async fn clear_away(
     let server = server(cx, &session).await?;
     let job = server.get(&job_key(&session.spec.project, id)).await?;
     let Some(job) = job.filter(|job| !has_ended(job)) else {
+        // One that its Job does not own stays when the Job goes.
+        let options = delete_options(Propagation::Background, None, None);
+        server.delete(&secret_key(&session.spec.project, id), &options).await?;
         tracing::info!(session.id = %session.id, "the Job of a run that is over is over too, or gone");
         cx.store.run_settled(id).await.map_err(ActError::Store)?;
         return Ok(true);

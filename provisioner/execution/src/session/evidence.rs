@@ -12,8 +12,9 @@ const NETWORK_OPEN: i64 = 78;
 /// The runner's exit codes when it could not start the agent: Warren could not be reached, the pod lacks something,
 /// or the run's token was not accepted.
 const RUNNER_FAILED: [i64; 3] = [70, 71, 77];
-/// What a program exits with that was ended by SIGTERM.
+/// What a program exits with that was ended by SIGTERM, and by SIGKILL.
 const TERMINATED: i64 = 143;
+const KILLED: i64 = 137;
 /// How long an image may be pulled, and a container be made, in vain.
 const PULL_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -100,7 +101,15 @@ fn of_agent(run: &Run, ended: &Value) -> Cause {
             "RunnerFailed",
             with_words("the runner ended before it could start the agent", ended),
         ),
-        // The runner tells of an agent that ends itself; this one was told to end.
+        // Its runner has told how it ended, and what followed from that was lost.
+        _ if let Some(exit) = run.exit => Cause::of_exit(exit),
+        // The runner tells of an agent that is killed; whoever is in the container cannot kill the runner.
+        _ if code == KILLED => Cause::failure(
+            FailureClass::Infrastructure,
+            "Killed",
+            "its container was killed from outside, and nothing says by whom",
+        ),
+        // As above: this one was told to end.
         _ if code == TERMINATED => Cause::failure(
             FailureClass::Infrastructure,
             "Terminated",

@@ -15,7 +15,7 @@ use kube::{
 };
 use planning::job::RUN_LABEL;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     time::Duration,
 };
 use tokio::sync::mpsc;
@@ -27,7 +27,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// What the watch told last about each run's Job.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
-    known: HashMap<RunId, JobState>,
+    known: BTreeMap<RunId, JobState>,
     /// Jobs that were seen to go.
     gone: HashSet<RunId>,
     /// Jobs that a list under way has named.
@@ -175,7 +175,7 @@ fn run_of(job: &Job) -> Option<RunId> {
     Uuid::try_parse(digits).ok().map(RunId::new)
 }
 
-fn state_of(job: &Job, now: Timestamp) -> JobState {
+pub(super) fn state_of(job: &Job, now: Timestamp) -> JobState {
     let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref());
     let holds = |kind: &str| {
         conditions

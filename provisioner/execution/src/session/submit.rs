@@ -61,6 +61,11 @@ pub(super) async fn resume(
         accepted(cx, &server, session, run, &job).await?;
         return Ok(Some(run.id));
     }
+    // It was made, and somebody deleted it: its agent may have begun, and never begins twice.
+    if run.heartbeat_at.is_some() {
+        end::job_gone(cx, session, run).await?;
+        return Ok(None);
+    }
     // The token that was made with the run is lost.
     let token = match cx.store.run_token_replace(run.id).await {
         Ok(token) => token,
@@ -186,7 +191,8 @@ fn is_of(job: &Value, run: RunId) -> bool {
     label == Some(run.digits().as_str())
 }
 
-/// The Job is there: that is noted first, then the Secret is made to go with it.
+/// The Job is there: the Secret is made to go with it, then that is noted, so that whatever is noted as made
+/// leaves nothing when it goes.
 async fn accepted(
     cx: &Context,
     server: &ApiServer,
@@ -194,17 +200,17 @@ async fn accepted(
     run: &Run,
     job: &Value,
 ) -> Result<(), ActError> {
-    cx.store.run_job_created(run.id).await.map_err(ActError::Store)?;
-    let Some(uid) = job.pointer("/metadata/uid").and_then(Value::as_str) else { return Ok(()) };
-    let secret = secret_key(&session.spec.project, run.id);
-    if let Err(error) = server.merge(&secret, &owner_patch(run.id, uid)).await {
-        tracing::warn!(
-            session.id = %session.id,
-            error = &error as &dyn std::error::Error,
-            "the run's Secret will outlive its Job"
-        );
+    if let Some(uid) = job.pointer("/metadata/uid").and_then(Value::as_str) {
+        let secret = secret_key(&session.spec.project, run.id);
+        match server.merge(&secret, &owner_patch(run.id, uid)).await {
+            // Somebody deleted it.
+            Err(error) if error.is_not_found() => {}
+            result => {
+                result?;
+            }
+        }
     }
-    Ok(())
+    cx.store.run_job_created(run.id).await.map_err(ActError::Store)
 }
 
 /// The tenant's API server will not have the Job: the session ends with its words.

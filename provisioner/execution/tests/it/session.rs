@@ -12,21 +12,18 @@ async fn a_session_becomes_one_job_with_its_secret() {
     let tenant = world.ready("acme").await;
     let session = world.session(tenant.id).await;
     world.until("its Job is there", async |world| !world.jobs().is_empty()).await;
-    let has_owner = async |world: &World| {
-        world.inside.objects(|objects| {
-            objects
-                .list("secrets")
-                .iter()
-                .any(|secret| secret["metadata"]["ownerReferences"].is_array())
-        })
+    let is_noted = async |world: &World| {
+        let Some(run) = world.session_now(&session).await.run else { return false };
+        let run = world.store.run_get(run).await.expect("answers");
+        run.is_some_and(|run| run.job_created_at.is_some())
     };
-    world.until("its Secret goes with the Job", has_owner).await;
+    world.until("the Job is noted as made", is_noted).await;
     let session = world.session_now(&session).await;
     assert_eq!(session.state, SessionState::Starting);
     let run = session.run.expect("a run");
     assert_eq!(world.jobs(), [format!("run-{}", run.digits())]);
-    let run = world.store.run_get(run).await.expect("answers").expect("there");
-    assert!(run.job_created_at.is_some());
+    let secrets = world.inside.objects(|objects| objects.list("secrets"));
+    assert!(secrets[0]["metadata"]["ownerReferences"].is_array(), "its Secret goes with the Job");
     controllers.stop().await;
 }
 

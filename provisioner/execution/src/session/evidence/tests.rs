@@ -41,6 +41,7 @@ fn each_way_to_fail_is_blamed_on_the_right_one() {
         ended(&json!({ "reason": "StartError", "exitCode": 128, "message": "no such file" }));
     let code = ended(&json!({ "reason": "Error", "exitCode": 3 }));
     let signal = ended(&json!({ "reason": "Error", "exitCode": 137 }));
+    let fault = ended(&json!({ "reason": "Error", "exitCode": 139 }));
     let told = ended(&json!({ "reason": "Error", "exitCode": 143 }));
     let deleted = json!({ "metadata": { "deletionTimestamp": "2027-01-15T08:00:00Z" } });
     let cases = [
@@ -48,7 +49,8 @@ fn each_way_to_fail_is_blamed_on_the_right_one() {
         (Some(&evicted), F::Resource, "Evicted"),
         (Some(&start), F::UserConfig, "CannotStart"),
         (Some(&code), F::Agent, "ExitCode"),
-        (Some(&signal), F::Agent, "Signal"),
+        (Some(&signal), F::Infrastructure, "Killed"),
+        (Some(&fault), F::Agent, "Signal"),
         (Some(&runner), F::Infrastructure, "RunnerNotInstalled"),
         (Some(&told), F::Infrastructure, "Terminated"),
         (Some(&deleted), F::Infrastructure, "PodDeleted"),
