@@ -9,6 +9,8 @@ mod m0002_sessions;
 mod m0003_upkeep;
 mod m0004_holder;
 mod m0005_attempts;
+mod m0006_retention;
+mod m0007_log_limit;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -28,6 +30,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_upkeep::MIGRATION),
             Box::new(m0004_holder::MIGRATION),
             Box::new(m0005_attempts::MIGRATION),
+            Box::new(m0006_retention::MIGRATION),
+            Box::new(m0007_log_limit::MIGRATION),
         ]
     }
 }

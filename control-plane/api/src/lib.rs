@@ -21,6 +21,7 @@ mod session;
 mod state;
 mod tenant;
 mod token;
+mod upload;
 
 pub use crate::{
     metrics::{Metrics, metrics_router},
@@ -64,6 +65,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(token::operator::create, token::operator::list))
         .routes(routes!(token::operator::revoke))
         .routes(routes!(blob::put::put, blob::head::head))
+        .routes(routes!(upload::head::head, upload::patch::patch))
         .routes(routes!(session::create::create, session::list::list))
         .routes(routes!(session::get::get))
         .routes(routes!(session::runs::runs))

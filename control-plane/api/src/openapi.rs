@@ -66,8 +66,14 @@ pub(crate) fn finish(mut document: Document) -> Bytes {
     document.paths.paths =
         paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     for (path, item) in &mut document.paths.paths {
-        let operations =
-            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.head];
+        let operations = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+            &mut item.head,
+            &mut item.patch,
+        ];
         for operation in operations.into_iter().flatten() {
             complete(operation, path.starts_with("/api/"));
         }

@@ -3,7 +3,7 @@
 use crate::openapi::words;
 use application::session::SessionView;
 use cause::{CauseBody, ExitBody};
-use domain::{Input, InputSource, Resources, RetryRule, Run, RunUsage, Session, SessionSpec};
+use domain::{Input, InputSource, Kept, Resources, RetryRule, Run, RunUsage, Session, SessionSpec};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -50,6 +50,14 @@ pub(crate) struct SessionBody {
     log_lines: u64,
     /// When its next run may begin: the last one failed, and another follows.
     retry_at: Option<Timestamp>,
+    /// Until when its log is kept, once it is over.
+    log_kept_until: Option<Timestamp>,
+    /// When its log was removed because its time was over.
+    log_removed_at: Option<Timestamp>,
+    /// Until when its result and its artifacts are kept, once it is over.
+    files_kept_until: Option<Timestamp>,
+    /// When its result and its artifacts were removed because their time was over.
+    files_removed_at: Option<Timestamp>,
 }
 
 /// What a session is to do.
@@ -141,6 +149,10 @@ pub(crate) struct RunBody {
     log_lines: u64,
     /// The number of its first line in the session's log.
     first_log_line: u64,
+    /// When the session's log had no room for more of its lines; the plan says how much is kept.
+    log_full_at: Option<Timestamp>,
+    /// Lines of it that were not kept so far: for want of room, or because Warren was away for too long.
+    log_missing_lines: u64,
 }
 
 /// What a run used.
@@ -154,7 +166,10 @@ struct RunUsageBody {
 }
 
 impl From<SessionView> for SessionBody {
-    fn from(SessionView { session, run, is_env_shown }: SessionView) -> Self {
+    fn from(view: SessionView) -> Self {
+        let SessionView { session, run, retention, is_env_shown } = view;
+        let log_kept_until = session.kept_until(Kept::Log, retention);
+        let files_kept_until = session.kept_until(Kept::Files, retention);
         let Session { spec, .. } = session;
         Self {
             id: session.id.to_string(),
@@ -171,6 +186,10 @@ impl From<SessionView> for SessionBody {
             finished_at: session.finished_at,
             stop_requested_at: session.stop_requested_at,
             retry_at: session.retry_at,
+            log_kept_until,
+            log_removed_at: session.log_removed_at,
+            files_kept_until,
+            files_removed_at: session.files_removed_at,
         }
     }
 }
@@ -241,6 +260,8 @@ impl From<Run> for RunBody {
             settled_at: run.settled_at,
             log_lines: run.next_log_line.saturating_sub(1),
             first_log_line: run.lines_before + 1,
+            log_full_at: run.log_full_at,
+            log_missing_lines: run.log_missing_lines,
         }
     }
 }

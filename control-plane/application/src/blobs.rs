@@ -3,6 +3,12 @@
 //! Objects appear whole or not at all: what is being written lies in `staging/` until its digest
 //! is known to be right.
 
+mod partial;
+mod path;
+
+pub use partial::{Owner, PartialUsage, Piece, PieceError, Received};
+pub use path::BlobPath;
+
 use bytes::Bytes;
 use domain::{Digest, IdGen, RunId, TenantId};
 use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
@@ -22,6 +28,7 @@ pub struct Blobs {
     folder: PathBuf,
     ids: Arc<dyn IdGen>,
     inputs: Arc<Mutex<()>>,
+    turns: partial::Turns,
 }
 
 /// Bytes that were received and are kept nowhere yet.
@@ -31,11 +38,9 @@ pub struct Staged {
     path: Path,
     /// What was received.
     pub written: Written,
+    /// Of an upload in pieces: nobody else goes on with it until it is kept.
+    turn: Option<partial::Turn>,
 }
-
-/// The address of an object.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BlobPath(Path);
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,54 +127,6 @@ pub enum WriteError {
     Blob(#[from] BlobError),
 }
 
-impl BlobPath {
-    /// An uploaded input of a tenant.
-    #[must_use]
-    pub fn input(tenant: TenantId, digest: &Digest) -> Self {
-        Self(Self::inputs(tenant).0.join(digest.digits()))
-    }
-
-    /// The folder of all that a tenant uploaded.
-    fn inputs(tenant: TenantId) -> Self {
-        Self(Path::from(format!("inputs/{}", tenant.digits())))
-    }
-
-    /// The folder of all that a run left.
-    fn run(run: RunId) -> Self {
-        Self(Path::from(format!("runs/{}", run.digits())))
-    }
-
-    /// The segment of a run's log that starts at line `first`.
-    #[must_use]
-    pub fn log_segment(run: RunId, first: u64) -> Self {
-        Self(Path::from(format!("runs/{}/logs/{first:012}.ndjson", run.digits())))
-    }
-
-    /// The result of a run.
-    #[must_use]
-    pub fn result(run: RunId) -> Self {
-        Self(Path::from(format!("runs/{}/result.json", run.digits())))
-    }
-
-    /// A file that a run left.
-    #[must_use]
-    pub fn artifact(run: RunId, digest: &Digest) -> Self {
-        Self(Path::from(format!("runs/{}/artifacts/{}", run.digits(), digest.digits())))
-    }
-
-    /// Takes a path that was made by one of the functions above and stored.
-    #[must_use]
-    pub fn stored(text: &str) -> Self {
-        Self(Path::from(text))
-    }
-}
-
-impl fmt::Display for BlobPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reading").field("size", &self.size).finish_non_exhaustive()
@@ -200,6 +157,7 @@ impl Blobs {
             folder: folder.to_owned(),
             ids,
             inputs: Arc::default(),
+            turns: Arc::default(),
         })
     }
 
@@ -280,7 +238,7 @@ impl Blobs {
         match receive(bytes, limits, &mut upload, failed).await {
             Ok(written) => {
                 upload.finish().await.map_err(failed)?;
-                Ok(Staged { path, written })
+                Ok(Staged { path, written, turn: None })
             }
             Err(error) => {
                 upload.abort().await.map_err(failed)?;
@@ -294,7 +252,7 @@ impl Blobs {
     /// # Errors
     /// If the object store fails.
     pub async fn keep(&self, staged: Staged, path: &BlobPath) -> Result<Written, BlobError> {
-        let Staged { path: from, written } = staged;
+        let Staged { path: from, written, turn: _turn } = staged;
         let renamed = self.objects.rename(&from, &path.0).await;
         renamed.map(|()| written).map_err(|error| BlobError::new("write", &path.0, error))
     }
@@ -311,6 +269,29 @@ impl Blobs {
     /// If a file or folder cannot be removed.
     pub async fn remove_run(&self, run: RunId) -> Result<(), RemoveError> {
         self.remove(&BlobPath::run(run)).await
+    }
+
+    /// Removes the log of a run. Nothing is no error.
+    ///
+    /// # Errors
+    /// If a file or folder cannot be removed.
+    pub async fn remove_log(&self, run: RunId) -> Result<(), RemoveError> {
+        self.remove(&BlobPath::log(run)).await
+    }
+
+    /// Removes the result and the artifacts of a run. Nothing is no error.
+    ///
+    /// # Errors
+    /// If a file or folder cannot be removed.
+    pub async fn remove_files(&self, run: RunId) -> Result<(), RemoveError> {
+        self.remove(&BlobPath::artifacts(run)).await?;
+        let path = BlobPath::result(run);
+        match tokio::fs::remove_file(self.folder.join(path.0.as_ref())).await {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(RemoveError { path: path.to_string(), source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Removes everything that a tenant uploaded. Nothing is no error.

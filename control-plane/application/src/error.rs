@@ -1,6 +1,7 @@
 //! What every use case can be refused for.
 
-use domain::{Action, Actor, Authorized, Denied, Scope, authorize};
+use domain::{Action, Actor, Authorized, Denied, Kept, PlanName, Scope, authorize};
+use jiff::Timestamp;
 use store::StoreError;
 
 /// What was not found.
@@ -35,6 +36,16 @@ pub enum FindError {
     Forbidden {
         /// The caller's role.
         role: &'static str,
+    },
+    /// It was there, and its time was over.
+    #[error("{kept:?} removed at {removed_at}")]
+    Expired {
+        /// What is not there any more.
+        kept: Kept,
+        /// When it was removed.
+        removed_at: Timestamp,
+        /// Whose time counts.
+        plan: PlanName,
     },
     /// The record did not answer.
     #[error("read the record")]

@@ -8,7 +8,7 @@ use crate::{
     session,
     tenant::TenantRef,
 };
-use domain::{Actor, ReadSession, Run, SessionId, SessionState};
+use domain::{Actor, Kept, ReadSession, Run, SessionId, SessionState};
 use futures::{Stream, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -126,8 +126,8 @@ pub enum LogError {
         /// Its path.
         path: String,
     },
-    /// The session went away.
-    #[error("the session is gone")]
+    /// The session went away, or its log was removed.
+    #[error("the log of the session is gone")]
     Gone,
 }
 
@@ -136,7 +136,7 @@ pub enum LogError {
 /// Without `is_following`, [`LogEvent::End`] comes only if the session is over.
 ///
 /// # Errors
-/// If the session cannot be found; the stream ends after its first error.
+/// If the session cannot be found, or the time of its log is over; the stream ends after its first error.
 pub async fn read(
     app: &App,
     actor: &Actor,
@@ -146,10 +146,11 @@ pub async fn read(
 ) -> Result<impl Stream<Item = Result<LogEvent, LogError>> + Send + use<>, FindError> {
     // Before the first look, so that nothing is missed between looking and waiting.
     let changes = app.store.changes();
-    let (session, _) = session::find::<ReadSession>(app, actor, tenant, session).await?;
+    let found = session::find::<ReadSession>(app, actor, tenant, session).await?;
+    found.still_keeps(app, Kept::Log).await?;
     let reader = Reader {
         app: app.clone(),
-        session: session.id,
+        session: found.session.id,
         query,
         next: None,
         segments: VecDeque::new(),
@@ -231,6 +232,9 @@ impl Reader {
         let runs = self.app.store.runs_of_session(self.session).await?;
         let from = self.start(&runs).await?;
         self.segments = self.parts(&runs, from).await?.into();
+        if session.log_removed_at.is_some() {
+            return Err(LogError::Gone);
+        }
         if !self.segments.is_empty() {
             if !self.query.is_following && !session.state.is_final() {
                 self.state = ReaderState::Done;

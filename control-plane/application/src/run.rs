@@ -5,11 +5,16 @@
 
 mod end;
 mod log;
+mod log_limit;
 mod output;
 
 pub use end::{Report, exited};
-pub use log::{AppendError, append_log};
-pub use output::{MAX_ARTIFACT_BYTES, MAX_RESULT_BYTES, OutputError, put_artifact, put_result};
+pub use log::{AppendError, Appended, append_log};
+pub use log_limit::Words;
+pub use output::{
+    MAX_ARTIFACT_BYTES, MAX_RESULT_BYTES, OutputError, Progress, append_artifact, artifact_offset,
+    put_artifact, put_result,
+};
 
 use crate::{
     App,
@@ -193,13 +198,26 @@ pub async fn started(app: &App, caller: &Caller) -> Result<(), RunError> {
     .await
 }
 
-/// The agent lives. Whether it is to be stopped.
+/// The agent lives, and its runner has given up so many lines of its log. Whether it is to be stopped.
 ///
 /// # Errors
 /// If the run is over, or the record does not answer.
-pub async fn heartbeat(app: &App, caller: &Caller, usage: RunUsage) -> Result<bool, RunError> {
+pub async fn heartbeat(
+    app: &App,
+    caller: &Caller,
+    usage: RunUsage,
+    missing_lines: u64,
+) -> Result<bool, RunError> {
     app.store.run_heartbeat(caller.run.id, Some(usage)).await?;
+    note_missing(app, &caller.run, missing_lines).await?;
     Ok(caller.session.state == SessionState::Stopping)
+}
+
+async fn note_missing(app: &App, run: &Run, lines: u64) -> Result<(), RunError> {
+    if lines > run.log_missing_lines {
+        app.store.log_missing(run.id, lines).await?;
+    }
+    Ok(())
 }
 
 /// Moves a caller's session to what `decide` wants of its present state; a final state stays, and so

@@ -10,8 +10,9 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{
-    Action, Actor, Authorized, CreateSession, Digest, Input, InputSource, Invalid, Plan, PlanName,
-    ReadSession, Run, Session, SessionId, SessionState, StopSession, allows,
+    Action, Actor, Authorized, CreateSession, Digest, Input, InputSource, Invalid, Kept, Plan,
+    PlanName, ReadSession, Retention, Run, Session, SessionId, SessionState, StopSession, Tenant,
+    allows,
 };
 use std::{ops::Range, time::Duration};
 use store::{Artifact, Change, Created, IdempotencyKey, SessionCreateError};
@@ -29,6 +30,8 @@ pub struct SessionView {
     pub session: Session,
     /// Its newest run, once there is one.
     pub run: Option<Run>,
+    /// How long the tenant's plan keeps what it left.
+    pub retention: Retention,
     /// Whether the caller may see the values in its environment, where passwords are put: who may
     /// start sessions may, who only looks on sees their names.
     pub is_env_shown: bool,
@@ -115,7 +118,7 @@ pub async fn create(
     match app.store.session_create(&proof, tenant.id, spec, key).await {
         Ok(Created { value, is_replay }) => {
             note("session.id", value.id);
-            let value = with_run(app, actor, value).await?;
+            let value = with_run(app, actor, &tenant, value).await?;
             Ok(Created { value, is_replay })
         }
         Err(SessionCreateError::TenantDeleting) => Err(CreateError::TenantDeleting),
@@ -147,7 +150,7 @@ pub async fn list(
     let (tenant, _) = tenant::find::<ReadSession>(app, actor, tenant).await?;
     let sessions = app.store.session_list(tenant.id, after, limit + 1, state).await?;
     let page = Page::cut(sessions, limit, |session| session.id);
-    let views = page.items.into_iter().map(|session| with_run(app, actor, session));
+    let views = page.items.into_iter().map(|session| with_run(app, actor, &tenant, session));
     let items = futures::future::try_join_all(views).await?;
     Ok(Page { items, next: page.next })
 }
@@ -162,8 +165,8 @@ pub async fn get(
     tenant: &TenantRef,
     session: SessionId,
 ) -> Result<SessionView, FindError> {
-    let (session, _) = find::<ReadSession>(app, actor, tenant, session).await?;
-    with_run(app, actor, session).await
+    let found = find::<ReadSession>(app, actor, tenant, session).await?;
+    with_run(app, actor, &found.tenant, found.session).await
 }
 
 /// The runs of a session, first to last: each is one attempt.
@@ -176,7 +179,7 @@ pub async fn runs(
     tenant: &TenantRef,
     session: SessionId,
 ) -> Result<Vec<Run>, FindError> {
-    let (session, _) = find::<ReadSession>(app, actor, tenant, session).await?;
+    let Found { session, .. } = find::<ReadSession>(app, actor, tenant, session).await?;
     Ok(app.store.runs_of_session(session.id).await?)
 }
 
@@ -213,51 +216,53 @@ pub async fn stop(
     session: SessionId,
     mode: StopMode,
 ) -> Result<SessionView, FindError> {
-    let (session, proof) = find::<StopSession>(app, actor, tenant, session).await?;
-    let stopped = app.store.session_stop(&proof, session.id, mode).await;
+    let found = find::<StopSession>(app, actor, tenant, session).await?;
+    let stopped = app.store.session_stop(&found.proof, found.session.id, mode).await;
     let session = stopped.map_err(|error| FindError::of_write(error, Noun::Session))?;
-    with_run(app, actor, session).await
+    with_run(app, actor, &found.tenant, session).await
 }
 
 /// The result of a session: a JSON text.
 ///
 /// # Errors
-/// If the caller may not see it, or there is none (yet).
+/// If the caller may not see it, there is none (yet), or its time is over.
 pub async fn result(
     app: &App,
     actor: &Actor,
     tenant: &TenantRef,
     session: SessionId,
 ) -> Result<Bytes, OutputError> {
-    let (session, _) = find::<ReadSession>(app, actor, tenant, session).await?;
+    let found = find::<ReadSession>(app, actor, tenant, session).await?;
     let missing = || FindError::Missing(Noun::Result);
-    let run = session.run.ok_or_else(missing)?;
+    let run = found.session.run.ok_or_else(missing)?;
     let bytes = app.blobs.get(&BlobPath::result(run)).await?;
+    found.still_keeps(app, Kept::Files).await?;
     Ok(bytes.ok_or_else(missing)?)
 }
 
 /// The files that a session left.
 ///
 /// # Errors
-/// If the caller may not see them.
+/// If the caller may not see them, or their time is over.
 pub async fn artifacts(
     app: &App,
     actor: &Actor,
     tenant: &TenantRef,
     session: SessionId,
 ) -> Result<Vec<Artifact>, FindError> {
-    let (session, _) = find::<ReadSession>(app, actor, tenant, session).await?;
-    match session.run {
-        Some(run) => Ok(app.store.artifact_list(run).await?),
-        None => Ok(Vec::new()),
-    }
+    let found = find::<ReadSession>(app, actor, tenant, session).await?;
+    let Some(run) = found.session.run else { return Ok(Vec::new()) };
+    let artifacts = app.store.artifact_list(run).await?;
+    found.still_keeps(app, Kept::Files).await?;
+    Ok(artifacts)
 }
 
 /// One file that a session left, with its bytes, or those in the part that is `wanted` of it and where
 /// they are.
 ///
 /// # Errors
-/// If the caller may not see it, there is none of that path, or it ends before the part begins.
+/// If the caller may not see it, there is none of that path, its time is over, or it ends before the
+/// part begins.
 pub async fn artifact(
     app: &App,
     actor: &Actor,
@@ -278,28 +283,59 @@ pub async fn artifact(
     Ok((artifact, range, reading.ok_or_else(missing)?))
 }
 
+/// A session, whose it is, and what the policy table says.
+pub(crate) struct Found<A: Action> {
+    pub(crate) tenant: Tenant,
+    pub(crate) session: Session,
+    proof: Authorized<A>,
+}
+
+impl<A: Action> Found<A> {
+    /// Asks the record once more, after something was read or was not there: what is removed is marked
+    /// before it goes.
+    ///
+    /// # Errors
+    /// If it was removed because its time was over.
+    pub(crate) async fn still_keeps(&self, app: &App, kept: Kept) -> Result<(), FindError> {
+        let session = app.store.session_get(self.session.id).await?;
+        let session = session.ok_or(FindError::Missing(Noun::Session))?;
+        match session.removed_at(kept) {
+            None => Ok(()),
+            Some(removed_at) => {
+                Err(FindError::Expired { kept, removed_at, plan: self.tenant.plan })
+            }
+        }
+    }
+}
+
 /// Finds a session of a tenant and asks the policy table.
 pub(crate) async fn find<A: Action>(
     app: &App,
     actor: &Actor,
     tenant: &TenantRef,
     session: SessionId,
-) -> Result<(Session, Authorized<A>), FindError> {
+) -> Result<Found<A>, FindError> {
     let (tenant, proof) = tenant::find(app, actor, tenant).await?;
     let session = app.store.session_get(session).await?;
     let session = session.filter(|session| session.tenant == tenant.id);
     let session = session.ok_or(FindError::Missing(Noun::Session))?;
     note("session.id", session.id);
-    Ok((session, proof))
+    Ok(Found { tenant, session, proof })
 }
 
-async fn with_run(app: &App, actor: &Actor, session: Session) -> Result<SessionView, FindError> {
+async fn with_run(
+    app: &App,
+    actor: &Actor,
+    tenant: &Tenant,
+    session: Session,
+) -> Result<SessionView, FindError> {
     let run = match session.run {
         Some(run) => app.store.run_get(run).await?,
         None => None,
     };
     let is_env_shown = allows(actor.role, CreateSession::PERMISSION);
-    Ok(SessionView { session, run, is_env_shown })
+    let retention = Plan::current(tenant.plan).retention;
+    Ok(SessionView { session, run, retention, is_env_shown })
 }
 
 fn too_many_waiting(plan: PlanName, waiting: u64) -> Invalid {

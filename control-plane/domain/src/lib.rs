@@ -25,7 +25,7 @@ pub use id::{OperationId, ParseIdError, RunId, SessionId, TenantId, TokenId};
 pub use input::{Invalid, InvalidField};
 pub use name::{ClusterName, ProjectName, TenantName};
 pub use operation::{Operation, OperationKind, OperationState, Problem, Step, StepState};
-pub use plan::{Isolation, Plan, PlanName, Quota, Share, Uploads};
+pub use plan::{Isolation, Kept, Plan, PlanName, Quota, Retention, Share, Uploads};
 pub use policy::{
     Action, Actor, Authorized, CreateSession, CreateTenant, CreateToken, DeleteTenant, Denied,
     ExplainTenant, ListTenants, Permission, ReadKubeconfig, ReadOperation, ReadSession, ReadTenant,

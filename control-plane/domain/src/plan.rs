@@ -1,4 +1,5 @@
 use crate::{Bytes, Invalid, Millicores};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -49,6 +50,25 @@ pub struct Uploads {
     pub kept_hours: u32,
 }
 
+/// What a session leaves, as far as it is kept for a time of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Its log.
+    Log,
+    /// Its result and its artifacts.
+    Files,
+}
+
+/// How long what a session left is kept after its end; the record of the session stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retention {
+    /// Its log, in days.
+    pub log_days: u32,
+    /// Its result and its artifacts, in days.
+    pub file_days: u32,
+}
+
 /// One number of a tenant as it is shown: what the tenant uses, what its own control plane uses,
 /// and where it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,8 +105,12 @@ pub struct Plan {
     pub session_cpu: Millicores,
     /// The most memory that one session may ask for.
     pub session_memory: Bytes,
+    /// The most text that is kept of one session's log, line ends and all its runs included.
+    pub session_log: Bytes,
     /// What may be uploaded for sessions.
     pub uploads: Uploads,
+    /// How long what sessions left is kept.
+    pub retention: Retention,
     /// Whether pods may run where the host cannot give each a user namespace of its own.
     pub may_lack_user_namespaces: bool,
 }
@@ -117,6 +141,18 @@ impl PlanName {
     }
 }
 
+impl Retention {
+    /// How long one of both is kept.
+    #[must_use]
+    pub const fn of(self, kept: Kept) -> SignedDuration {
+        let days = match kept {
+            Kept::Log => self.log_days,
+            Kept::Files => self.file_days,
+        };
+        SignedDuration::from_hours(days as i64 * 24)
+    }
+}
+
 impl fmt::Display for PlanName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -142,6 +178,16 @@ impl Plan {
             PlanName::Pro => (20, 10_000, 30),
             PlanName::Enterprise => (200, 50_000, 90),
         };
+        let session_log = Bytes::gibi(match name {
+            PlanName::Starter => 1,
+            PlanName::Pro => 4,
+            PlanName::Enterprise => 16,
+        });
+        let (log_days, file_days) = match name {
+            PlanName::Starter => (7, 7),
+            PlanName::Pro => (30, 30),
+            PlanName::Enterprise => (90, 180),
+        };
         let quota = Quota {
             cpu: Millicores(cpu * 1000),
             memory: Bytes::gibi(memory),
@@ -150,7 +196,7 @@ impl Plan {
         };
         Self {
             name,
-            version: 1,
+            version: 2,
             isolation: Isolation::Shared,
             quota,
             overhead: Quota {
@@ -164,11 +210,13 @@ impl Plan {
             session_timeout_seconds: 24 * 3600,
             session_cpu: quota.cpu,
             session_memory: quota.memory,
+            session_log,
             uploads: Uploads {
                 bytes: Bytes::gibi(upload_bytes),
                 count: upload_count,
                 kept_hours: kept_days * 24,
             },
+            retention: Retention { log_days, file_days },
             may_lack_user_namespaces: false,
         }
     }

@@ -47,6 +47,8 @@ pub fn session(state: SessionState) -> Session {
         running_at: None,
         stop_requested_at: None,
         finished_at: None,
+        log_removed_at: None,
+        files_removed_at: None,
     }
 }
 
@@ -68,6 +70,10 @@ pub fn run() -> Run {
         usage: None,
         next_log_line: 1,
         lines_before: 0,
+        log_bytes: 0,
+        log_bytes_before: 0,
+        log_full_at: None,
+        log_missing_lines: 0,
         ended_at: None,
         cause: None,
         settled_at: None,

@@ -6,7 +6,7 @@ pub use cause::{Cause, Evidence, FailureClass, NextStep, Shortage};
 pub use retry::{Retry, RetryPolicy, RetryRule};
 pub use spec::{Input, InputSource, Resources, SessionSpec};
 
-use crate::{RunId, SessionId, TenantId};
+use crate::{Kept, Retention, RunId, SessionId, TenantId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -160,6 +160,14 @@ pub struct Run {
     pub next_log_line: u64,
     /// How many lines the runs before it have: their log is closed.
     pub lines_before: u64,
+    /// The text of its log in bytes, line ends included.
+    pub log_bytes: u64,
+    /// How many bytes of text the runs before it have.
+    pub log_bytes_before: u64,
+    /// When a line had no room in the session's log; from then on its agent's lines are not kept.
+    pub log_full_at: Option<Timestamp>,
+    /// How many lines its runner gave up so far.
+    pub log_missing_lines: u64,
     /// When it was over for the record; nothing that it says counts from then on.
     pub ended_at: Option<Timestamp>,
     /// Why it ended.
@@ -169,6 +177,12 @@ pub struct Run {
 }
 
 impl Run {
+    /// How many bytes of text its session's log has with it.
+    #[must_use]
+    pub const fn log_text_bytes(&self) -> u64 {
+        self.log_bytes_before + self.log_bytes
+    }
+
     /// How many lines its session's log has with it.
     #[must_use]
     pub const fn log_lines(&self) -> u64 {
@@ -205,6 +219,27 @@ pub struct Session {
     pub stop_requested_at: Option<Timestamp>,
     /// When it reached its final state.
     pub finished_at: Option<Timestamp>,
+    /// When its log was removed, because its time was over.
+    pub log_removed_at: Option<Timestamp>,
+    /// When its result and its artifacts were removed, because their time was over.
+    pub files_removed_at: Option<Timestamp>,
+}
+
+impl Session {
+    /// Until when something of it is kept under a plan that keeps it so long; nothing while it is not over.
+    #[must_use]
+    pub fn kept_until(&self, kept: Kept, retention: Retention) -> Option<Timestamp> {
+        self.finished_at.map(|at| at.saturating_add(retention.of(kept)).unwrap_or(Timestamp::MAX))
+    }
+
+    /// When something of it was removed.
+    #[must_use]
+    pub const fn removed_at(&self, kept: Kept) -> Option<Timestamp> {
+        match kept {
+            Kept::Log => self.log_removed_at,
+            Kept::Files => self.files_removed_at,
+        }
+    }
 }
 
 #[cfg(test)]

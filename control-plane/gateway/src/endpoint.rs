@@ -9,7 +9,7 @@ use application::App;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request},
-    http::StatusCode,
+    http::{StatusCode, header::CONTENT_ENCODING},
     middleware::{self, Next},
     response::Response,
     routing::{get, post, put},
@@ -36,12 +36,14 @@ pub(crate) fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIME));
     // As long as bytes move: `Blobs` and the connection's life bound these.
-    let large = Router::new()
-        .route("/run/v1/inputs/{name}", get(inputs::input))
-        .route("/run/v1/artifacts/{*path}", put(outputs::artifact));
+    let large = Router::new().route("/run/v1/inputs/{name}", get(inputs::input)).route(
+        "/run/v1/artifacts/{*path}",
+        put(outputs::artifact).head(outputs::progress).patch(outputs::append),
+    );
     small
         .merge(large)
         .fallback(async || Problem::unauthorized())
+        .layer(middleware::from_fn(unpacked))
         .layer(middleware::from_fn(trace))
         .with_state(app)
 }
@@ -57,6 +59,14 @@ async fn trace(request: Request, next: Next) -> Response {
         tenant.id = Empty
     );
     next.run(request).instrument(span).await
+}
+
+/// Lets bodies pass that are what they look like.
+async fn unpacked(request: Request, next: Next) -> Result<Response, Problem> {
+    match request.headers().get(CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(Problem::packed()),
+        _ => Ok(next.run(request).await),
+    }
 }
 
 /// Reads a JSON body. Unknown fields are for a later Warren.

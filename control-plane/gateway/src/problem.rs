@@ -1,16 +1,19 @@
 use application::{
-    blobs::WriteError,
+    blobs::{PieceError, WriteError},
     run::{AppendError, OutputError, RunError},
 };
 use axum::{
     body::Body,
     http::{
-        StatusCode,
+        HeaderName, StatusCode,
         header::{CONNECTION, CONTENT_TYPE, HeaderValue},
     },
     response::{IntoResponse, Response},
 };
 use serde_json::json;
+
+/// How many bytes of an upload are there: draft-ietf-httpbis-resumable-upload, section 4.1.1.
+pub(crate) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
 /// A refusal as RFC 9457 has it.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub(crate) struct Problem {
     detail: String,
     /// The number of the log line that is expected.
     next: Option<u64>,
+    /// Where an upload goes on.
+    offset: Option<u64>,
 }
 
 impl Problem {
@@ -34,6 +39,12 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
+    /// The body is compressed. Nothing here is unpacked: a few bytes could become gigabytes.
+    pub(crate) fn packed() -> Self {
+        let detail = "bodies are taken as they are: leave out Content-Encoding";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding", detail)
+    }
+
     /// The run has more connections than runners make.
     pub(crate) fn too_many_connections() -> Self {
         let detail = "this run has too many connections; close one and try again";
@@ -41,7 +52,7 @@ impl Problem {
     }
 
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), next: None }
+        Self { status, code, detail: detail.into(), next: None, offset: None }
     }
 
     /// Something of ours failed: it is logged, and the caller learns that it is worth another try.
@@ -54,7 +65,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { status, code, detail, next } = self;
+        let Self { status, code, detail, next, offset } = self;
         let title = status.canonical_reason().unwrap_or("Problem");
         let mut problem = json!({
             "type": format!("urn:warren:problem:{code}"),
@@ -69,6 +80,9 @@ impl IntoResponse for Problem {
         let mut response = Response::new(Body::from(problem.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
+        if let Some(offset) = offset {
+            headers.insert(UPLOAD_OFFSET, offset.into());
+        }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
             // Who has no token, or too many connections, does not keep this one.
@@ -109,18 +123,36 @@ impl From<OutputError> for Problem {
     fn from(error: OutputError) -> Self {
         match error {
             OutputError::Run(error) => error.into(),
-            OutputError::NotJson { .. } | OutputError::TooLarge | OutputError::Path => {
+            OutputError::NotJson { .. }
+            | OutputError::TooLarge
+            | OutputError::TooDeep
+            | OutputError::TooMany
+            | OutputError::NoRoom { .. }
+            | OutputError::Path => Self::invalid(error.to_string()),
+            OutputError::Write(error) | OutputError::Piece(PieceError::Write(error)) => {
+                error.into()
+            }
+            OutputError::Piece(PieceError::Offset { expected, .. }) => {
+                let problem = Self::new(StatusCode::CONFLICT, "upload-offset", error.to_string());
+                Self { offset: Some(expected), ..problem }
+            }
+            OutputError::Piece(PieceError::TakenOver) => {
+                Self::new(StatusCode::CONFLICT, "upload-taken-over", error.to_string())
+            }
+        }
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::DigestMismatch { .. } | WriteError::TooLarge { .. } => {
                 Self::invalid(error.to_string())
             }
-            OutputError::Write(error) => match error {
-                WriteError::DigestMismatch { .. } | WriteError::TooLarge { .. } => {
-                    Self::invalid(error.to_string())
-                }
-                WriteError::Interrupted(_) | WriteError::Stalled { .. } => {
-                    Self::new(StatusCode::REQUEST_TIMEOUT, "interrupted", error.to_string())
-                }
-                WriteError::Blob(error) => Self::internal(&error),
-            },
+            WriteError::Interrupted(_) | WriteError::Stalled { .. } => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "interrupted", error.to_string())
+            }
+            WriteError::Blob(error) => Self::internal(&error),
         }
     }
 }

@@ -6,7 +6,8 @@ use crate::{
 };
 use domain::{Digest, RunId};
 use sea_orm::{
-    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, sea_query::OnConflict,
+    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, OnConflict},
 };
 
 /// A file that a run left.
@@ -22,6 +23,15 @@ pub struct Artifact {
     pub blob: String,
 }
 
+/// How much a run left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ArtifactUsage {
+    /// Sum of the sizes.
+    pub bytes: u64,
+    /// Number of files.
+    pub count: u64,
+}
+
 impl Store {
     /// Notes a file that a run left; one with the same path is replaced.
     ///
@@ -30,6 +40,31 @@ impl Store {
     #[tracing::instrument(name = "db.artifact.put", skip_all)]
     pub async fn artifact_put(&self, run: RunId, artifact: Artifact) -> Result<(), StoreError> {
         in_txn!(self, |txn| put_in_txn(&mut txn, run, &artifact))
+    }
+
+    /// How much a run left beside the file of one path.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.artifact.usage", skip_all)]
+    pub async fn artifact_usage(
+        &self,
+        run: RunId,
+        beside: &str,
+    ) -> Result<ArtifactUsage, StoreError> {
+        let sum = Expr::cust("CAST(coalesce(sum(size), 0) AS BIGINT)");
+        let select = artifacts::Entity::find()
+            .select_only()
+            .expr_as(artifacts::Column::Path.count(), "count")
+            .expr_as(sum, "bytes")
+            .filter(artifacts::Column::Run.eq(run.uuid()))
+            .filter(artifacts::Column::Path.ne(beside));
+        let found: Option<(i64, i64)> = select.into_tuple().one(&self.0.read).await?;
+        let (count, bytes) = found.unwrap_or_default();
+        Ok(ArtifactUsage {
+            bytes: column::to_count("artifacts.size", bytes)?,
+            count: column::to_count("artifacts.count", count)?,
+        })
     }
 
     /// The files that a run left, by path.

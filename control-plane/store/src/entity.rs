@@ -121,6 +121,9 @@ entity!(sessions, "sessions" {
     stop_requested_at: Option<i64>,
     finished_at: Option<i64>,
     retry_at: Option<i64>,
+    log_removed_at: Option<i64>,
+    files_removed_at: Option<i64>,
+    is_removing: bool,
 });
 
 entity!(runs, "runs" {
@@ -143,6 +146,10 @@ entity!(runs, "runs" {
     cause: Option<String>,
     settled_at: Option<i64>,
     lines_before: i64,
+    log_bytes: i64,
+    log_bytes_before: i64,
+    log_full_at: Option<i64>,
+    log_missing_lines: i64,
 });
 
 entity!(log_segments, "log_segments" {

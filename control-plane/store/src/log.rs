@@ -26,6 +26,15 @@ pub struct LogSegment {
     pub digest: Digest,
 }
 
+/// How a log grows by a segment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogGrowth {
+    /// The text of its lines in bytes, line ends included.
+    pub text_bytes: u64,
+    /// Whether a line after it had no room: the log of the run is full from now on.
+    pub is_full: bool,
+}
+
 /// Why lines were not appended.
 #[derive(Debug, thiserror::Error)]
 pub enum LogAppendError {
@@ -55,8 +64,22 @@ impl Store {
     /// # Errors
     /// If lines are missing or overlap, the run is over or there is none, or the database fails.
     #[tracing::instrument(name = "db.log.append", skip_all)]
-    pub async fn log_append(&self, run: RunId, segment: LogSegment) -> Result<u64, LogAppendError> {
-        in_txn!(self, |txn| append_in_txn(&mut txn, run, &segment))
+    pub async fn log_append(
+        &self,
+        run: RunId,
+        segment: LogSegment,
+        growth: LogGrowth,
+    ) -> Result<u64, LogAppendError> {
+        in_txn!(self, |txn| append_in_txn(&mut txn, run, &segment, growth))
+    }
+
+    /// Notes how many lines a runner has given up so far; the number only grows.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such run; or if the database fails.
+    #[tracing::instrument(name = "db.log.missing", skip_all)]
+    pub async fn log_missing(&self, run: RunId, lines: u64) -> Result<(), StoreError> {
+        in_txn!(self, |txn| run::log_missing_in_txn(&mut txn, run, lines))
     }
 
     /// The segments of a run's log that hold line `from_line` and later ones, in order.
@@ -83,6 +106,7 @@ async fn append_in_txn(
     txn: &mut Txn,
     id: RunId,
     segment: &LogSegment,
+    growth: LogGrowth,
 ) -> Result<u64, LogAppendError> {
     let run = run::row(&txn.db, id).await?;
     let next = column::to_count("runs.next_log_line", run.next_log_line)?;
@@ -103,7 +127,14 @@ async fn append_in_txn(
     if segment.first < next {
         return Err(LogAppendError::Overlap { next });
     }
-    let change = runs::ActiveModel { next_log_line: Set(column::count(end)), ..Default::default() };
+    let bytes = run.log_bytes.saturating_add(column::count(growth.text_bytes));
+    let full_at = run.log_full_at.or_else(|| growth.is_full.then(|| txn.at()));
+    let change = runs::ActiveModel {
+        next_log_line: Set(column::count(end)),
+        log_bytes: Set(bytes),
+        log_full_at: Set(full_at),
+        ..Default::default()
+    };
     let updated = runs::Entity::update_many()
         .set(change)
         .filter(runs::Column::Id.eq(id.uuid()))

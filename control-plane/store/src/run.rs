@@ -253,7 +253,11 @@ async fn create_in_txn(
         ended_at: None,
         cause: None,
         settled_at: None,
-        lines_before: column::count(earlier.map_or(0, |run| run.log_lines())),
+        lines_before: column::count(earlier.as_ref().map_or(0, Run::log_lines)),
+        log_bytes: 0,
+        log_bytes_before: column::count(earlier.as_ref().map_or(0, Run::log_text_bytes)),
+        log_full_at: None,
+        log_missing_lines: 0,
     };
     let run = Some(RunId::new(row.id));
     let session = write_in_txn(txn, session, SessionState::Starting, None, run).await;
@@ -367,6 +371,17 @@ pub(crate) fn session_change(run: &runs::Model) -> Change {
     Change::Session { tenant: TenantId::new(run.tenant), session: SessionId::new(run.session) }
 }
 
+/// Notes how many lines a runner has given up so far; the number only grows.
+pub(crate) async fn log_missing_in_txn(
+    txn: &mut Txn,
+    id: RunId,
+    lines: u64,
+) -> Result<(), StoreError> {
+    let lines = column::count(lines);
+    let change = runs::ActiveModel { log_missing_lines: Set(lines), ..Default::default() };
+    update_in_txn(txn, id, change, runs::Column::LogMissingLines.lt(lines), Notice::Told).await
+}
+
 pub(crate) async fn row(db: &impl ConnectionTrait, id: RunId) -> Result<runs::Model, StoreError> {
     runs::Entity::find_by_id(id.uuid()).one(db).await?.ok_or(StoreError::NotFound)
 }
@@ -410,6 +425,10 @@ impl TryFrom<runs::Model> for Run {
             cause: column::to_optional_json("runs.cause", row.cause.as_deref())?,
             settled_at: time("runs.settled_at", row.settled_at)?,
             lines_before: column::to_count("runs.lines_before", row.lines_before)?,
+            log_bytes: column::to_count("runs.log_bytes", row.log_bytes)?,
+            log_bytes_before: column::to_count("runs.log_bytes_before", row.log_bytes_before)?,
+            log_full_at: time("runs.log_full_at", row.log_full_at)?,
+            log_missing_lines: column::to_count("runs.log_missing_lines", row.log_missing_lines)?,
         })
     }
 }

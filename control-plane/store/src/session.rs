@@ -15,9 +15,11 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect, Select, Set,
 };
 
+mod retention;
 mod sealed;
 mod stop;
 
+pub use retention::Removing;
 pub(crate) use sealed::opened;
 pub use stop::StopMode;
 
@@ -250,6 +252,9 @@ async fn create_in_txn(
         stop_requested_at: None,
         finished_at: None,
         retry_at: None,
+        log_removed_at: None,
+        files_removed_at: None,
+        is_removing: false,
     };
     sessions::Entity::insert(row.clone().into_active_model())
         .exec_without_returning(&txn.db)

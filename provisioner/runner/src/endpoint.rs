@@ -1,5 +1,9 @@
 //! The run endpoint, as HTTP/1.1 over TLS with connections that are kept.
 
+mod artifact;
+
+pub(crate) use artifact::Artifact;
+
 use crate::{settings::Settings, usage::Usage};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -10,7 +14,7 @@ use std::{
     time::Duration,
 };
 use ureq::{
-    Agent, Body, SendBody,
+    Agent, Body,
     config::Config,
     http::{Response, Uri},
     tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem},
@@ -85,13 +89,34 @@ pub(crate) struct Exited {
     /// The kernel ended processes of the agent for want of memory.
     pub(crate) out_of_memory: bool,
     pub(crate) last_line: u64,
+    /// Lines that were given up.
+    pub(crate) missing_lines: u64,
     #[serde(flatten)]
     pub(crate) usage: Usage,
+}
+
+/// What became of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Kept {
+    /// The number of the line that is expected next.
+    pub(crate) next: u64,
+    /// Warren has no room for more of the agent's lines, and has put a line in place of the first for
+    /// which there was none. Last words of the runner are taken.
+    #[serde(default)]
+    pub(crate) full: bool,
 }
 
 #[derive(Deserialize)]
 struct Next {
     next: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Alive<'a> {
+    #[serde(flatten)]
+    usage: &'a Usage,
+    missing_lines: u64,
 }
 
 #[derive(Deserialize)]
@@ -166,48 +191,23 @@ impl Endpoint {
     }
 
     /// Whether the agent is to be stopped.
-    pub(crate) fn heartbeat(&self, usage: &Usage) -> Result<bool, CallError> {
-        let body = to_json(usage);
+    pub(crate) fn heartbeat(&self, usage: &Usage, missing_lines: u64) -> Result<bool, CallError> {
+        let body = to_json(&Alive { usage, missing_lines });
         let mut answer = self.post("/heartbeat", "application/json", &body)?;
         read_json(&mut answer).map(|stop: Stop| stop.stop)
     }
 
-    /// Sends lines; the number of the line that is expected next.
-    pub(crate) fn logs(&self, lines: &[u8]) -> Result<u64, CallError> {
-        let mut answer = self.post("/logs", "application/x-ndjson", lines)?;
-        read_json(&mut answer).map(|next: Next| next.next)
+    /// Sends lines; last words, once Warren has said that it has no room for others.
+    pub(crate) fn logs(&self, lines: &[u8], are_last_words: bool) -> Result<Kept, CallError> {
+        let path = if are_last_words { "/logs?lastWords=true" } else { "/logs" };
+        let mut answer = self.post(path, "application/x-ndjson", lines)?;
+        read_json(&mut answer)
     }
 
     pub(crate) fn result(&self, json: &[u8]) -> Result<(), CallError> {
         let request = self.agent.put(format!("{}/result", self.base)).header(RUN, &self.run);
         let request = request.header("Authorization", &self.authorization);
         settle(request.content_type("application/json").send(json)).map(drop)
-    }
-
-    /// Sends a file of exactly `size` bytes with this SHA-256.
-    pub(crate) fn artifact(
-        &self,
-        path: &str,
-        bytes: impl Read,
-        size: u64,
-        sha256: &str,
-    ) -> Result<(), CallError> {
-        let mut bytes = Exactly { bytes, missing: size, error: None };
-        let url = format!("{}/artifacts/{}", self.base, escape(path));
-        let request = self.agent.put(url).header("Authorization", &self.authorization);
-        let request = request.header(RUN, &self.run);
-        // Warren may refuse by the headers: then nothing is sent.
-        let request = request.header("Expect", "100-continue").header("Content-Length", size);
-        let request = request.header("X-Content-Sha256", sha256).config();
-        let request = request
-            .timeout_recv_response(Some(Self::SAFEKEEPING))
-            .timeout_per_read(Some(Self::SAFEKEEPING))
-            .build();
-        let outcome = request.send(SendBody::from_reader(&mut bytes));
-        match bytes.error {
-            Some(error) => Err(CallError::File(error)),
-            None => settle(outcome).map(drop),
-        }
     }
 
     pub(crate) fn exited(&self, exited: &Exited) -> Result<(), CallError> {
@@ -298,34 +298,6 @@ impl Resolver for Fixed {
     }
 }
 
-/// A reader that fails when it ends too early, and ends where it was said to end.
-struct Exactly<R> {
-    bytes: R,
-    missing: u64,
-    /// Why it failed: the sender of the bytes tells it from a failure of the network by this.
-    error: Option<io::Error>,
-}
-
-impl<R: Read> Read for Exactly<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.missing).unwrap_or(usize::MAX).min(buffer.len());
-        if most == 0 {
-            return Ok(0);
-        }
-        let count = match self.bytes.read(&mut buffer[..most]) {
-            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter")),
-            read => read,
-        };
-        let count = count.map_err(|error| {
-            let again = io::Error::new(error.kind(), error.to_string());
-            self.error = Some(error);
-            again
-        })?;
-        self.missing -= count as u64;
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,16 +305,5 @@ mod tests {
     #[test]
     fn a_path_becomes_a_url_without_changing_its_meaning() {
         assert_eq!(escape("a b/ü?#%.txt"), "a%20b/%C3%BC%3F%23%25.txt");
-    }
-
-    #[test]
-    fn a_file_that_became_shorter_is_not_sent_as_a_whole_one() {
-        let mut bytes = Vec::new();
-        let mut short = Exactly { bytes: &b"abc"[..], missing: 5, error: None };
-        assert!(short.read_to_end(&mut bytes).is_err());
-        let mut long = Exactly { bytes: &b"abcdef"[..], missing: 5, error: None };
-        bytes.clear();
-        long.read_to_end(&mut bytes).expect("five bytes are there");
-        assert_eq!(bytes, b"abcde");
     }
 }

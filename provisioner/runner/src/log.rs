@@ -5,7 +5,7 @@ mod spill;
 
 use crate::{
     clock,
-    endpoint::CallError,
+    endpoint::{CallError, Kept},
     lines::{Part, Splitter},
 };
 use queue::{Bounds, Queue};
@@ -40,6 +40,9 @@ struct Written {
     at: String,
     lines: Vec<u8>,
 }
+
+/// How lines of the runner itself begin.
+const OWN: &str = "warren-runner: ";
 
 impl Written {
     fn now(stream: Stream) -> Self {
@@ -109,8 +112,19 @@ impl Log {
     pub(crate) fn note(&self, text: &str) {
         eprintln!("warren-runner: {text}");
         let mut written = Written::now(Stream::Err);
-        written.add(Part::Whole, &format!("warren-runner: {text}"));
-        self.push(&written);
+        written.add(Part::Whole, &format!("{OWN}{text}"));
+        let mut queue = self.lock();
+        if queue.is_full() {
+            queue.push_last_word(&written);
+        } else {
+            queue.push(&written);
+        }
+        self.changed.notify_all();
+    }
+
+    /// How many lines were given up so far.
+    pub(crate) fn missing_lines(&self) -> u64 {
+        self.lock().missing_lines()
     }
 
     /// Takes no more lines; what waits is sent at once.
@@ -119,15 +133,24 @@ impl Log {
         self.changed.notify_all();
     }
 
-    /// Sends lines with `call`, which is as patient as it should be, until the log is closed and empty,
+    /// Sends lines with `call`, which is told whether they are last words and is as patient as it should be, until the log is closed and empty,
     /// or there is no point in trying; the number of the last line.
-    pub(crate) fn send_all(&self, mut call: impl FnMut(&[u8]) -> Result<u64, CallError>) -> u64 {
+    pub(crate) fn send_all(
+        &self,
+        mut call: impl FnMut(&[u8], bool) -> Result<Kept, CallError>,
+    ) -> u64 {
         let mut next = 1;
         let mut not_before = Instant::now();
         while let Some(batch) = self.take(not_before) {
             not_before = Instant::now() + Self::BATCH_TIME;
-            match send(&mut call, next, batch) {
-                Ok(number) => next = number,
+            let was_full = self.lock().is_full();
+            match send(&mut call, next, batch, was_full) {
+                Ok(sent) => {
+                    next = sent.next;
+                    if sent.is_full {
+                        self.lock().fill(&sent.refused);
+                    }
+                }
                 Err(error) => {
                     eprintln!("warren-runner: the log is not sent any more: {error}");
                     self.close();
@@ -168,40 +191,59 @@ impl Log {
     }
 }
 
-/// Sends a batch until it is kept; the number of the line after it.
+/// A batch that was sent.
+struct Sent {
+    /// The number of the line after what is kept of it.
+    next: u64,
+    is_full: bool,
+    /// The lines for which there was no room, and the one whose place was taken by the line that says so.
+    refused: Vec<u8>,
+}
+
+/// Sends a batch until it is kept, as far as there is room.
 ///
 /// The batch keeps its numbers across attempts: what was kept by an attempt whose answer was lost
 /// is known to Warren by its number, and not kept twice.
 fn send(
-    mut call: impl FnMut(&[u8]) -> Result<u64, CallError>,
+    mut call: impl FnMut(&[u8], bool) -> Result<Kept, CallError>,
     first: u64,
     mut batch: Vec<u8>,
-) -> Result<u64, CallError> {
+    was_full: bool,
+) -> Result<Sent, CallError> {
     let mut first = first;
     loop {
-        match call(&numbered(first, &batch)) {
+        match call(&numbered(first, &batch), was_full) {
+            Ok(Kept { next, full }) => {
+                let replaced = u64::from(full && !was_full);
+                let kept = next.saturating_sub(first).saturating_sub(replaced);
+                batch.drain(..end_of(&batch, if full { kept } else { u64::MAX }));
+                return Ok(Sent { next, is_full: full, refused: batch });
+            }
             Err(CallError::Gap { next }) if next > first => {
                 // Warren knows more than was confirmed.
-                let known = usize::try_from(next - first).unwrap_or(usize::MAX);
-                let lines = batch.split_inclusive(|byte| *byte == b'\n');
-                let bytes: usize = lines.take(known).map(<[u8]>::len).sum();
-                batch.drain(..bytes);
+                batch.drain(..end_of(&batch, next - first));
                 first = next;
                 if batch.is_empty() {
-                    return Ok(next);
+                    return Ok(Sent { next, is_full: was_full, refused: batch });
                 }
             }
             Err(CallError::Gap { next }) if next < first => {
                 // Warren knows less than it has confirmed: it was restored from a copy.
                 let mut gap = Written::now(Stream::Err);
                 let text = format!("Warren has lost {} lines that were here", first - next);
-                gap.add(Part::Whole, &format!("warren-runner: {text}"));
+                gap.add(Part::Whole, &format!("{OWN}{text}"));
                 gap.lines.append(&mut batch);
                 (first, batch) = (next, gap.lines);
             }
-            outcome => return outcome,
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// Where so many lines end, or all of them if there are not so many.
+fn end_of(lines: &[u8], count: u64) -> usize {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    lines.split_inclusive(|byte| *byte == b'\n').take(count).map(<[u8]>::len).sum()
 }
 
 /// As one object per line, numbered from `first`.

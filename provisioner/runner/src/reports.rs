@@ -1,6 +1,7 @@
 use crate::{
     agent::Agent,
     endpoint::{CallError, Endpoint},
+    log::Log,
     patience::Patience,
     usage::Meter,
 };
@@ -24,6 +25,7 @@ pub(crate) struct Reporter {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) patience: Arc<Patience>,
     pub(crate) agent: Arc<Agent>,
+    pub(crate) log: Arc<Log>,
     pub(crate) process: i32,
 }
 
@@ -69,7 +71,7 @@ impl Reporter {
             if self.patience.is_over() && refusals == 0 || refusals >= Reports::REFUSALS {
                 continue;
             }
-            match self.endpoint.heartbeat(&usage) {
+            match self.endpoint.heartbeat(&usage, self.log.missing_lines()) {
                 Ok(true) if !is_stopping => {
                     is_stopping = true;
                     self.agent.terminate(Signal::SIGTERM);

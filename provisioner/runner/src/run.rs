@@ -107,7 +107,9 @@ impl Run {
         let sending = (Arc::clone(&log), Arc::clone(&endpoint), Arc::clone(&patience));
         let sender = thread::Builder::new().name("log".to_owned()).spawn(move || {
             let (log, endpoint, patience) = sending;
-            log.send_all(|lines| patience.persist(|| endpoint.logs(lines)))
+            log.send_all(|lines, are_last_words| {
+                patience.persist(|| endpoint.logs(lines, are_last_words))
+            })
         })?;
         let out_of_memory_kills = usage::out_of_memory_kills();
         Ok(Self { settings, manifest, endpoint, patience, agent, log, sender, out_of_memory_kills })
@@ -155,6 +157,7 @@ impl Run {
             endpoint: Arc::clone(&self.endpoint),
             patience: Arc::clone(&self.patience),
             agent: Arc::clone(&self.agent),
+            log: Arc::clone(&self.log),
             process,
         };
         let reports = Reports::start(reporter, meter)?;
@@ -190,8 +193,15 @@ impl Run {
             How::Code(code) => (Some(code), None),
             How::Signal(signal) => (None, Some(signal)),
         };
-        let was_terminated = end.was_terminated;
-        let exited = Exited { code, signal, was_terminated, out_of_memory, last_line, usage };
+        let exited = Exited {
+            code,
+            signal,
+            was_terminated: end.was_terminated,
+            out_of_memory,
+            last_line,
+            missing_lines: self.log.missing_lines(),
+            usage,
+        };
         if let Err(error) = self.patience.persist(|| self.endpoint.exited(&exited)) {
             eprintln!("warren-runner: the end was not reported: {error}");
         }

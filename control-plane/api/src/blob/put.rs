@@ -3,7 +3,7 @@
 use super::BlobBody;
 use crate::{
     caller::Caller,
-    extract::DigestPath,
+    extract::{DigestPath, is_packed, packed},
     problem::{Problem, too_large},
 };
 use application::blob;
@@ -36,6 +36,9 @@ pub(crate) async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<BlobBody>), Problem> {
+    if is_packed(&headers) {
+        return Err(packed());
+    }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let length: Option<u64> = length.and_then(|text| text.parse().ok());
     if length.is_some_and(|size| size > blob::MAX_BYTES) {

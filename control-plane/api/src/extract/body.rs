@@ -49,6 +49,9 @@ impl<S: Send + Sync, T: Record> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
+        if is_packed(&parts.headers) {
+            return Err(packed());
+        }
         if !is_json(&parts.headers) {
             return Err(Problem::new(Code::UnsupportedMediaType));
         }
@@ -63,6 +66,16 @@ impl<S: Send + Sync, T: Record> FromRequest<S> for Body<T> {
         let value = T::read(value, "", &mut invalid);
         Ok(Self { draft: Draft { value, invalid }, digest })
     }
+}
+
+/// Whether a body is not what it looks like. Nothing is unpacked: a few bytes could become gigabytes.
+pub(crate) fn is_packed(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity")
+}
+
+pub(crate) fn packed() -> Problem {
+    let detail = "Bodies are taken as they are, not compressed.";
+    Problem::with_detail(Code::UnsupportedMediaType, detail).hint("Leave out Content-Encoding.")
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -31,6 +31,8 @@ pub(crate) struct PlanBody {
     session: SessionLimits,
     /// What may be uploaded for sessions.
     uploads: UploadLimits,
+    /// How long what a session left is kept after its end.
+    retention: RetentionBody,
 }
 
 /// Kubernetes quantities.
@@ -52,6 +54,9 @@ struct SessionLimits {
     cpu: String,
     memory: String,
     timeout_seconds: u32,
+    /// The most text that is kept of its log.
+    #[schema(examples("1Gi"))]
+    log: String,
 }
 
 /// What may be kept of uploaded inputs.
@@ -65,6 +70,17 @@ struct UploadLimits {
     count: u64,
     /// How long each is kept after it was last sent or named by a session.
     kept_hours: u32,
+}
+
+/// How long what a session left is kept after its end, in days. The session itself stays.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Retention)]
+struct RetentionBody {
+    /// Its log.
+    log_days: u32,
+    /// Its result and its artifacts.
+    file_days: u32,
 }
 
 /// The plans that a tenant can have, smallest first.
@@ -92,11 +108,16 @@ impl From<Plan> for PlanBody {
                 cpu: plan.session_cpu.to_string(),
                 memory: plan.session_memory.to_string(),
                 timeout_seconds: plan.session_timeout_seconds,
+                log: plan.session_log.to_string(),
             },
             uploads: UploadLimits {
                 bytes: plan.uploads.bytes.to_string(),
                 count: plan.uploads.count,
                 kept_hours: plan.uploads.kept_hours,
+            },
+            retention: RetentionBody {
+                log_days: plan.retention.log_days,
+                file_days: plan.retention.file_days,
             },
         }
     }

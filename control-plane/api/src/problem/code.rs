@@ -90,12 +90,21 @@ codes! {
     LastOperator = "last-operator", CONFLICT, "Last operator",
         "It is the last token of an operator: without it nobody could run the platform.",
         Some("Make another one first.");
+    /// A piece of an upload that does not begin where what is there ends.
+    UploadOffset = "upload-offset", CONFLICT, "Wrong offset", "The upload goes on elsewhere.",
+        Some("HEAD says where it goes on.");
+    /// Another request goes on with the same upload.
+    UploadTakenOver = "upload-taken-over", CONFLICT, "Upload taken over",
+        "Another request goes on with this upload.", None;
     /// The tenant is on its way out.
     TenantDeleting = "tenant-deleting", CONFLICT, "Tenant is being deleted",
         "The tenant is being deleted and takes nothing new.", None;
     /// The tenant is not far enough.
     TenantNotReady = "tenant-not-ready", CONFLICT, "Tenant is not ready",
         "The tenant is not ready for this.", Some("Watch the tenant's operation, and try again when it is done.");
+    /// It was there, and is not kept any longer.
+    Expired = "expired", GONE, "Not kept any longer",
+        "Its time was over, and it was removed.", Some("The plan says how long it is kept: warren plans.");
     /// The body is too big.
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "Body too large", "The body is too large.", None;
     /// The body has another type than JSON.

@@ -4,10 +4,12 @@ use super::{Code, Problem};
 use application::{
     access::AccessError,
     blob::UploadError,
-    blobs::WriteError,
+    blobs::{PieceError, WriteError},
     error::{FindError, Noun},
     session, tenant, token,
 };
+use domain::{Kept, Plan, PlanName, Retention};
+use jiff::Timestamp;
 use std::error::Error;
 
 impl From<FindError> for Problem {
@@ -18,6 +20,7 @@ impl From<FindError> for Problem {
                 let detail = format!("The role {role} may not do this.");
                 Self::with_detail(Code::Forbidden, detail)
             }
+            FindError::Expired { kept, removed_at, plan } => expired(kept, removed_at, plan),
             FindError::Store(error) => internal(&error),
         }
     }
@@ -105,18 +108,34 @@ impl From<UploadError> for Problem {
             UploadError::Find(error) => error.into(),
             UploadError::TenantDeleting => Self::new(Code::TenantDeleting),
             UploadError::Full(invalid) => Self::with_fields(Code::QuotaExceeded, invalid),
-            UploadError::Write(WriteError::DigestMismatch { promised, actual }) => {
+            UploadError::Write(error) | UploadError::Piece(PieceError::Write(error)) => {
+                error.into()
+            }
+            UploadError::Piece(PieceError::Offset { expected, offset }) => {
+                let detail = format!("The upload goes on at byte {expected}.");
+                let problem = Self::with_detail(Code::UploadOffset, detail);
+                problem.field("Upload-Offset", offset, format!("{expected}, what is there"))
+            }
+            UploadError::Piece(PieceError::TakenOver) => Self::new(Code::UploadTakenOver),
+        }
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::DigestMismatch { promised, actual } => {
                 let detail = format!("The bytes have the digest {actual}.");
                 let rule = format!("the SHA-256 of the bytes that were sent, {actual}");
                 Self::with_detail(Code::DigestMismatch, detail).field("{digest}", promised, rule)
             }
-            UploadError::Write(WriteError::TooLarge { limit }) => too_large(None, limit),
-            UploadError::Write(WriteError::Interrupted(_)) => Self::new(Code::BodyInterrupted),
-            UploadError::Write(WriteError::Stalled { seconds }) => {
+            WriteError::TooLarge { limit } => too_large(None, limit),
+            WriteError::Interrupted(_) => Self::new(Code::BodyInterrupted),
+            WriteError::Stalled { seconds } => {
                 let detail = format!("No bytes came for {seconds} s.");
                 Self::with_detail(Code::RequestTimeout, detail)
             }
-            UploadError::Write(WriteError::Blob(error)) => internal(&error),
+            WriteError::Blob(error) => internal(&error),
         }
     }
 }
@@ -133,6 +152,19 @@ pub(crate) fn too_large(announced: Option<u64>, limit: u64) -> Problem {
 fn internal(error: &(dyn Error + 'static)) -> Problem {
     tracing::error!(error, "a request failed");
     Problem::new(Code::Internal)
+}
+
+fn expired(kept: Kept, removed_at: Timestamp, plan: PlanName) -> Problem {
+    let Retention { log_days, file_days } = Plan::current(plan).retention;
+    let (what, days) = match kept {
+        Kept::Log => ("log of the session was", log_days),
+        Kept::Files => ("result and the artifacts of the session were", file_days),
+    };
+    let detail = format!(
+        "The {what} removed at {removed_at:.0}: plan {plan} keeps this for {days} days after a \
+         session's end."
+    );
+    Problem::with_detail(Code::Expired, detail)
 }
 
 fn missing(noun: Noun) -> Problem {

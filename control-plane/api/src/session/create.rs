@@ -128,7 +128,7 @@ pub(crate) async fn create(
     let id = view.session.id;
     let waiting = wait.0.map(|time| session::wait(app, actor, &tenant, id, time).map(Result::ok));
     // It is there, whatever happens while waiting.
-    let view = caller.wait_or(waiting, future::ready(None)).await.unwrap_or(view);
+    let view = Box::pin(caller.wait_or(waiting, future::ready(None))).await.unwrap_or(view);
     let owner = view.session.tenant;
     let location = format!("/api/v1/tenants/{owner}/sessions/{id}");
     let replayed = created.is_replay.then_some(("idempotent-replayed", "true".to_owned()));

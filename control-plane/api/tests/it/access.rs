@@ -22,7 +22,7 @@ enum Stranger {
 }
 
 /// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 30] = {
+const ROUTES: [(&str, &str, Stranger); 32] = {
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
         ("POST", "/api/v1/tenants", Forbidden),
@@ -40,6 +40,8 @@ const ROUTES: [(&str, &str, Stranger); 30] = {
         ("DELETE", "/api/v1/tokens/{token}", Hidden),
         ("PUT", "/api/v1/tenants/{tenant}/blobs/{digest}", Hidden),
         ("HEAD", "/api/v1/tenants/{tenant}/blobs/{digest}", Hidden),
+        ("HEAD", "/api/v1/tenants/{tenant}/uploads/{digest}", Hidden),
+        ("PATCH", "/api/v1/tenants/{tenant}/uploads/{digest}", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/sessions", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}", Hidden),

@@ -105,3 +105,18 @@ async fn another_tenants_upload_is_no_input_of_ours() {
     assert_eq!(refused.problem(), (422, "invalid-input".to_owned()));
     assert_eq!(refused.json()["errors"][0]["field"], "/inputs/0/digest");
 }
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_and_not_unpacked() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let blob = format!("{}/blobs/{}", tenant.path, digest(b"x"));
+    let sessions = format!("{}/sessions", tenant.path);
+    for (method, path) in [(Method::PUT, blob), (Method::POST, sessions)] {
+        let request = request(&tenant.owner, method, &path)
+            .header("content-encoding", "gzip")
+            .header("content-type", "application/json");
+        let refused = server.call(request.body(Body::from("x"))).await;
+        assert_eq!(refused.problem(), (415, "unsupported-media-type".to_owned()), "{path}");
+    }
+}

@@ -27,7 +27,7 @@ use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU64, Ordering},
 };
-use store::{LogSegment, SecretKey, Store, StoreOptions, TenantReport};
+use store::{LogGrowth, LogSegment, SecretKey, Store, StoreOptions, TenantReport};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -269,7 +269,7 @@ impl TestApp {
         self.app.blobs.put(&path, bytes.into()).await.expect("written");
         let path = path.to_string();
         let segment = LogSegment { first, lines, bytes: size, path, digest };
-        self.app.store.log_append(run, segment).await.expect("contiguous");
+        self.app.store.log_append(run, segment, LogGrowth::default()).await.expect("contiguous");
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{Caller, RunError, settle};
+use super::{Caller, RunError, note_missing, settle};
 use crate::{App, blobs::BlobPath, log, result_schema};
 use domain::{Cause, Evidence, Exit, FailureClass, Run, RunUsage, Session, SessionState};
 
@@ -17,6 +17,8 @@ pub struct Report {
     pub is_out_of_memory: bool,
     /// The number of the last line of the log.
     pub last_line: u64,
+    /// How many lines the runner gave up.
+    pub missing_lines: u64,
     /// What was used.
     pub usage: RunUsage,
 }
@@ -34,6 +36,7 @@ pub async fn exited(app: &App, caller: &Caller, report: Report) -> Result<(), Ru
             "a run ended without the whole of its log"
         );
     }
+    note_missing(app, run, report.missing_lines).await?;
     app.store.run_exited(run.id, report.exit, report.usage).await?;
     let has_failed = report.exit.code != Some(0);
     let last_lines = if has_failed { last_lines(app, run).await } else { Vec::new() };
@@ -140,6 +143,7 @@ mod tests {
             was_terminated: false,
             is_out_of_memory: false,
             last_line: 0,
+            missing_lines: 0,
             usage: RunUsage { cpu_ms: 0, peak_memory_bytes: 0, wall_ms: 0 },
         }
     }

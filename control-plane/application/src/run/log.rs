@@ -1,13 +1,16 @@
-use super::{Caller, RACES, RunError};
+use super::{
+    Caller, RACES, RunError,
+    log_limit::{Room, Words},
+};
 use crate::{
     App,
     blobs::BlobPath,
     log::{LogLine, segment},
 };
 use bytes::Bytes;
-use domain::{Digest, RunId};
+use domain::{Digest, Run, RunId};
 use sha2::{Digest as _, Sha256};
-use store::{LogAppendError, LogSegment, StoreError};
+use store::{LogAppendError, LogGrowth, LogSegment, StoreError};
 
 /// The longest text of one line, in bytes. Runners cut at 16 KiB; a byte that is not UTF-8 becomes
 /// three.
@@ -44,41 +47,66 @@ impl From<StoreError> for AppendError {
     }
 }
 
+/// What became of lines that were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// The number of the line that is expected next.
+    pub next: u64,
+    /// Whether the log has no room for more of the agent's lines: it is pointless to send them.
+    pub is_full: bool,
+}
+
+impl Appended {
+    const fn before(run: &Run) -> Self {
+        Self { next: run.next_log_line, is_full: run.log_full_at.is_some() }
+    }
+}
+
 /// Keeps lines of the log: one JSON object per line, numbered without a gap. Lines that are kept
 /// already are passed over, so a runner that got no answer sends the same lines again.
 ///
-/// The number of the line that is expected next.
+/// Lines for which the session's log has no room are not kept: where the first of them would be, a line
+/// says so. A runner that was told so may still send last words.
 ///
 /// # Errors
 /// If lines are missing before these, one is malformed, or the run is over.
-pub async fn append_log(app: &App, caller: &Caller, body: &[u8]) -> Result<u64, AppendError> {
+pub async fn append_log(
+    app: &App,
+    caller: &Caller,
+    body: &[u8],
+    words: Words,
+) -> Result<Appended, AppendError> {
     let lines = parse(body)?;
-    let mut next = caller.run.next_log_line;
-    let Some(first) = lines.first().map(|line| line.number) else { return Ok(next) };
+    let mut run = caller.run.clone();
+    let Some(first) = lines.first().map(|line| line.number) else {
+        return Ok(Appended::before(&run));
+    };
     for _ in 0..RACES {
+        let next = run.next_log_line;
         let known = next.checked_sub(first).ok_or(AppendError::Gap { next })?;
         let known = usize::try_from(known).unwrap_or(usize::MAX).min(lines.len());
-        let new = &lines[known..];
+        let room = Room::of(app, caller, &run).await?;
+        let (new, growth) = room.cut(&lines[known..], words);
         if new.is_empty() {
-            return Ok(next);
+            return Ok(Appended::before(&run));
         }
-        match append(app, caller.run.id, new).await? {
-            Appended::Next(next) => return Ok(next),
-            Appended::Again(number) => next = number,
+        if let Some(next) = append(app, run.id, &new, growth).await? {
+            return Ok(Appended { next, is_full: growth.is_full });
         }
+        // The log has grown meanwhile.
+        run = app.store.run_get(run.id).await?.ok_or(RunError::NoRun)?;
     }
     Err(StoreError::Stale.into())
 }
 
-enum Appended {
-    /// They are kept; so many there are.
-    Next(u64),
-    /// The log has grown meanwhile, up to here.
-    Again(u64),
-}
-
 /// The object first, then the index: what the index names is there.
-async fn append(app: &App, run: RunId, lines: &[LogLine]) -> Result<Appended, AppendError> {
+/// The number of the line after these; nothing if the log has others at their place.
+async fn append(
+    app: &App,
+    run: RunId,
+    lines: &[LogLine],
+    growth: LogGrowth,
+) -> Result<Option<u64>, AppendError> {
     let (first, count) = (lines[0].number, lines.len() as u64);
     let bytes = segment::packed(&encode(lines)).map_err(AppendError::Compress)?;
     let digest = Digest::of_sha256(Sha256::digest(&bytes).into());
@@ -90,15 +118,11 @@ async fn append(app: &App, run: RunId, lines: &[LogLine]) -> Result<Appended, Ap
     let size = bytes.len() as u64;
     app.blobs.put(&path, Bytes::from(bytes)).await.map_err(RunError::from)?;
     let segment = LogSegment { first, lines: count, bytes: size, path: path.to_string(), digest };
-    match app.store.log_append(run, segment).await {
-        Ok(next) if next == first + count => Ok(Appended::Next(next)),
-        Ok(next) => {
+    match app.store.log_append(run, segment, growth).await {
+        Ok(next) if next == first + count => Ok(Some(next)),
+        Ok(_) | Err(LogAppendError::Overlap { .. }) => {
             discard(app, run, first, &path).await?;
-            Ok(Appended::Next(next))
-        }
-        Err(LogAppendError::Overlap { next }) => {
-            discard(app, run, first, &path).await?;
-            Ok(Appended::Again(next))
+            Ok(None)
         }
         Err(LogAppendError::Gap { next }) => {
             discard(app, run, first, &path).await?;

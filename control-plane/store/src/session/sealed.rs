@@ -52,5 +52,7 @@ pub(crate) fn opened(vault: &Vault, row: &sessions::Model) -> Result<Session, St
         running_at: time("sessions.running_at", row.running_at)?,
         stop_requested_at: time("sessions.stop_requested_at", row.stop_requested_at)?,
         finished_at: time("sessions.finished_at", row.finished_at)?,
+        log_removed_at: time("sessions.log_removed_at", row.log_removed_at)?,
+        files_removed_at: time("sessions.files_removed_at", row.files_removed_at)?,
     })
 }

@@ -11,7 +11,9 @@ use domain::{
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
-use store::{LogAppendError, LogSegment, MoveError, NewRun, StopMode, Store, StoreError};
+use store::{
+    LogAppendError, LogGrowth, LogSegment, MoveError, NewRun, StopMode, Store, StoreError,
+};
 
 on_both! {
     a_run_that_failed_is_followed_by_another_once_it_is_settled,
@@ -55,7 +57,7 @@ async fn a_run_that_failed_is_followed_by_another_once_it_is_settled(world: Worl
     assert!(token.is_none());
     let digest = Digest::of_sha256([0; 32]);
     let line = LogSegment { first: 1, lines: 1, bytes: 1, path: "late".to_owned(), digest };
-    let late = store.log_append(first.run.id, line).await;
+    let late = store.log_append(first.run.id, line, LogGrowth::default()).await;
     assert!(matches!(late, Err(LogAppendError::Store(StoreError::Ended))), "{late:?}");
 
     let early = store.run_create(session.id, session.revision).await;

@@ -3,7 +3,7 @@ use crate::{
     world::{World, create, start_session},
 };
 use domain::{Digest, RunId};
-use store::{Artifact, Blob, Change, LogAppendError, LogSegment, Store, StoreError};
+use store::{Artifact, Blob, Change, LogAppendError, LogGrowth, LogSegment, Store, StoreError};
 
 fn segment(first: u64, lines: u64) -> LogSegment {
     let path = format!("runs/x/logs/{first:012}.ndjson");
@@ -27,20 +27,26 @@ async fn a_log_refuses_a_gap_and_ignores_a_repeat(world: World) {
     let store = world.open().await;
     let run = run(&store).await;
     let mut changes = store.changes();
-    assert_eq!(store.log_append(run, segment(1, 10)).await.expect("it is next"), 11);
+    assert_eq!(
+        store.log_append(run, segment(1, 10), LogGrowth::default()).await.expect("it is next"),
+        11
+    );
     assert_eq!(changes.try_recv(), Ok(Change::Log(run)));
-    let gap = store.log_append(run, segment(12, 1)).await;
+    let gap = store.log_append(run, segment(12, 1), LogGrowth::default()).await;
     assert!(matches!(gap, Err(LogAppendError::Gap { next: 11 })), "{gap:?}");
     for (first, lines) in [(1, 10), (5, 2), (10, 1), (3, 0)] {
-        let next = store.log_append(run, segment(first, lines)).await;
+        let next = store.log_append(run, segment(first, lines), LogGrowth::default()).await;
         assert_eq!(next.expect("it is there already"), 11);
     }
-    let overlap = store.log_append(run, segment(10, 2)).await;
+    let overlap = store.log_append(run, segment(10, 2), LogGrowth::default()).await;
     assert!(matches!(overlap, Err(LogAppendError::Overlap { next: 11 })), "{overlap:?}");
-    let none = store.log_append(run, segment(0, 12)).await;
+    let none = store.log_append(run, segment(0, 12), LogGrowth::default()).await;
     assert!(matches!(none, Err(LogAppendError::Store(StoreError::Refused(_)))), "{none:?}");
     assert!(changes.try_recv().is_err(), "nobody is woken");
-    assert_eq!(store.log_append(run, segment(11, 5)).await.expect("it is next"), 16);
+    assert_eq!(
+        store.log_append(run, segment(11, 5), LogGrowth::default()).await.expect("it is next"),
+        16
+    );
 
     let firsts = async |from| -> Vec<u64> {
         let segments = store.log_segments(run, from).await.expect("readable");
@@ -60,7 +66,9 @@ async fn the_same_lines_sent_many_times_at_once_are_kept_once(world: World) {
     let run = run(&store).await;
     let appends = (0..8).map(|_| {
         let store = store.clone();
-        tokio::spawn(async move { store.log_append(run, segment(1, 3)).await })
+        tokio::spawn(
+            async move { store.log_append(run, segment(1, 3), LogGrowth::default()).await },
+        )
     });
     for append in appends.collect::<Vec<_>>() {
         let next = append.await.expect("it does not panic").expect("they are there");
@@ -83,6 +91,10 @@ async fn the_files_of_a_run_are_listed_by_path_and_a_newer_one_replaces(world: W
     }
     let expected = [artifact("a.txt", 2), artifact("b/c.txt", u64::from(u32::MAX) * 4)];
     assert_eq!(store.artifact_list(run).await.expect("readable"), expected);
+    let usage = store.artifact_usage(run, "a.txt").await.expect("readable");
+    assert_eq!((usage.count, usage.bytes), (1, u64::from(u32::MAX) * 4));
+    let usage = store.artifact_usage(run, "c").await.expect("readable");
+    assert_eq!((usage.count, usage.bytes), (2, u64::from(u32::MAX) * 4 + 2));
     let unknown = RunId::new(uuid::Uuid::from_u128(4040));
     let error = store.artifact_put(unknown, artifact("x", 1)).await;
     assert!(matches!(error, Err(StoreError::NotFound)), "{error:?}");

@@ -6,6 +6,7 @@ mod files;
 mod holder;
 mod open;
 mod postgres;
+mod retention;
 mod run;
 mod secret;
 mod session;

@@ -119,6 +119,10 @@ pub(super) struct Session {
     pub(super) finished_at: Option<Timestamp>,
     pub(super) stop_requested_at: Option<Timestamp>,
     pub(super) retry_at: Option<Timestamp>,
+    pub(super) log_kept_until: Option<Timestamp>,
+    pub(super) log_removed_at: Option<Timestamp>,
+    pub(super) files_kept_until: Option<Timestamp>,
+    pub(super) files_removed_at: Option<Timestamp>,
     /// Of all its runs.
     #[serde(default)]
     pub(super) log_lines: u64,
@@ -185,6 +189,9 @@ pub(super) struct Run {
     pub(super) exit: Option<ProcessExit>,
     pub(super) usage: Option<RunUsage>,
     pub(super) heartbeat_at: Option<Timestamp>,
+    pub(super) log_full_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) log_missing_lines: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,6 +1,7 @@
 //! Requests to the server: bounded in time and size, repeated where that is harmless.
 
 mod attempts;
+mod pieces;
 
 use attempts::{Attempts, asked_pause};
 use reqwest::{

@@ -26,12 +26,23 @@ struct Plan {
     #[serde(default)]
     sessions_at_once: u64,
     session: Session,
+    #[serde(default)]
+    retention: Retention,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Retention {
+    log_days: u32,
+    file_days: u32,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Session {
     timeout_seconds: u64,
+    #[serde(default)]
+    log: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,10 +62,21 @@ pub(super) async fn run(cx: &Context, _: &Arguments) -> Result<(), Failure> {
 }
 
 fn table(plans: &[Plan]) -> String {
-    let heading =
-        &["NAME", "NODES", "CPU", "MEMORY", "STORAGE", "PODS", "SESSIONS", "SESSION TIME"];
+    let heading = &[
+        "NAME",
+        "NODES",
+        "CPU",
+        "MEMORY",
+        "STORAGE",
+        "PODS",
+        "SESSIONS",
+        "SESSION TIME",
+        "LOG",
+        "LOGS KEPT",
+        "FILES KEPT",
+    ];
     let mut table = Table::new(heading);
-    for Plan { name, isolation, quota, sessions_at_once, session } in plans {
+    for Plan { name, isolation, quota, sessions_at_once, session, retention } in plans {
         table.row([
             name.clone(),
             isolation.clone(),
@@ -64,6 +86,9 @@ fn table(plans: &[Plan]) -> String {
             amount(&quota.pods, Unit::Count),
             sessions_at_once.to_string(),
             time(Duration::from_secs(session.timeout_seconds)),
+            session.log.clone(),
+            format!("{}d", retention.log_days),
+            format!("{}d", retention.file_days),
         ]);
     }
     table.text(0)

@@ -28,6 +28,8 @@ const MAX_INLINE_BYTES: u64 = 64 << 10;
 const MAX_INLINE_SUM: u64 = domain::SessionSpec::MAX_INLINE_BYTES as u64;
 /// What the API takes as one upload.
 const MAX_UPLOAD_BYTES: u64 = 100 << 20;
+/// Smaller uploads are sent again as a whole when the connection broke.
+const PIECES_FROM_BYTES: u64 = 1 << 20;
 /// An upload has a minute, and time for its bytes at this speed.
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 const SHORTEST_LIMIT: Duration = Duration::from_mins(1);
@@ -135,18 +137,34 @@ async fn upload(
         return Ok(());
     }
     let limit = SHORTEST_LIMIT + Duration::from_secs(size / SLOWEST_BYTES_PER_SECOND);
+    let pieces = ["api", "v1", "tenants", tenant, "uploads", &digest_text];
+    let mut offset = 0;
     let mut attempt = 1;
     loop {
-        let sent = Arc::new(AtomicU64::new(0));
-        let body = body(file, Arc::clone(&sent))
+        let sent = Arc::new(AtomicU64::new(offset));
+        let body = body(file, offset, Arc::clone(&sent))
             .map_err(|error| Failure::local(format!("The input {name} cannot be read"), &error))?;
-        let put = cx.client.put(&path, size, body, limit);
-        match watched(cx, name, size, &sent, put).await {
-            Err(failure) if failure.is_unreachable && attempt < UPLOAD_ATTEMPTS => {
-                cx.messages.note(&format!("Uploading {name} broke off; trying again"));
+        let work = async {
+            if size < PIECES_FROM_BYTES {
+                cx.client.put(&path, size, body, limit).await
+            } else {
+                cx.client.send_rest(&pieces, offset, size, body, limit).await
+            }
+        };
+        match watched(cx, name, size, &sent, work).await {
+            Err(failure) if may_go_on(&failure) && attempt < UPLOAD_ATTEMPTS => {
+                cx.messages.note(&format!("Uploading {name} broke off; going on"));
                 // The last bytes may have arrived although the answer did not.
                 if cx.client.exists(&path).await? {
                     return Ok(());
+                }
+                if size >= PIECES_FROM_BYTES {
+                    let Some(there) = cx.client.upload_offset(&pieces).await? else {
+                        return Ok(());
+                    };
+                    // As long as it gets on there is no end of attempts.
+                    attempt = if there > offset { 0 } else { attempt };
+                    offset = there.min(size);
                 }
             }
             outcome => return outcome,
@@ -155,9 +173,14 @@ async fn upload(
     }
 }
 
-fn body(file: &File, sent: Arc<AtomicU64>) -> io::Result<reqwest::Body> {
+/// Whether it is worth asking how far an upload is.
+fn may_go_on(failure: &Failure) -> bool {
+    failure.is_unreachable || failure.problem.code.as_deref() == Some("upload-offset")
+}
+
+fn body(file: &File, offset: u64, sent: Arc<AtomicU64>) -> io::Result<reqwest::Body> {
     let mut file = file.try_clone()?;
-    file.rewind()?;
+    file.seek(io::SeekFrom::Start(offset))?;
     let stream = ReaderStream::with_capacity(tokio::fs::File::from_std(file), 64 << 10);
     let counted = stream.inspect_ok(move |chunk| {
         sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);

@@ -2,7 +2,7 @@ use crate::{
     server::{Server, json_answer, problem, session},
     warren, warren_in,
 };
-use axum::http::Method;
+use axum::{http::Method, response::IntoResponse as _};
 use domain::Digest;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -117,4 +117,39 @@ async fn artifacts_arrive_whole_or_not_at_all() {
         std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["good"], "neither the forged file nor a part of it");
     assert!(ended.stderr.contains("forged.txt"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_large_input_goes_on_where_the_server_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
+    std::fs::write(folder.path().join("model"), &bytes).unwrap();
+    let server = Server::start(|asked, number| match asked.method {
+        Method::HEAD if asked.uri.path().contains("/blobs/") => {
+            problem(404, "not-found", &json!([]))
+        }
+        Method::HEAD => {
+            let headers = [("upload-offset", "2000000"), ("upload-complete", "?0")];
+            (axum::http::StatusCode::NO_CONTENT, headers).into_response()
+        }
+        // Somebody else has sent a part of it before.
+        Method::PATCH if number == 1 => problem(409, "upload-offset", &json!([])),
+        Method::PATCH => json_answer(201, &json!({})),
+        _ => json_answer(201, &session("queued", 0)),
+    })
+    .await;
+    let arguments =
+        ["session", "run", "-t", "acme", "--image", "a", "--input", "model", "--", "/agent"];
+    let ended = warren_in(folder.path(), &server.url, &arguments).await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let asked = server.asked();
+    let patches: Vec<_> = asked.iter().filter(|asked| asked.method == Method::PATCH).collect();
+    let header = |number: usize, name: &str| patches[number].headers[name].to_str().unwrap();
+    assert_eq!((patches.len(), patches[0].body.len()), (2, 3_000_000));
+    assert_eq!(header(0, "upload-offset"), "0");
+    assert_eq!(header(1, "upload-offset"), "2000000");
+    assert_eq!(header(1, "upload-length"), "3000000");
+    assert_eq!(header(1, "upload-complete"), "?1");
+    assert_eq!(patches[1].body, bytes[2_000_000..]);
+    assert!(ended.stderr.contains("broke off; going on"), "{}", ended.stderr);
 }

@@ -1,6 +1,6 @@
 //! Lines that wait to be sent: in memory, then in a file, and beyond that counted.
 
-use super::{Stream, Written, count, spill::Spill};
+use super::{OWN, Stream, Written, count, spill::Spill};
 use crate::{clock, lines::Part};
 use std::{collections::VecDeque, mem, time::Instant};
 
@@ -15,6 +15,9 @@ pub(super) struct Bounds {
 
 /// What `{"n":NUMBER,` adds to a line, at most.
 const NUMBER_BYTES: usize = 26;
+
+/// What of the runner's own lines waits when Warren has no room for the agent's; it takes a little more.
+const LAST_WORDS_BYTES: usize = 32 << 10;
 
 /// Lines without their numbers, the oldest first.
 #[derive(Debug)]
@@ -31,6 +34,10 @@ pub(super) struct Queue {
     is_cut: [bool; 2],
     /// Nothing more will come.
     is_closed: bool,
+    /// Warren has no room for more of the agent's lines.
+    is_full: bool,
+    /// Lines that were given up, whether that was told or not.
+    missing_lines: u64,
 }
 
 #[derive(Debug)]
@@ -52,13 +59,70 @@ impl Queue {
             missing: None,
             is_cut: [false; 2],
             is_closed: false,
+            is_full: false,
+            missing_lines: 0,
         }
+    }
+
+    /// Whether Warren has no room for more of the agent's lines.
+    pub(super) const fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// How many lines were given up, whether that was told or not.
+    pub(super) const fn missing_lines(&self) -> u64 {
+        self.missing_lines
+    }
+
+    /// Warren has no room for more of the agent's lines and has refused these: gives up what waits, and
+    /// from now on counts what comes. What the runner itself has to say is still sent.
+    pub(super) fn fill(&mut self, refused: &[u8]) {
+        if mem::replace(&mut self.is_full, true) {
+            // Last words, and that they are missing would be refused, too.
+            self.missing_lines += count(refused);
+            return;
+        }
+        let mut words = LastWords::default();
+        self.miss(words.pick(refused), now());
+        self.memory.make_contiguous();
+        let lost = words.pick(self.memory.as_slices().0);
+        self.miss(lost, now());
+        while !self.spill.is_empty() {
+            let lost = match self.spill.peek(self.bounds.batch) {
+                Ok(bytes) => {
+                    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+                    let lines = &bytes[..end.map_or(bytes.len(), |end| end + 1)];
+                    self.spill.forget(lines.len() as u64, count(lines));
+                    words.pick(lines)
+                }
+                Err(error) => self.spill.lose(&error),
+            };
+            self.miss(lost, now());
+        }
+        self.spill.renew();
+        self.miss(words.lost, now());
+        self.memory = words.lines;
+        self.since = (!self.memory.is_empty()).then(Instant::now);
+    }
+
+    /// Adds a line of the runner itself to what is sent although Warren has no room for the agent's.
+    pub(super) fn push_last_word(&mut self, written: &Written) {
+        if self.is_closed || self.memory.len() + written.lines.len() > LAST_WORDS_BYTES {
+            self.miss(count(&written.lines), written.at.clone());
+            return;
+        }
+        self.memory.extend(&written.lines);
+        self.since.get_or_insert_with(Instant::now);
     }
 
     /// Adds lines as far as there is room, and counts the others. What was given up is told, in its place,
     /// when there is room for more than that.
     pub(super) fn push(&mut self, written: &Written) {
         if self.is_closed || written.lines.is_empty() {
+            return;
+        }
+        if self.is_full {
+            self.miss(count(&written.lines), written.at.clone());
             return;
         }
         self.since.get_or_insert_with(Instant::now);
@@ -92,14 +156,15 @@ impl Queue {
                 }
                 Err(error) => {
                     let lines = self.spill.lose(&error);
-                    self.miss(lines, clock::rfc3339(clock::now()));
+                    self.miss(lines, now());
                 }
             }
         }
-        if self.is_empty() {
+        // Of a full log it is told at the end, how many there were in all.
+        if self.is_empty() && (self.is_closed || !self.is_full) {
             self.spill.renew();
             if let Some(missing) = self.missing.take() {
-                batch.extend_from_slice(&missing.line());
+                batch.extend_from_slice(&missing.line(self.is_full));
             }
         }
         self.since = (!self.is_empty()).then(Instant::now);
@@ -151,7 +216,9 @@ impl Queue {
         if room < (self.bounds.batch as u64).min(all / 4) {
             return false;
         }
-        let Some(line) = self.missing.as_ref().map(Missing::line) else { return true };
+        let Some(line) = self.missing.as_ref().map(|missing| missing.line(false)) else {
+            return true;
+        };
         let is_told = self.keep(&line) == line.len();
         if is_told {
             self.missing = None;
@@ -190,6 +257,10 @@ impl Queue {
     }
 
     fn miss(&mut self, lines: u64, at: String) {
+        if lines == 0 {
+            return;
+        }
+        self.missing_lines += lines;
         let missing = self.missing.get_or_insert(Missing { lines: 0, at, trouble: None });
         missing.lines += lines;
         if let Some(trouble) = self.spill.trouble() {
@@ -200,19 +271,58 @@ impl Queue {
 
 impl Missing {
     /// The line that stands for them.
-    fn line(&self) -> Vec<u8> {
+    fn line(&self, is_full: bool) -> Vec<u8> {
         let Self { lines, at, trouble } = self;
         let lines = if *lines == 1 { "1 line is".to_owned() } else { format!("{lines} lines are") };
         let reason = match trouble {
+            _ if is_full => "the log of the session is full".to_owned(),
             None => "Warren did not take them in time, and the buffer was full".to_owned(),
             Some(trouble) => format!(
                 "Warren did not take them in time, and the buffer on disk cannot be used: {trouble}"
             ),
         };
         let mut line = Written { stream: Stream::Err, at: at.clone(), lines: Vec::new() };
-        line.add(Part::Whole, &format!("warren-runner: {lines} missing here: {reason}"));
+        line.add(Part::Whole, &format!("{OWN}{lines} missing here: {reason}"));
         mem::take(&mut line.lines)
     }
+}
+
+/// Lines of the runner itself, of which the last are kept.
+#[derive(Default)]
+struct LastWords {
+    lines: VecDeque<u8>,
+    /// How many of them were too many.
+    lost: u64,
+}
+
+impl LastWords {
+    /// Takes those that are among `lines`; how many lines are others.
+    fn pick(&mut self, lines: &[u8]) -> u64 {
+        let mark = format!(r#","s":"err","l":"{OWN}"#);
+        // What stands before it is the time, which has no such word in it.
+        let is_own = |line: &[u8]| {
+            let comma = line.iter().position(|byte| *byte == b',');
+            comma.is_some_and(|comma| line[comma..].starts_with(mark.as_bytes()))
+        };
+        let mut others = 0;
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            if is_own(line) {
+                self.lines.extend(line);
+            } else {
+                others += 1;
+            }
+        }
+        while self.lines.len() > LAST_WORDS_BYTES {
+            let end = self.lines.iter().position(|byte| *byte == b'\n');
+            self.lines.drain(..end.map_or(self.lines.len(), |end| end + 1));
+            self.lost += 1;
+        }
+        others
+    }
+}
+
+fn now() -> String {
+    clock::rfc3339(clock::now())
 }
 
 /// The end of the last line of at most `bytes` bytes.

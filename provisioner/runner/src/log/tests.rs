@@ -13,7 +13,7 @@ struct Warren {
 
 impl Warren {
     /// As the run endpoint does.
-    fn append(&mut self, body: &[u8]) -> Result<u64, CallError> {
+    fn append(&mut self, body: &[u8]) -> Result<Kept, CallError> {
         assert!(body.len() <= (1 << 20) + (64 << 10), "the endpoint refuses {} bytes", body.len());
         for (number, line) in numbered_lines(body) {
             let next = self.lines.len() as u64 + 1;
@@ -23,7 +23,7 @@ impl Warren {
                 _ => {}
             }
         }
-        Ok(self.lines.len() as u64 + 1)
+        Ok(Kept { next: self.lines.len() as u64 + 1, full: false })
     }
 
     fn texts(&self) -> Vec<&str> {
@@ -63,7 +63,7 @@ fn received(
     let (log, _folder) = log();
     write(&log, text);
     let mut warren = Warren::default();
-    let last = log.send_all(|body| {
+    let last = log.send_all(|body, _| {
         loop {
             warren.calls += 1;
             let outcome = match fault(&mut warren) {
@@ -141,7 +141,7 @@ fn a_line_of_a_mebibyte_is_put_together_again_from_its_pieces() {
     let line = "\u{1}".repeat(1 << 20);
     write(&log, format!("{line}\nno line feed").as_bytes());
     let mut warren = Warren::default();
-    log.send_all(|body| warren.append(body));
+    log.send_all(|body, _| warren.append(body));
     let (last, pieces) = warren.lines.split_last().expect("lines");
     assert_eq!((last["l"].as_str(), last.get("p")), (Some("no line feed"), None));
     assert_eq!(pieces.len(), (1 << 20) / MAX_LINE_BYTES);
@@ -158,7 +158,7 @@ fn the_numbers_of_many_empty_lines_are_not_too_many_bytes_for_the_endpoint() {
     let log = Log::new(folder.path());
     write(&log, &vec![b'\n'; 50_000]);
     let mut warren = Warren::default();
-    assert_eq!(log.send_all(|body| warren.append(body)), 50_000);
+    assert_eq!(log.send_all(|body, _| warren.append(body)), 50_000);
     assert!(warren.texts().iter().all(|text| text.is_empty()));
 }
 
@@ -176,7 +176,7 @@ fn lines_are_sent_while_others_are_written() {
         }
     });
     let mut warren = Warren::default();
-    let last = log.send_all(|body| warren.append(body));
+    let last = log.send_all(|body, _| warren.append(body));
     writer.join().expect("it does not panic");
     assert_eq!(last, 2_000);
     let expected: Vec<String> = (1..=2_000).map(|number| number.to_string()).collect();
@@ -189,7 +189,7 @@ fn a_closed_log_hands_out_what_it_has_and_takes_no_more() {
     write(&log, b"last");
     write(&log, b"too late");
     let mut warren = Warren::default();
-    assert_eq!(log.send_all(|body| warren.append(body)), 1);
+    assert_eq!(log.send_all(|body, _| warren.append(body)), 1);
     assert_eq!(warren.texts(), ["last"]);
 }
 
@@ -202,4 +202,64 @@ fn a_batch_is_one_numbered_object_per_line() {
     let expected = "{\"n\":7,\"t\":\"1970-01-01T00:00:00.000Z\",\"s\":\"err\",\"l\":\"a\\\"\\u0001\"}\n\
                     {\"n\":8,\"t\":\"1970-01-01T00:00:00.000Z\",\"s\":\"err\",\"l\":\"b\",\"p\":\"first\"}\n";
     assert_eq!(String::from_utf8_lossy(&numbered(7, &written.lines)), expected);
+}
+
+/// A Warren that has room for so many lines and, after that, for last words.
+#[derive(Default)]
+struct SmallWarren {
+    texts: Vec<String>,
+    full: bool,
+}
+
+impl SmallWarren {
+    const ROOM: u64 = 100;
+
+    /// As the run endpoint does.
+    fn append(&mut self, body: &[u8], are_last_words: bool) -> Kept {
+        for (number, line) in numbered_lines(body) {
+            let next = self.texts.len() as u64 + 1;
+            let text = line["l"].as_str().expect("a text").to_owned();
+            if number == next && (number <= Self::ROOM && !self.full || are_last_words) {
+                self.texts.push(text);
+            } else if number == next && !self.full {
+                self.full = true;
+                self.texts.push("full".to_owned());
+            }
+        }
+        Kept { next: self.texts.len() as u64 + 1, full: self.full }
+    }
+}
+
+#[test]
+fn a_warren_without_room_gets_nothing_but_last_words_and_every_missing_line_is_counted() {
+    for loses_answers in [false, true] {
+        let (log, _folder) = log();
+        let mut splitter = Splitter::default();
+        log.write(Stream::Out, &mut splitter, &counted(3_000));
+        let mut warren = SmallWarren::default();
+        let mut bytes_when_full = 0;
+        let last = log.send_all(|body, are_last_words| {
+            let was_full = warren.full;
+            let mut answer = warren.append(body, are_last_words);
+            if loses_answers {
+                answer = warren.append(body, are_last_words);
+            }
+            if was_full {
+                bytes_when_full += body.len();
+            } else if answer.full {
+                log.write(Stream::Out, &mut splitter, &counted(1_000));
+                log.note("x is left out");
+                log.close();
+            }
+            Ok(answer)
+        });
+        let texts = &warren.texts;
+        assert_eq!(last, texts.len() as u64);
+        assert_eq!(texts[99..102], ["100", "full", "warren-runner: x is left out"]);
+        assert_eq!(texts.len(), 103);
+        let missing = "warren-runner: 3900 lines are missing here";
+        assert!(texts[102].starts_with(missing), "{}", texts[102]);
+        assert_eq!(log.missing_lines(), 3_900);
+        assert!(bytes_when_full < 1_000, "{bytes_when_full}");
+    }
 }

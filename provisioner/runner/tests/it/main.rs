@@ -6,6 +6,7 @@ extern crate rustls_ring as rustls;
 mod bench;
 mod end;
 mod output;
+mod road;
 mod size;
 mod speed;
 mod start;

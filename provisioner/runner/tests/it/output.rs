@@ -2,6 +2,7 @@
 
 use crate::{
     bench::{exists, lines, pod_of_run, until, until_line},
+    road::Road,
     world::{DEADLINE, sha256},
 };
 use application::{
@@ -165,4 +166,41 @@ async fn a_large_artifact_arrives_whole() {
     let artifacts = world.app.store.artifact_list(run.id).await.expect("the record answers");
     assert_eq!(artifacts[0].digest, sha256(&vec![0; 20_000_000]));
     until(&world, "the end", async || world.session(&run).await.state.is_final()).await;
+}
+
+#[tokio::test]
+async fn bombs_are_refused_and_named_and_everything_else_is_kept() {
+    let (world, run, pod) = pod_of_run().await;
+    let script = r#"cd "$WARREN_OUTPUT_DIR"
+        truncate -s 8T sparse; printf good > good
+        touch "$(printf 'a\nwarren-runner: all is well')"
+        mkfifo "$(printf 'pipe\nwarren-runner: all is well')"
+        i=0; while [ $i -lt 300 ]; do mkdir deep && cd deep || break; i=$((i+1)); done"#;
+    assert_eq!(pod.shell(script).await.code, Some(0));
+    let artifacts = world.app.store.artifact_list(run.id).await.expect("the record answers");
+    let names: Vec<&str> = artifacts.iter().map(|artifact| artifact.path.as_str()).collect();
+    assert_eq!(names, ["good"]);
+    let texts = world.texts(&run).await;
+    let told = |part: &str| texts.iter().any(|text| text.contains(part));
+    assert!(told("sparse is left out: it has 8796093022208 bytes"), "{texts:#?}");
+    assert!(told(r"pipe\nwarren-runner: all is well is left out: it is not"), "{texts:#?}");
+    assert!(told("deep/deep is left out: its path is too long"), "{texts:#?}");
+    assert!(texts.iter().all(|text| !text.contains('\n')), "{texts:#?}");
+    assert_eq!(world.session(&run).await.state, SessionState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_large_artifact_goes_on_where_its_connection_broke() {
+    const SIZE: usize = 20_000_000;
+    let (world, run, mut pod) = pod_of_run().await;
+    let road = Road::to(pod.endpoint, SIZE as u64 * 2 / 5).await;
+    pod.endpoint = road.address;
+    let script = format!("head -c {SIZE} /dev/zero > \"$WARREN_OUTPUT_DIR/zeros\"");
+    assert_eq!(pod.shell(&script).await.code, Some(0));
+    let artifacts = world.app.store.artifact_list(run.id).await.expect("the record answers");
+    assert_eq!(artifacts[0].digest, sha256(&vec![0; SIZE]));
+    let sent = road.sent();
+    assert!(sent < SIZE as u64 * 13 / 10, "{sent} bytes for {SIZE}: it began anew");
+    let texts = world.texts(&run).await;
+    assert_eq!(texts, Vec::<String>::new());
 }

@@ -10,6 +10,7 @@ use super::{
     },
     One, running_time,
 };
+use jiff::Timestamp;
 use std::time::Duration;
 
 pub(super) async fn run(cx: &Context, one: &One) -> Result<(), Failure> {
@@ -87,8 +88,29 @@ fn text(session: &Session, earlier: &[Run]) -> String {
         let ends = ends.into_iter().filter(|(_, at)| at.is_some());
         fields.extend(ends.map(|(name, at)| (name, instant(at))));
         fields.push(("Log", format!("{} lines", session.log_lines)));
+        fields.extend(run.log_full_at.map(|at| ("Log full", instant(Some(at)))));
+        if run.log_missing_lines > 0 {
+            fields.push(("Not in the log", format!("{} lines", run.log_missing_lines)));
+        }
+        fields.extend(retention(session));
     }
     output::fields(&fields)
+}
+
+/// Until when what it left is kept, or when it was removed.
+fn retention(session: &Session) -> impl Iterator<Item = (&'static str, String)> {
+    let Session { log_removed_at, log_kept_until, files_removed_at, files_kept_until, .. } =
+        session;
+    let end = |removed_at: Option<Timestamp>, kept: (&'static str, Option<Timestamp>), removed| {
+        let (name, at) = if removed_at.is_some() { (removed, removed_at) } else { kept };
+        at.map(|at| (name, format!("{at:.0}")))
+    };
+    [
+        end(*log_removed_at, ("Log kept until", *log_kept_until), "Log removed"),
+        end(*files_removed_at, ("Files kept until", *files_kept_until), "Files removed"),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// One line about a run that failed.

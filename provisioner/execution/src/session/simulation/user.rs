@@ -152,7 +152,7 @@ async fn tell(
             Ok(Heard::fine(manifest.is_stopping))
         }
         Call::Started => run::started(app, caller).await.map(|()| Heard::fine(false)),
-        Call::Heartbeat => run::heartbeat(app, caller, Process::USAGE).await.map(Heard::fine),
+        Call::Heartbeat => run::heartbeat(app, caller, Process::USAGE, 0).await.map(Heard::fine),
         Call::Log(lines) => {
             let mut body = Vec::new();
             for number in lines.clone() {
@@ -166,8 +166,10 @@ async fn tell(
                 serde_json::to_writer(&mut body, &line).expect("lines are JSON");
                 body.push(b'\n');
             }
-            match run::append_log(app, caller, &body).await {
-                Ok(next) | Err(AppendError::Gap { next }) => Ok(Heard::Kept(next)),
+            match run::append_log(app, caller, &body, run::Words::Agents).await {
+                Ok(run::Appended { next, .. }) | Err(AppendError::Gap { next }) => {
+                    Ok(Heard::Kept(next))
+                }
                 Err(AppendError::Run(error)) => Err(error),
                 Err(_) => Ok(Heard::Nothing),
             }
@@ -176,7 +178,7 @@ async fn tell(
             let result = Bytes::from(result(process));
             let digest = Digest::of_sha256(Sha256::digest(&result).into());
             let bytes = stream::iter([Ok::<_, Infallible>(result.clone())]);
-            let kept = run::put_artifact(app, caller, "out.json", &digest, bytes).await;
+            let kept = run::put_artifact(app, caller, "out.json", &digest, None, bytes).await;
             let kept = match kept {
                 Ok(()) => run::put_result(app, caller, result).await,
                 Err(error) => Err(error),
@@ -193,6 +195,7 @@ async fn tell(
                 was_terminated: *was_terminated,
                 is_out_of_memory: *is_out_of_memory,
                 last_line: *last_line,
+                missing_lines: 0,
                 usage: Process::USAGE,
             };
             run::exited(app, caller, report).await.map(|()| Heard::fine(false))

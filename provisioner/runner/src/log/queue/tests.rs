@@ -168,3 +168,42 @@ fn what_a_line_is_of_its_line_is_known_by_its_end_whatever_its_text_is() {
         }
     }
 }
+
+#[test]
+fn a_full_log_gives_up_what_waits_but_for_last_words_and_tells_once_how_much_that_was() {
+    let (mut queue, _folder) = queue();
+    let own = |text: &str| written(Stream::Err, &[(Part::Whole, &format!("{OWN}{text}"))]);
+    for number in 0..40 {
+        push(&mut queue, number);
+    }
+    queue.push(&own("in memory or in the file"));
+    for number in 40..80 {
+        push(&mut queue, number);
+    }
+    assert!(!queue.spill.is_empty());
+    let mut refused = queue.take();
+    refused.extend_from_slice(&own("refused").lines);
+    let taken = texts(&refused).len() as u64 - 1;
+    queue.fill(&refused);
+    assert!(queue.spill.is_empty());
+    assert_eq!(queue.missing_lines(), 80, "{taken} of them were refused");
+    assert_eq!(
+        texts(&queue.take()),
+        [format!("{OWN}refused"), format!("{OWN}in memory or in the file")]
+    );
+
+    for number in 80..10_000 {
+        push(&mut queue, number);
+    }
+    assert_eq!((queue.since(), queue.is_due()), (None, false), "nothing wakes the sender");
+    queue.push_last_word(&own("the end"));
+    assert_eq!(texts(&queue.take()), [format!("{OWN}the end")]);
+    queue.close();
+    let last = drain(&mut queue);
+    let told = "warren-runner: 10000 lines are missing here: the log of the session is full";
+    assert_eq!(last, [told]);
+    // Not even for that there is room: it is not tried for ever.
+    queue.fill(&own("refused").lines);
+    assert_eq!(drain(&mut queue), Vec::<String>::new());
+    assert_eq!(queue.missing_lines(), 10_001);
+}
