@@ -22,7 +22,7 @@ impl History<'_> {
         }
         let until = self.cluster.now + CONVERGES;
         while self.is_sound() && !self.is_settled() {
-            self.work_off().await;
+            Box::pin(self.work_off()).await;
             if self.is_settled() {
                 break;
             }
@@ -39,7 +39,7 @@ impl History<'_> {
     async fn work_off(&mut self) {
         for _ in 0..2000 {
             let Some((_, act)) = self.work().first().copied() else { return };
-            self.make(act).await;
+            Box::pin(self.make(act)).await;
         }
         self.violations.push("there is always something to do".to_owned());
     }
@@ -60,12 +60,12 @@ impl History<'_> {
 
     /// When all is over, nobody writes any more.
     pub(super) async fn stay_quiet(&mut self) {
-        self.work_off().await;
+        Box::pin(self.work_off()).await;
         let (writes, seen) = (self.cluster.writes, self.seen.clone());
         let until = self.cluster.now + SignedDuration::from_mins(12);
         while self.cluster.now < until && self.is_sound() {
             self.pass_to_next();
-            self.work_off().await;
+            Box::pin(self.work_off()).await;
         }
         if self.cluster.writes != writes || self.seen != seen {
             let count = self.cluster.writes - writes;

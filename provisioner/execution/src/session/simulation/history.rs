@@ -90,7 +90,7 @@ pub(super) struct Told {
 /// Runs one history.
 pub(super) async fn run(ground: &mut Ground, seed: u64, is_traced: bool) -> Told {
     let mut history = History::new(ground, seed, is_traced).await;
-    history.happen().await;
+    Box::pin(history.happen()).await;
     Told { violations: history.violations, trace: history.trace.unwrap_or_default() }
 }
 
@@ -99,14 +99,14 @@ impl History<'_> {
         let steps = self.rng.random_range(40..160);
         for _ in 0..steps {
             let Some(act) = self.choose() else { break };
-            self.make(act).await;
+            Box::pin(self.make(act)).await;
             if !self.is_sound() {
                 return;
             }
         }
-        self.converge().await;
+        Box::pin(self.converge()).await;
         if self.is_sound() {
-            self.stay_quiet().await;
+            Box::pin(self.stay_quiet()).await;
             check::the_end(self).await;
         }
     }
