@@ -153,6 +153,9 @@ pub(crate) struct RunBody {
     log_full_at: Option<Timestamp>,
     /// Lines of it that were not kept so far: for want of room, or because Warren was away for too long.
     log_missing_lines: u64,
+    /// Whether its log has all that its agent wrote; null while that can still change. It has not if lines were
+    /// given up, or if it ended without its runner's word: then what it wrote last may not have been sent.
+    log_complete: Option<bool>,
 }
 
 /// What a run used.
@@ -242,6 +245,7 @@ impl From<Input> for InputBody {
 
 impl From<Run> for RunBody {
     fn from(run: Run) -> Self {
+        let log_complete = run.is_log_whole();
         Self {
             id: run.id.to_string(),
             attempt: run.attempt,
@@ -262,6 +266,7 @@ impl From<Run> for RunBody {
             first_log_line: run.lines_before + 1,
             log_full_at: run.log_full_at,
             log_missing_lines: run.log_missing_lines,
+            log_complete,
         }
     }
 }

@@ -183,6 +183,17 @@ impl Run {
         self.log_bytes_before + self.log_bytes
     }
 
+    /// Whether its log has everything that its agent wrote: its runner has told that it sent all, and gave
+    /// nothing up. Nothing while that can still change.
+    #[must_use]
+    pub const fn is_log_whole(&self) -> Option<bool> {
+        match (self.exited_at, self.ended_at) {
+            (Some(_), _) => Some(self.log_missing_lines == 0),
+            (None, Some(_)) => Some(self.started_at.is_none() && self.next_log_line == 1),
+            (None, None) => None,
+        }
+    }
+
     /// How many lines its session's log has with it.
     #[must_use]
     pub const fn log_lines(&self) -> u64 {

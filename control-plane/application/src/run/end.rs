@@ -36,7 +36,8 @@ pub async fn exited(app: &App, caller: &Caller, report: Report) -> Result<(), Ru
             "a run ended without the whole of its log"
         );
     }
-    note_missing(app, run, report.missing_lines).await?;
+    let unsent = (report.last_line + 1).saturating_sub(run.next_log_line);
+    note_missing(app, run, report.missing_lines + unsent).await?;
     app.store.run_exited(run.id, report.exit, report.usage).await?;
     let has_failed = report.exit.code != Some(0);
     let last_lines = if has_failed { last_lines(app, run).await } else { Vec::new() };

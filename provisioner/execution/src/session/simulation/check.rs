@@ -118,7 +118,8 @@ async fn output(history: &mut History<'_>, run: &Run) {
     }
     let written: Vec<_> = (1..=process.written).map(|n| (n, process.line(n))).collect();
     let is_prefix = written.starts_with(&lines);
-    let is_whole = !process.is_end_told || lines.len() == written.len();
+    let is_told_whole = process.is_end_told || run.is_log_whole() == Some(true);
+    let is_whole = !is_told_whole || lines.len() == written.len();
     if !is_prefix || !is_whole || run.next_log_line != lines.len() as u64 + 1 {
         let (has, wrote) = (lines.len(), written.len());
         history.violations.push(format!("the log of run {} has {has} of {wrote} lines", run.id));
