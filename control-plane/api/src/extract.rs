@@ -6,7 +6,7 @@ mod header;
 mod parameters;
 mod path;
 
-pub(crate) use body::{Body, is_packed, packed};
+pub(crate) use body::{Body, OptionalBody, is_packed, packed};
 pub(crate) use fields::{Field, Fields, Record};
 pub(crate) use header::{Preference, RetryKey};
 pub(crate) use parameters::Parameters;

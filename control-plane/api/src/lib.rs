@@ -70,6 +70,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(session::get::get))
         .routes(routes!(session::runs::runs))
         .routes(routes!(session::stop::stop))
+        .routes(routes!(session::rerun::rerun))
         .routes(routes!(session::logs::logs))
         .routes(routes!(session::result::result))
         .routes(routes!(session::artifacts::artifacts))

@@ -17,6 +17,7 @@ pub(crate) mod create;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod rerun;
 pub(crate) mod result;
 pub(crate) mod runs;
 pub(crate) mod stop;
@@ -170,7 +171,7 @@ struct RunUsageBody {
 
 impl From<SessionView> for SessionBody {
     fn from(view: SessionView) -> Self {
-        let SessionView { session, run, retention, is_env_shown } = view;
+        let SessionView { session, run, next_step, retention, is_env_shown } = view;
         let log_kept_until = session.kept_until(Kept::Log, retention);
         let files_kept_until = session.kept_until(Kept::Files, retention);
         let Session { spec, .. } = session;
@@ -179,7 +180,7 @@ impl From<SessionView> for SessionBody {
             tenant: session.tenant.to_string(),
             project: spec.project.to_string(),
             state: session.state.as_str(),
-            cause: session.cause.map(CauseBody::from),
+            cause: session.cause.map(|cause| CauseBody::new(cause, next_step)),
             spec: SpecBody::new(spec, is_env_shown),
             log_lines: run.as_ref().map_or(0, Run::log_lines),
             run: run.map(RunBody::from),
@@ -250,7 +251,7 @@ impl From<Run> for RunBody {
             id: run.id.to_string(),
             attempt: run.attempt,
             resources: ResourcesBody::from(run.resources),
-            cause: run.cause.map(CauseBody::from),
+            cause: run.cause.map(CauseBody::of_run),
             exit: run.exit.map(ExitBody::from),
             usage: run.usage.map(|usage| {
                 let RunUsage { cpu_ms, peak_memory_bytes, wall_ms } = usage;

@@ -1,4 +1,4 @@
-//! Sessions: started, looked at, stopped; what they left.
+//! Sessions: started, looked at, stopped, run again; what they left.
 
 use crate::{
     App, Draft, Page,
@@ -10,9 +10,9 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{
-    Action, Actor, Authorized, CreateSession, Digest, Input, InputSource, Invalid, Kept, Plan,
-    PlanName, ReadSession, Retention, Run, Session, SessionId, SessionState, StopSession, Tenant,
-    allows,
+    Action, Actor, Authorized, CreateSession, Digest, Input, InputSource, Invalid, Kept, NextStep,
+    Plan, PlanName, ReadSession, Retention, Run, Session, SessionId, SessionSpec, SessionState,
+    StopSession, Tenant, allows,
 };
 use std::{ops::Range, time::Duration};
 use store::{Artifact, Change, Created, IdempotencyKey, SessionCreateError};
@@ -20,8 +20,10 @@ use store::{Artifact, Change, Created, IdempotencyKey, SessionCreateError};
 pub use store::StopMode;
 
 mod request;
+mod rerun;
 
-pub use request::{NewInput, NewResources, NewRetryRule, NewSession};
+pub use request::{NewInput, NewRerun, NewResources, NewRetryRule, NewSession};
+pub use rerun::{RerunError, rerun};
 
 /// A session with its run, for one caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct SessionView {
     pub session: Session,
     /// Its newest run, once there is one.
     pub run: Option<Run>,
+    /// What may help, where it failed.
+    pub next_step: Option<NextStep>,
     /// How long the tenant's plan keeps what it left.
     pub retention: Retention,
     /// Whether the caller may see the values in its environment, where passwords are put: who may
@@ -114,11 +118,23 @@ pub async fn create(
     let (tenant, proof) = tenant::find::<CreateSession>(app, actor, tenant).await?;
     let spec = new.check(|new| new.check(&Plan::current(tenant.plan)));
     let spec = spec.map_err(CreateError::Invalid)?;
+    start(app, actor, &tenant, &proof, spec, key).await
+}
+
+/// Records a session whose specification is checked.
+async fn start(
+    app: &App,
+    actor: &Actor,
+    tenant: &Tenant,
+    proof: &Authorized<CreateSession>,
+    spec: SessionSpec,
+    key: Option<&IdempotencyKey>,
+) -> Result<Created<SessionView>, CreateError> {
     let inputs = spec.inputs.clone();
-    match app.store.session_create(&proof, tenant.id, spec, key).await {
+    match app.store.session_create(proof, tenant.id, spec, key).await {
         Ok(Created { value, is_replay }) => {
             note("session.id", value.id);
-            let value = with_run(app, actor, &tenant, value).await?;
+            let value = with_run(app, actor, tenant, value).await?;
             Ok(Created { value, is_replay })
         }
         Err(SessionCreateError::TenantDeleting) => Err(CreateError::TenantDeleting),
@@ -334,8 +350,9 @@ async fn with_run(
         None => None,
     };
     let is_env_shown = allows(actor.role, CreateSession::PERMISSION);
-    let retention = Plan::current(tenant.plan).retention;
-    Ok(SessionView { session, run, retention, is_env_shown })
+    let plan = Plan::current(tenant.plan);
+    let (next_step, retention) = (session.next_step(&plan), plan.retention);
+    Ok(SessionView { session, run, next_step, retention, is_env_shown })
 }
 
 fn too_many_waiting(plan: PlanName, waiting: u64) -> Invalid {

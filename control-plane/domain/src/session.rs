@@ -1,8 +1,10 @@
 mod cause;
+mod next_step;
 mod retry;
 mod spec;
 
-pub use cause::{Cause, Evidence, FailureClass, NextStep, Shortage};
+pub use cause::{Cause, Evidence, FailureClass, Shortage};
+pub use next_step::NextStep;
 pub use retry::{Retry, RetryPolicy, RetryRule};
 pub use spec::{Input, InputSource, Resources, SessionSpec};
 

@@ -13,7 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use domain::Invalid;
-use serde_json::{Value, error::Category};
+use serde_json::{Map, Value, error::Category};
 use sha2::{Digest as _, Sha256};
 use std::{error::Error, time::Duration};
 
@@ -24,6 +24,10 @@ pub(crate) struct Body<T> {
     /// Of the method, the path and the JSON value: spaces and the order of fields do not matter.
     digest: [u8; 32],
 }
+
+/// A JSON body of known fields, none of which is needed: no bytes and `null` are an object without fields.
+#[derive(Debug)]
+pub(crate) struct OptionalBody<T>(pub(crate) Body<T>);
 
 impl<T> Body<T> {
     /// The largest body, in bytes.
@@ -44,28 +48,62 @@ impl<T> Body<T> {
     }
 }
 
+impl<T: Record> Body<T> {
+    async fn bytes(parts: &Parts, body: axum::body::Body) -> Result<Bytes, Problem> {
+        let announced = announced(&parts.headers);
+        let bytes = tokio::time::timeout(Self::TIME, to_bytes(body, Self::MAX_BYTES)).await;
+        let bytes = bytes.map_err(|_| Problem::new(Code::RequestTimeout))?;
+        bytes.map_err(|error| unread(&error, announced, Self::MAX_BYTES))
+    }
+
+    fn of(parts: &Parts, value: Value) -> Self {
+        let digest = digest(parts, &value);
+        let mut invalid = Invalid::default();
+        let value = T::read(value, "", &mut invalid);
+        Self { draft: Draft { value, invalid }, digest }
+    }
+}
+
 impl<S: Send + Sync, T: Record> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        if is_packed(&parts.headers) {
-            return Err(packed());
-        }
-        if !is_json(&parts.headers) {
-            return Err(Problem::new(Code::UnsupportedMediaType));
-        }
-        let announced = announced(&parts.headers);
-        let bytes = tokio::time::timeout(Self::TIME, to_bytes(body, Self::MAX_BYTES)).await;
-        let bytes = bytes.map_err(|_| Problem::new(Code::RequestTimeout))?;
-        let bytes = bytes.map_err(|error| unread(&error, announced, Self::MAX_BYTES))?;
-        let value = serde_json::from_slice(&bytes);
-        let value: Value = value.map_err(|error| malformed(&error, &bytes))?;
-        let digest = digest(&parts, &value);
-        let mut invalid = Invalid::default();
-        let value = T::read(value, "", &mut invalid);
-        Ok(Self { draft: Draft { value, invalid }, digest })
+        need_json(&parts.headers)?;
+        let bytes = Self::bytes(&parts, body).await?;
+        Ok(Self::of(&parts, parsed(&bytes)?))
     }
+}
+
+impl<S: Send + Sync, T: Record> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = Body::<T>::bytes(&parts, body).await?;
+        let value = if bytes.is_empty() {
+            Value::Null
+        } else {
+            need_json(&parts.headers)?;
+            parsed(&bytes)?
+        };
+        let value = if value.is_null() { Value::Object(Map::new()) } else { value };
+        Ok(Self(Body::of(&parts, value)))
+    }
+}
+
+fn need_json(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_packed(headers) {
+        Err(packed())
+    } else if is_json(headers) {
+        Ok(())
+    } else {
+        Err(Problem::new(Code::UnsupportedMediaType))
+    }
+}
+
+fn parsed(bytes: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| malformed(&error, bytes))
 }
 
 /// Whether a body is not what it looks like. Nothing is unpacked: a few bytes could become gigabytes.

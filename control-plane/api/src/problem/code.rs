@@ -102,6 +102,9 @@ codes! {
     /// The tenant is not far enough.
     TenantNotReady = "tenant-not-ready", CONFLICT, "Tenant is not ready",
         "The tenant is not ready for this.", Some("Watch the tenant's operation, and try again when it is done.");
+    /// The session is not far enough.
+    SessionNotOver = "session-not-over", CONFLICT, "Session is not over",
+        "The session is not over.", Some("Wait until it is over, or stop it.");
     /// It was there, and is not kept any longer.
     Expired = "expired", GONE, "Not kept any longer",
         "Its time was over, and it was removed.", Some("The plan says how long it is kept: warren plans.");

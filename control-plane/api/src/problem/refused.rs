@@ -89,6 +89,19 @@ impl From<session::CreateError> for Problem {
     }
 }
 
+impl From<session::RerunError> for Problem {
+    fn from(error: session::RerunError) -> Self {
+        match error {
+            session::RerunError::Create(error) => error.into(),
+            session::RerunError::NotOver { id, state } => {
+                let detail =
+                    format!("The session {id} is {state}: only one that is over is run again.");
+                Self::with_detail(Code::SessionNotOver, detail)
+            }
+        }
+    }
+}
+
 impl From<session::OutputError> for Problem {
     fn from(error: session::OutputError) -> Self {
         match error {

@@ -1,5 +1,6 @@
 //! Why a session is in its state, or a run ended.
 
+use super::rerun::Rerun;
 use crate::openapi::words;
 use domain::{Cause, Evidence, Exit, FailureClass, NextStep, Shortage};
 use serde::Serialize;
@@ -74,9 +75,10 @@ struct ShortageBody {
 struct NextStepBody {
     /// A sentence for people.
     advice: String,
-    /// The memory to ask for in another run, as a Kubernetes quantity.
+    /// What to post to the session's `rerun` for a run that may succeed; nothing while the session is not
+    /// over, and where the same would fail the same way.
     #[serde(skip_serializing_if = "Option::is_none")]
-    memory: Option<String>,
+    rerun: Option<Rerun>,
 }
 
 /// How the agent's process ended: by itself or by a signal.
@@ -93,11 +95,18 @@ impl From<Exit> for ExitBody {
     }
 }
 
-impl From<Cause> for CauseBody {
-    fn from(cause: Cause) -> Self {
-        let next_step = cause.next_step().map(|NextStep { advice, memory }| NextStepBody {
-            advice,
-            memory: memory.map(|memory| memory.to_string()),
+impl CauseBody {
+    /// Why a run ended. Only its session can be run again, and says so itself.
+    pub(super) fn of_run(cause: Cause) -> Self {
+        let next_step = cause.next_step();
+        let next_step = next_step.map(|step| NextStep { is_rerun_useful: false, ..step });
+        Self::new(cause, next_step)
+    }
+
+    pub(super) fn new(cause: Cause, next_step: Option<NextStep>) -> Self {
+        let next_step = next_step.map(|step| {
+            let rerun = Rerun::proposed(&step);
+            NextStepBody { advice: step.advice, rerun }
         });
         let Cause { class, reason, message, evidence } = cause;
         let evidence = (!evidence.is_empty()).then(|| EvidenceBody::from(*evidence));

@@ -6,7 +6,11 @@ use crate::{
     extract::{Body, Fields, Preference, Record, RetryKey, TenantPath},
     problem::Problem,
 };
-use application::session::{self, NewInput, NewResources, NewRetryRule, NewSession};
+use application::{
+    Created,
+    session::{self, NewInput, NewResources, NewRetryRule, NewSession, SessionView},
+    tenant::TenantRef,
+};
 use axum::{
     Json,
     http::StatusCode,
@@ -124,9 +128,20 @@ pub(crate) async fn create(
     let Caller { app, actor, .. } = &caller;
     let key = body.key(&caller, key);
     let created = session::create(app, actor, &tenant, body.into_draft(), key.as_ref()).await?;
+    Ok(answer(&caller, &tenant, created, wait).await)
+}
+
+/// The answer with a new session: at once, or when it is over, if the caller prefers to wait.
+pub(super) async fn answer(
+    caller: &Caller,
+    tenant: &TenantRef,
+    created: Created<SessionView>,
+    wait: Preference,
+) -> impl IntoResponse + use<> {
+    let Caller { app, actor, .. } = caller;
     let view = created.value;
     let id = view.session.id;
-    let waiting = wait.0.map(|time| session::wait(app, actor, &tenant, id, time).map(Result::ok));
+    let waiting = wait.0.map(|time| session::wait(app, actor, tenant, id, time).map(Result::ok));
     // It is there, whatever happens while waiting.
     let view = Box::pin(caller.wait_or(waiting, future::ready(None))).await.unwrap_or(view);
     let owner = view.session.tenant;
@@ -134,7 +149,7 @@ pub(crate) async fn create(
     let replayed = created.is_replay.then_some(("idempotent-replayed", "true".to_owned()));
     let headers = [Some(("location", location)), replayed].into_iter().flatten();
     let headers = AppendHeaders(headers);
-    Ok((StatusCode::CREATED, headers, wait, Json(SessionBody::from(view))))
+    (StatusCode::CREATED, headers, wait, Json(SessionBody::from(view)))
 }
 
 impl Record for CreateSession {

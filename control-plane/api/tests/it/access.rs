@@ -22,7 +22,7 @@ enum Stranger {
 }
 
 /// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 32] = {
+const ROUTES: [(&str, &str, Stranger); 33] = {
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
         ("POST", "/api/v1/tenants", Forbidden),
@@ -46,6 +46,7 @@ const ROUTES: [(&str, &str, Stranger); 32] = {
         ("GET", "/api/v1/tenants/{tenant}/sessions", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/sessions/{session}/stop", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/sessions/{session}/rerun", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/logs", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/result", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/runs", Hidden),

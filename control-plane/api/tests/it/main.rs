@@ -9,6 +9,7 @@ mod logs;
 mod metrics;
 mod openapi;
 mod problems;
+mod reruns;
 mod retention;
 mod sessions;
 mod tenants;

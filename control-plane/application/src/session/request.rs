@@ -1,4 +1,4 @@
-//! What a caller sends to start a session, and how it becomes a [`SessionSpec`].
+//! What a caller sends to start a session or to run one again, and how it becomes a [`SessionSpec`].
 
 use crate::{draft, result_schema};
 use domain::{
@@ -39,6 +39,15 @@ pub struct NewSession {
     pub retry: BTreeMap<String, NewRetryRule>,
     /// The JSON Schema that its result has to obey.
     pub result_schema: Option<Value>,
+}
+
+/// What a caller changes when a session is run again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewRerun {
+    /// What it may use.
+    pub resources: NewResources,
+    /// How long it may run, in seconds.
+    pub timeout_seconds: Option<u32>,
 }
 
 /// What follows a failure of one class.
@@ -99,7 +108,7 @@ impl NewSession {
             env: self.env,
             secrets: self.secrets,
             inputs: inputs(self.inputs, &mut invalid),
-            resources: self.resources.check(&mut invalid),
+            resources: self.resources.over(Resources::default(), &mut invalid),
             run_as_user: self.run_as_user.unwrap_or(SessionSpec::STANDARD_USER),
             timeout_seconds: self.timeout_seconds.unwrap_or(Self::TIMEOUT_SECONDS),
             grace_period_seconds: self.grace_period_seconds.unwrap_or(Self::GRACE_PERIOD_SECONDS),
@@ -107,17 +116,35 @@ impl NewSession {
             retry: retry(&self.retry, &mut invalid),
             result_schema: self.result_schema,
         };
-        if let Some(schema) = &spec.result_schema
-            && let Err(rule) = result_schema::check(schema)
-        {
-            invalid.add("/resultSchema", "…", rule);
-        }
-        if let Err(error) = spec.validate(plan) {
-            draft::add(&mut invalid, error);
-        }
-        invalid.into_result()?;
-        Ok(spec)
+        checked(spec, plan, invalid)
     }
+}
+
+impl NewRerun {
+    /// What a session was to do, with the changes; the plan sets the limits.
+    ///
+    /// # Errors
+    /// Every field that breaks a rule, also one that is not changed.
+    pub(crate) fn check(self, spec: SessionSpec, plan: &Plan) -> Result<SessionSpec, Invalid> {
+        let mut invalid = Invalid::default();
+        let resources = self.resources.over(spec.resources, &mut invalid);
+        let timeout_seconds = self.timeout_seconds.unwrap_or(spec.timeout_seconds);
+        checked(SessionSpec { resources, timeout_seconds, ..spec }, plan, invalid)
+    }
+}
+
+/// The specification if it breaks no rule, and nothing is known to be wrong already.
+fn checked(spec: SessionSpec, plan: &Plan, mut invalid: Invalid) -> Result<SessionSpec, Invalid> {
+    if let Some(schema) = &spec.result_schema
+        && let Err(rule) = result_schema::check(schema)
+    {
+        invalid.add("/resultSchema", "…", rule);
+    }
+    if let Err(error) = spec.validate(plan) {
+        draft::add(&mut invalid, error);
+    }
+    invalid.into_result()?;
+    Ok(spec)
 }
 
 /// What is not said stays as it is for everybody.
@@ -141,8 +168,8 @@ fn retry(new: &BTreeMap<String, NewRetryRule>, invalid: &mut Invalid) -> RetryPo
 }
 
 impl NewResources {
-    fn check(&self, invalid: &mut Invalid) -> Resources {
-        let mut resources = Resources::default();
+    /// What is said, over what there is otherwise.
+    fn over(&self, mut resources: Resources, invalid: &mut Invalid) -> Resources {
         if let Some(text) = &self.cpu {
             match Millicores::parse(text) {
                 Some(cpu) => resources.cpu = cpu,

@@ -1,4 +1,4 @@
-//! Why a session is in its state: whom to blame, what is known, and what to do next.
+//! Why a session is in its state: whom to blame, and what is known.
 
 use super::{Exit, RunUsage};
 use crate::Bytes;
@@ -119,15 +119,6 @@ pub struct Shortage {
     pub limit: String,
 }
 
-/// What may help after a failure.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NextStep {
-    /// A sentence for people.
-    pub advice: String,
-    /// The memory that another run should have.
-    pub memory: Option<Bytes>,
-}
-
 impl Evidence {
     /// Whether nothing is known.
     #[must_use]
@@ -222,49 +213,6 @@ impl Cause {
         let is_ours = self.class == Some(FailureClass::Infrastructure);
         Self { class: if is_ours { Some(FailureClass::Transient) } else { self.class }, ..self }
     }
-
-    /// What may help; nothing where nothing failed.
-    #[must_use]
-    pub fn next_step(&self) -> Option<NextStep> {
-        let class = self.class?;
-        let advise = |advice: &str| Some(NextStep { advice: advice.to_owned(), memory: None });
-        match (class, self.reason.as_str()) {
-            (FailureClass::Resource, Self::OUT_OF_MEMORY) => Some(NextStep {
-                advice: "run it with more in resources.memory, or let its next run have more with \
-                         retry.resource.memoryPercent"
-                    .to_owned(),
-                memory: self
-                    .evidence
-                    .memory_limit_bytes
-                    .map(|limit| Bytes(limit.saturating_mul(2))),
-            }),
-            (FailureClass::Resource, _) => advise(
-                "let the agent write less to its disk, or run it again when the node has room; \
-                 retry.resource does that by itself",
-            ),
-            (FailureClass::PolicyDenied, _) if !self.evidence.shortages.is_empty() => advise(
-                "ask for less in resources, wait until other work of the tenant has ended, or take a larger plan",
-            ),
-            (FailureClass::PolicyDenied, _) => {
-                advise("change what the refusal names, or the policy in the tenant that refuses")
-            }
-            (FailureClass::UserConfig, _) if self.evidence.image.is_some() => advise(
-                "look at the image's name and tag, and whether its registry lets the host's nodes pull it",
-            ),
-            (FailureClass::UserConfig, _) => advise(
-                "correct what the message names and start it again: another run would fail the same way",
-            ),
-            (FailureClass::Agent, _) => advise(
-                "the end of its log says what the agent thought; retry.agent runs it again by itself",
-            ),
-            (FailureClass::Transient, _) => {
-                advise("start it again: its agent never began; retry.transient does that by itself")
-            }
-            (FailureClass::Infrastructure, _) => advise(
-                "start it again if its agent can bear to begin twice; retry.infrastructure does that by itself",
-            ),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -286,15 +234,5 @@ mod tests {
         assert_eq!(evidence.shortages[1], memory);
         assert!(Evidence::of_words("exceeded quota: plan, requested: x").shortages.is_empty());
         assert!(Evidence::of_words("  ").is_empty());
-    }
-
-    #[test]
-    fn every_failure_has_a_next_step_and_nothing_else_has() {
-        for class in FailureClass::ALL {
-            assert!(Cause::failure(class, "Any", "").next_step().is_some(), "{class}");
-        }
-        assert_eq!(Cause::plain("Stopped", "").next_step(), None);
-        let step = Cause::out_of_memory(Bytes(64 << 20), None).next_step().expect("a failure");
-        assert_eq!(step.memory, Some(Bytes(128 << 20)));
     }
 }
