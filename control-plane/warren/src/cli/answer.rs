@@ -2,7 +2,7 @@
 
 use application::log::{LinePart, LogStream};
 use jiff::Timestamp;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::problem::Failure;
@@ -159,6 +159,25 @@ pub(super) struct Shortage {
 #[derive(Debug, Deserialize)]
 pub(super) struct NextStep {
     pub(super) advice: String,
+    pub(super) rerun: Option<Rerun>,
+}
+
+/// What to change when a session is run again.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Rerun {
+    #[serde(skip_serializing_if = "RerunResources::is_empty")]
+    pub(super) resources: RerunResources,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timeout_seconds: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct RerunResources {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cpu: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) memory: Option<String>,
 }
 
@@ -249,6 +268,12 @@ impl Operation {
 impl Session {
     pub(super) fn is_final(&self) -> bool {
         matches!(self.state.as_str(), "succeeded" | "failed" | "timed-out" | "stopped")
+    }
+}
+
+impl RerunResources {
+    fn is_empty(&self) -> bool {
+        self.cpu.is_none() && self.memory.is_none()
     }
 }
 

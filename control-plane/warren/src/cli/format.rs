@@ -28,6 +28,11 @@ pub(super) fn time(duration: Duration) -> String {
     }
 }
 
+/// Rounded up, so that nothing is cut off.
+pub(super) fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
 /// How long ago, coarsely: `8s`, `5m`, `3h`, `12d`.
 pub(super) fn age(since: Option<Timestamp>) -> String {
     let Some(since) = since else { return "-".to_owned() };

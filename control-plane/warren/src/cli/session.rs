@@ -3,7 +3,9 @@
 mod artifacts;
 mod describe;
 mod log;
+mod rerun;
 mod run;
+mod watch;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Logs(log::Logs),
     /// End a session before its time
     Stop(Stop),
+    /// Run a session again that is over, with what may help if it failed
+    Rerun(rerun::Rerun),
     /// Wait until a session is over; exits 8 unless it succeeded
     Wait(Wait),
     /// Print the result.json that the agent left
@@ -107,6 +111,7 @@ pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> 
         Command::Describe(one) => describe::run(cx, one).await,
         Command::Logs(logs) => logs.run(cx).await,
         Command::Stop(stop) => stop.run(cx).await,
+        Command::Rerun(rerun) => rerun.run(cx).await,
         Command::Wait(wait) => wait.run(cx).await,
         Command::Result(one) => one.result(cx).await,
         Command::Artifacts(artifacts) => artifacts.run(cx).await,
@@ -198,18 +203,21 @@ fn verdict(session: &Session, tenant: &str) -> Result<(), Failure> {
     }
     let id = &session.id;
     let title = format!("Session {id} ended as {}", session.state);
+    let log = format!("warren session logs {id} --tenant {tenant} --tail 50");
     let mut failure = Failure::new(Exit::OperationFailed, title)
         .code(format!("session-{}", session.state))
         .with("session", id.clone())
-        .hint(format!("warren session logs {id} --tenant {tenant} --tail 50"));
+        .hint(log.clone());
     if let Some(cause) = &session.cause {
         let class = cause.class.as_ref().map(|class| format!("{class}: ")).unwrap_or_default();
         failure = failure
             .detail(format!("{class}{} ({})", cause.message, cause.reason))
             .with("reason", cause.reason.clone());
         if let Some(next) = &cause.next_step {
-            let log = format!("warren session logs {id} --tenant {tenant} --tail 50");
-            failure = failure.hint(format!("{}; its log: {log}", describe::advice(next)));
+            let again = rerun::command(session, tenant);
+            let again = again.map(|command| format!("run it again: {command}\n"));
+            let again = again.unwrap_or_default();
+            failure = failure.hint(format!("{}\n{again}its log: {log}", next.advice));
         }
     }
     Err(failure)

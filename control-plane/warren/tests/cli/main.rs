@@ -5,6 +5,7 @@
 mod errors;
 mod forms;
 mod logs;
+mod reruns;
 mod server;
 mod uploads;
 mod waiting;

@@ -3,12 +3,12 @@
 use super::{
     super::{
         Context,
-        answer::{Cause, NextStep, ProcessExit, Run, Session, Shortage, decode},
+        answer::{Cause, ProcessExit, Run, Session, Shortage, decode},
         format::{bytes, instant, time},
         output,
         problem::Failure,
     },
-    One, running_time,
+    One, rerun, running_time,
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(super) async fn run(cx: &Context, one: &One) -> Result<(), Failure> {
     let (value, session) = one.get(cx).await?;
     let earlier = earlier(cx, one, &session).await?;
-    cx.printer.item("session", &session.id, &value, || text(&session, &earlier))
+    cx.printer.item("session", &session.id, &value, || text(&session, &earlier, &one.tenant.tenant))
 }
 
 /// The runs before the newest one.
@@ -30,7 +30,7 @@ async fn earlier(cx: &Context, one: &One, session: &Session) -> Result<Vec<Run>,
     Ok(runs.into_iter().filter(|run| run.attempt < newest).collect())
 }
 
-fn text(session: &Session, earlier: &[Run]) -> String {
+fn text(session: &Session, earlier: &[Run], tenant: &str) -> String {
     let spec = &session.spec;
     let words: Vec<_> = spec.command.iter().chain(&spec.args).map(|word| quoted(word)).collect();
     let labels: Vec<_> = spec
@@ -47,6 +47,7 @@ fn text(session: &Session, earlier: &[Run]) -> String {
     if let Some(cause) = &session.cause {
         fields.extend(evidence(cause));
     }
+    fields.extend(rerun::command(session, tenant).map(|command| ("Run again", command)));
     fields.extend([
         ("Image", spec.image.clone()),
         ("Command", words.join(" ")),
@@ -128,16 +129,11 @@ fn evidence(cause: &Cause) -> Vec<(&'static str, String)> {
     };
     let mut fields: Vec<_> = cause.evidence.shortages.iter().map(short).collect();
     fields.extend(cause.evidence.last_lines.iter().map(|line| ("Last line", line.clone())));
-    fields.extend(cause.next_step.as_ref().map(|next| ("Next step", advice(next))));
+    fields.extend(cause.next_step.as_ref().map(|next| ("Next step", next.advice.clone())));
     fields
 }
 
-pub(super) fn advice(next: &NextStep) -> String {
-    let memory = next.memory.as_ref().map(|memory| format!(" (--memory {memory})"));
-    next.advice.clone() + &memory.unwrap_or_default()
-}
-
-fn told(cause: &Cause) -> String {
+pub(super) fn told(cause: &Cause) -> String {
     let class = cause.class.as_ref().map(|class| format!("{class}, ")).unwrap_or_default();
     format!("{} ({class}{})", cause.message, cause.reason)
 }
@@ -158,7 +154,7 @@ fn exit(exit: &ProcessExit) -> String {
 }
 
 /// A word as a shell would need it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()

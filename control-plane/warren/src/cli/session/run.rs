@@ -7,23 +7,16 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     super::{
         Context,
-        answer::{Session, decode},
         client::Repeat,
+        format::whole_seconds,
         options::{
-            Format, TenantOption, duration, duration_or_zero, environment_pair, environment_value,
-            pair,
+            TenantOption, duration, duration_or_zero, environment_pair, environment_value, pair,
         },
         problem::Failure,
         upload::{self, InputFile},
-        wait::{self, Goal},
     },
-    One, log, print, verdict,
+    watch::Watch,
 };
-
-/// What the server assumes when `--timeout` and `--grace` are left out, and time for the queue.
-const USUAL_TIMEOUT: Duration = Duration::from_hours(1);
-const USUAL_GRACE: Duration = Duration::from_secs(30);
-const QUEUE_TIME: Duration = Duration::from_mins(10);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -87,15 +80,8 @@ pub(crate) struct Run {
     /// The project, a namespace in the tenant's cluster
     #[arg(long)]
     project: Option<String>,
-    /// Wait until it is over; exits 8 unless it succeeded
-    #[arg(long)]
-    wait: bool,
-    /// Print its log while it runs; exits as with --wait
-    #[arg(short, long)]
-    follow: bool,
-    /// How long to wait [default: its timeout and grace, and ten minutes for the queue]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    wait_timeout: Option<Duration>,
+    #[command(flatten)]
+    watch: Watch,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -103,10 +89,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(super) async fn run(&self, cx: &Context) -> Result<(), Failure> {
-        if self.follow && cx.printer.format != Format::Table {
-            return Err(Failure::usage("--follow prints the log, which is no session")
-                .hint("take --wait for the session as it ended, or leave -o out"));
-        }
+        self.watch.check(cx)?;
         let has_rule = |class: &str| self.retry.iter().any(|(known, _)| known == class);
         if self.retry_memory.is_some() && !has_rule("resource") {
             return Err(Failure::usage("--retry-memory is for runs that had too little memory")
@@ -116,27 +99,7 @@ impl Run {
         let inputs = upload::inputs(cx, tenant, &self.inputs).await?;
         let path = ["api", "v1", "tenants", tenant, "sessions"];
         let made = cx.client.post(&path, &self.body(inputs), Repeat::WithKey).await?;
-        let session: Session = decode(&made)?;
-        let id = session.id;
-        let limit = self.wait_limit();
-        cx.when_interrupted(format!(
-            "the session goes on; end it: warren session stop {id} --tenant {tenant}"
-        ));
-        if self.follow {
-            wait::session(cx, tenant, &id, limit, Goal::Running).await?;
-            let one = One { id: id.clone(), tenant: TenantOption { tenant: tenant.clone() } };
-            log::follow(cx, &one, 1).await?;
-            let (_, session) = wait::session(cx, tenant, &id, limit, Goal::Finished).await?;
-            return verdict(&session, tenant);
-        }
-        if self.wait {
-            let (value, session) = wait::session(cx, tenant, &id, limit, Goal::Finished).await?;
-            print(cx, &value)?;
-            return verdict(&session, tenant);
-        }
-        print(cx, &made)?;
-        cx.messages.note(&format!("Follow it: warren session logs {id} --tenant {tenant} -f"));
-        Ok(())
+        self.watch.run(cx, tenant, &made).await
     }
 
     /// The request; what was not said is left to the server.
@@ -203,12 +166,6 @@ impl Run {
         }
         rules
     }
-
-    fn wait_limit(&self) -> Duration {
-        self.wait_timeout.unwrap_or_else(|| {
-            self.timeout.unwrap_or(USUAL_TIMEOUT) + self.grace.unwrap_or(USUAL_GRACE) + QUEUE_TIME
-        })
-    }
 }
 
 fn retry(text: &str) -> Result<(String, u32), String> {
@@ -224,9 +181,4 @@ fn schema(path: &str) -> Result<Value, String> {
 
 fn percent(text: &str) -> Result<u32, &'static str> {
     text.trim_end_matches('%').parse().map_err(|_| "write a whole number of percent, e.g. 200%")
-}
-
-/// Rounded up, so that nothing is cut off.
-fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
