@@ -191,7 +191,7 @@ impl Run {
     pub const fn is_log_whole(&self) -> Option<bool> {
         match (self.exited_at, self.ended_at) {
             (Some(_), _) => Some(self.log_missing_lines == 0),
-            (None, Some(_)) => Some(self.started_at.is_none() && self.next_log_line == 1),
+            (None, Some(_)) => Some(self.heartbeat_at.is_none()),
             (None, None) => None,
         }
     }
