@@ -286,12 +286,7 @@ impl Blobs {
     pub async fn remove_files(&self, run: RunId) -> Result<(), RemoveError> {
         self.remove(&BlobPath::artifacts(run)).await?;
         let path = BlobPath::result(run);
-        match tokio::fs::remove_file(self.folder.join(path.0.as_ref())).await {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(RemoveError { path: path.to_string(), source })
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
+        path.removed(tokio::fs::remove_file(self.folder.join(path.0.as_ref())).await)
     }
 
     /// Removes everything that a tenant uploaded. Nothing is no error.
@@ -304,12 +299,7 @@ impl Blobs {
 
     /// Removes a folder with all that is in it, half-written objects included.
     async fn remove(&self, path: &BlobPath) -> Result<(), RemoveError> {
-        match tokio::fs::remove_dir_all(self.folder.join(path.0.as_ref())).await {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(RemoveError { path: path.to_string(), source })
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
+        path.removed(tokio::fs::remove_dir_all(self.folder.join(path.0.as_ref())).await)
     }
 
     /// All bytes of a small object; nothing if there is none.

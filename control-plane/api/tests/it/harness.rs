@@ -5,6 +5,7 @@ use application::{
     App,
     access::{AccessError, ChangeAction, Check, Explanation, PlannedChange, TenantAccess},
     blobs::{BlobPath, Blobs},
+    housekeeping::Housekeeping,
     log::{LinePart, LogLine, LogStream},
 };
 use async_trait::async_trait;
@@ -76,6 +77,21 @@ pub(crate) enum Mood {
     NotReady,
     Away,
     Panicking,
+}
+
+/// A look of the housekeeping that is cut off at its `cut`th pause, if it has so many.
+pub(crate) async fn look_cut_off(server: &TestApp, cut: usize) {
+    let mut housekeeping = Housekeeping::default();
+    let patience = async {
+        for _ in 0..=cut {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = patience => {}
+        looked = housekeeping.look(&server.app) => looked.expect("everything can be removed"),
+    }
 }
 
 impl TestApp {
@@ -263,7 +279,7 @@ impl TestApp {
             serde_json::to_writer(&mut bytes, &line).expect("JSON");
             bytes.push(b'\n');
         }
-        let path = BlobPath::log_segment(run, first);
+        let path = BlobPath::log_segment(run, first, ".ndjson");
         let digest = digest(&bytes);
         let (lines, size) = (lines.len() as u64, bytes.len() as u64);
         self.app.blobs.put(&path, bytes.into()).await.expect("written");

@@ -1,6 +1,6 @@
 //! What is removed when nobody needs it any more, and what is not.
 
-use crate::harness::{Answer, TestApp, TestTenant, digest, request};
+use crate::harness::{Answer, TestApp, TestTenant, digest, look_cut_off, request};
 use application::{
     Artifact,
     blobs::{BlobPath, Limits},
@@ -114,17 +114,7 @@ async fn an_erasure_that_is_cut_off_anywhere_is_completed_by_the_next_process() 
     let store = &server.app.store;
     let mut cuts = 0;
     while !store.tenant_unerased(None, 9).await.expect("readable").is_empty() {
-        let mut housekeeping = Housekeeping::default();
-        let patience = async {
-            for _ in 0..=cuts {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            () = patience => {}
-            looked = housekeeping.look(&server.app) => looked.expect("everything can be removed"),
-        }
+        look_cut_off(&server, cuts).await;
         cuts += 1;
         assert!(cuts < 10_000, "it gets on");
     }

@@ -1,6 +1,6 @@
 //! What sessions left is kept as long as the tenant's plan says, and then it is said that it was there.
 
-use crate::harness::{TestApp, TestTenant, digest};
+use crate::harness::{TestApp, TestTenant, digest, look_cut_off};
 use application::{
     Artifact,
     blobs::{BlobPath, Limits},
@@ -96,17 +96,7 @@ async fn a_removal_that_is_cut_off_anywhere_is_completed_and_never_shown_as_empt
     server.clock.forward(8 * DAY);
     let mut cuts = 0;
     loop {
-        let mut housekeeping = Housekeeping::default();
-        let patience = async {
-            for _ in 0..=cuts {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            () = patience => {}
-            looked = housekeeping.look(&server.app) => looked.expect("everything can be removed"),
-        }
+        look_cut_off(&server, cuts).await;
         // A write that was cut off may still be under way, and break an answer off: others wait for it.
         server.app.store.run_heartbeat(runs[0], None).await.expect("it is there");
         for path in &paths {

@@ -2,7 +2,7 @@
 //!
 //! They lie in `partial/OWNER/DIGEST`; no object is ever half there.
 
-use super::{BlobError, Blobs, RemoveError, Staged, WriteError, Written};
+use super::{BlobError, BlobPath, Blobs, RemoveError, Staged, WriteError, Written};
 use bytes::Bytes;
 use domain::{Digest, RunId, TenantId};
 use futures::{Stream, StreamExt};
@@ -202,12 +202,7 @@ impl Blobs {
     /// # Errors
     /// If a file or folder cannot be removed.
     pub async fn remove_partials(&self, owner: &Owner) -> Result<(), RemoveError> {
-        match tokio::fs::remove_dir_all(self.partial_folder(owner)).await {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(RemoveError { path: format!("{FOLDER}/{}", owner.0), source })
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
+        self.remove(&BlobPath(folder_of(owner))).await
     }
 
     /// Removes unfinished uploads to which nothing came since `before`; says how many.
@@ -249,7 +244,7 @@ impl Blobs {
     }
 
     fn partial_folder(&self, owner: &Owner) -> PathBuf {
-        self.folder.join(FOLDER).join(&owner.0)
+        self.folder.join(folder_of(owner).as_ref())
     }
 
     fn partial_file(&self, owner: &Owner, digest: &Digest) -> PathBuf {
@@ -257,8 +252,12 @@ impl Blobs {
     }
 }
 
+fn folder_of(owner: &Owner) -> Path {
+    Path::from(format!("{FOLDER}/{}", owner.0))
+}
+
 fn object(owner: &Owner, digest: &Digest) -> Path {
-    Path::from(format!("{FOLDER}/{}/{}", owner.0, digest.digits()))
+    folder_of(owner).join(digest.digits())
 }
 
 fn failed(owner: &Owner, digest: &Digest, error: io::Error) -> BlobError {

@@ -1,6 +1,7 @@
+use super::RemoveError;
 use domain::{Digest, RunId, TenantId};
 use object_store::path::Path;
-use std::fmt;
+use std::{fmt, io};
 
 /// The address of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,22 +34,32 @@ impl BlobPath {
         Self(Self::run(run).0.join("artifacts"))
     }
 
-    /// The segment of a run's log that starts at line `first`.
+    /// The segment of a run's log that starts at line `first`; `ending` is how its name ends.
     #[must_use]
-    pub fn log_segment(run: RunId, first: u64) -> Self {
-        Self(Path::from(format!("runs/{}/logs/{first:012}.ndjson", run.digits())))
+    pub fn log_segment(run: RunId, first: u64, ending: &str) -> Self {
+        Self(Self::log(run).0.join(format!("{first:012}{ending}")))
     }
 
     /// The result of a run.
     #[must_use]
     pub fn result(run: RunId) -> Self {
-        Self(Path::from(format!("runs/{}/result.json", run.digits())))
+        Self(Self::run(run).0.join("result.json"))
     }
 
     /// A file that a run left.
     #[must_use]
     pub fn artifact(run: RunId, digest: &Digest) -> Self {
-        Self(Path::from(format!("runs/{}/artifacts/{}", run.digits(), digest.digits())))
+        Self(Self::artifacts(run).0.join(digest.digits()))
+    }
+
+    /// What came of removing it: that it was not there is fine.
+    pub(super) fn removed(&self, outcome: io::Result<()>) -> Result<(), RemoveError> {
+        match outcome {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(RemoveError { path: self.to_string(), source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Takes a path that was made by one of the functions above and stored.

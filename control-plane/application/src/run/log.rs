@@ -111,10 +111,8 @@ async fn append(
     let bytes = segment::packed(&encode(lines)).map_err(AppendError::Compress)?;
     let digest = Digest::of_sha256(Sha256::digest(&bytes).into());
     // Named by its content too: the same lines in another cut never overwrite what is indexed.
-    let path = BlobPath::log_segment(run, first).to_string();
-    let path = path.trim_end_matches(".ndjson");
-    let name = format!("{path}-{}{}", &digest.digits()[..16], segment::COMPRESSED);
-    let path = BlobPath::stored(&name);
+    let ending = format!("-{}{}", &digest.digits()[..16], segment::COMPRESSED);
+    let path = BlobPath::log_segment(run, first, &ending);
     let size = bytes.len() as u64;
     app.blobs.put(&path, Bytes::from(bytes)).await.map_err(RunError::from)?;
     let segment = LogSegment { first, lines: count, bytes: size, path: path.to_string(), digest };

@@ -12,7 +12,7 @@ async fn a_full_log_says_so_takes_last_words_and_leaves_the_session_alone() {
     let (world, run, runner) = world_with_run().await;
     // As if the first line were nearly all that the plan keeps.
     let bytes = lines(1..=1);
-    let path = BlobPath::log_segment(run.id, 1);
+    let path = BlobPath::log_segment(run.id, 1, ".ndjson");
     let digest = crate::world::sha256(bytes.as_bytes());
     world.app.blobs.put(&path, bytes.into()).await.expect("written");
     let limit = Plan::current(PlanName::Enterprise).session_log.0;

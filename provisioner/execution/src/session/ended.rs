@@ -32,14 +32,14 @@ pub(super) struct Ended {
 }
 
 /// Whose runs are somebody else's to look after.
-pub(super) struct Active {
+pub(super) struct Active<'a> {
     /// The newest runs of sessions that are not over.
     pub(super) runs: HashSet<RunId>,
     /// Sessions that something is being done about.
-    pub(super) busy: HashSet<SessionId>,
+    pub(super) busy: &'a HashSet<SessionId>,
 }
 
-impl Active {
+impl Active<'_> {
     fn has(&self, run: &Run) -> bool {
         self.runs.contains(&run.id) || self.busy.contains(&run.session)
     }
@@ -68,7 +68,7 @@ impl Ended {
         cx: &Context,
         tenant: TenantId,
         jobs: &mut Jobs,
-        active: &Active,
+        active: &Active<'_>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let over = cx.store.runs_unproven(tenant, now - LONGEST_JOB).await?;
@@ -80,22 +80,18 @@ impl Ended {
             self.ending.entry(*run).or_insert(now + BY_ITSELF);
         }
         self.find_strays(cx, tenant, jobs, active, now).await?;
-        for (run, due) in self.ending.clone() {
-            match jobs.state(run) {
-                // Without its Job noted as made, its Secret may be there and nobody's.
+        for (id, run) in over {
+            let Some(due) = self.ending.get(&id).copied() else { continue };
+            let has_ended = matches!(
+                jobs.state(id),
                 JobState::Complete { .. } | JobState::Failed { .. } | JobState::Absent
-                    if over.get(&run).is_some_and(|run| run.job_created_at.is_some()) =>
-                {
-                    cx.store.run_settled(run).await?;
-                    self.ending.remove(&run);
-                }
-                JobState::Complete { .. } | JobState::Failed { .. } | JobState::Absent => {
-                    self.clear_away(run, now);
-                }
-                JobState::Active { .. } | JobState::Unknown if due <= now => {
-                    self.clear_away(run, now);
-                }
-                JobState::Active { .. } | JobState::Unknown => {}
+            );
+            // Without its Job noted as made, its Secret may be there and nobody's.
+            if has_ended && run.job_created_at.is_some() {
+                cx.store.run_settled(id).await?;
+                self.ending.remove(&id);
+            } else if has_ended || due <= now {
+                self.clear_away(id, now);
             }
         }
         Ok(())
@@ -108,7 +104,7 @@ impl Ended {
         cx: &Context,
         tenant: TenantId,
         jobs: &Jobs,
-        active: &Active,
+        active: &Active<'_>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let is_new = |run: &RunId| {

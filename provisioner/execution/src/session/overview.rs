@@ -261,7 +261,7 @@ impl Overview {
     /// Sees to it that of sessions that are over nothing runs any more.
     async fn look_after_ended(&mut self, cx: &Context, record: &Record, now: Timestamp) {
         let runs = record.sessions.iter().filter_map(|session| session.run).collect();
-        let active = Active { runs, busy: self.busy.clone() };
+        let active = Active { runs, busy: &self.busy };
         match self.ended.look(cx, self.tenant, &mut self.jobs, &active, now).await {
             // The tenant's cluster has had its say about everything.
             Ok(()) => self.is_suspect &= !self.jobs.is_complete(),

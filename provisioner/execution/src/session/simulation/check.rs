@@ -1,10 +1,6 @@
 //! What holds of every history.
 
-use super::{
-    history::{History, has_succeeded},
-    process::Process,
-    user,
-};
+use super::{history::History, process::Process, user};
 use application::{blobs::BlobPath, log::segment};
 use domain::{FailureClass, Run, Session, SessionId, SessionState};
 use sha2::{Digest as _, Sha256};
@@ -74,9 +70,10 @@ fn attempts(history: &mut History<'_>, session: &Session, runs: &[Run]) {
 fn tells_the_truth(history: &mut History<'_>, session: &Session, last: &Run) {
     let process = history.cluster.processes.get(&last.id);
     let exit = process.and_then(|process| process.exit);
+    let has_succeeded = exit.is_some_and(|exit| exit.code == Some(0));
     let cause = session.cause.as_ref();
     let is_true = match session.state {
-        SessionState::Succeeded => has_succeeded(exit),
+        SessionState::Succeeded => has_succeeded,
         SessionState::Stopped => session.stop_requested_at.is_some(),
         SessionState::TimedOut => {
             let seconds = i64::from(session.spec.timeout_seconds);
@@ -85,7 +82,7 @@ fn tells_the_truth(history: &mut History<'_>, session: &Session, last: &Run) {
         }
         SessionState::Failed if cause.and_then(|c| c.class) == Some(FailureClass::Agent) => {
             // Whoever is killed from outside looks like an agent that was.
-            !has_succeeded(exit)
+            !has_succeeded
         }
         SessionState::Failed => match cause.map(|cause| cause.reason.as_str()) {
             Some("JobGone") => history.cluster.deleted.contains(&last.id),

@@ -18,7 +18,7 @@ use crate::{
         worker::BACKOFF,
     },
 };
-use domain::{Exit, RunId, SessionId, SessionSpec, TenantId};
+use domain::{RunId, SessionId, SessionSpec, TenantId};
 use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
@@ -387,14 +387,4 @@ pub(super) async fn alive<T>(work: impl Future<Output = T>) -> Result<T, Killed>
         Ok(killed) => *killed,
         Err(panic) => resume_unwind(panic),
     })
-}
-
-impl Heard {
-    pub(super) const fn fine(is_stopping: bool) -> Self {
-        Self::Fine { is_stopping }
-    }
-}
-
-pub(super) fn has_succeeded(exit: Option<Exit>) -> bool {
-    exit.is_some_and(|exit| exit.code == Some(0))
 }

@@ -63,6 +63,11 @@ pub(super) enum Heard {
     Nothing,
 }
 
+impl Heard {
+    /// Without news.
+    pub(super) const WELL: Self = Self::Fine { is_stopping: false };
+}
+
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) run: RunId,

@@ -149,10 +149,13 @@ async fn tell(
     match call {
         Call::Manifest => {
             let manifest = run::manifest(app, caller).await?;
-            Ok(Heard::fine(manifest.is_stopping))
+            Ok(Heard::Fine { is_stopping: manifest.is_stopping })
         }
-        Call::Started => run::started(app, caller).await.map(|()| Heard::fine(false)),
-        Call::Heartbeat => run::heartbeat(app, caller, Process::USAGE, 0).await.map(Heard::fine),
+        Call::Started => run::started(app, caller).await.map(|()| Heard::WELL),
+        Call::Heartbeat => {
+            let is_stopping = run::heartbeat(app, caller, Process::USAGE, 0).await?;
+            Ok(Heard::Fine { is_stopping })
+        }
         Call::Log(lines) => {
             let mut body = Vec::new();
             for number in lines.clone() {
@@ -184,7 +187,7 @@ async fn tell(
                 Err(error) => Err(error),
             };
             match kept {
-                Ok(()) => Ok(Heard::fine(false)),
+                Ok(()) => Ok(Heard::WELL),
                 Err(run::OutputError::Run(error)) => Err(error),
                 Err(_) => Ok(Heard::Nothing),
             }
@@ -198,7 +201,7 @@ async fn tell(
                 missing_lines: 0,
                 usage: Process::USAGE,
             };
-            run::exited(app, caller, report).await.map(|()| Heard::fine(false))
+            run::exited(app, caller, report).await.map(|()| Heard::WELL)
         }
     }
 }
