@@ -4,6 +4,9 @@
 //! each tenant, and waited for by a watch. The tenants' plan lets all sessions begin at the same time, so nothing
 //! waits for Warren's leave: how many run at once is on both sides what the scheduler finds room for on the same two
 //! nodes. A bare Job has neither the runner nor its init container; what those cost is shown by Jobs that have them.
+//!
+//! Agents of two seconds with hardly any processor time of their own make the machine do nothing but start and end
+//! pods: the worst that can be asked for. Agents of twenty seconds are what the shortest real ones are like.
 
 use crate::{
     direct::{self, Agent, Batch, Shape},
@@ -18,49 +21,72 @@ use black_box::{Lab, TestTenant};
 const TENANTS: usize = 5;
 /// Its sessions may all run at the same time: 100 of each tenant.
 const PLAN: &str = "enterprise";
-const LINE: &str = "echo begun; sleep 2; echo over";
 const PATIENCE_S: u64 = 600;
 
-/// How many there are, and what they are held against. The second shape is there for comparison only.
-const SIZES: [(usize, &[Shape]); 2] = [(50, &[Shape::Bare, Shape::Session]), (200, &[Shape::Bare])];
+/// So many sessions at once.
+struct Case {
+    count: usize,
+    /// How long an agent takes by itself.
+    agent_s: u32,
+    /// Its processor time, requested and at most.
+    cpu: &'static str,
+    /// What they are held against. The second shape is there for comparison only.
+    shapes: &'static [Shape],
+}
+
+const CASES: [Case; 3] = [
+    Case { count: 50, agent_s: 2, cpu: "40m", shapes: &[Shape::Bare, Shape::Session] },
+    Case { count: 50, agent_s: 20, cpu: "100m", shapes: &[Shape::Bare] },
+    Case { count: 200, agent_s: 20, cpu: "100m", shapes: &[Shape::Bare] },
+];
 
 pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
     let tenants = tenants::made(lab, "bench-many", TENANTS, PLAN)?;
-    let agent = Agent::small(lab, LINE);
     // Both sides warm: images on the nodes, connections open.
+    let agent = Agent::small(lab, "echo begun; echo over");
     jobs(lab, &tenants, &agent, TENANTS, Shape::Session)?;
     sessions(&tenants, &agent, TENANTS)?;
     let mut figures = Vec::new();
-    for (count, shapes) in SIZES {
-        let (mut ours, mut failed) = (Vec::new(), Vec::new());
-        let mut theirs = vec![Vec::new(); shapes.len()];
-        for _ in 0..runs {
-            for (theirs, shape) in theirs.iter_mut().zip(shapes) {
-                rest()?;
-                theirs.push(jobs(lab, &tenants, &agent, count, *shape)?);
-            }
-            rest()?;
-            let end = sessions(&tenants, &agent, count)?;
-            ours.push(end.makespan);
-            failed.push(end.failed);
-        }
-        for (theirs, shape) in theirs.into_iter().zip(shapes) {
-            let (suffix, goal) = match shape {
-                Shape::Bare => ("", Goal::Ratio(1.15)),
-                Shape::Session => (" / with init", Goal::None),
-            };
-            let name = format!("concurrent {count}{suffix}");
-            figures.push(Figure { name, unit: "s", ours: ours.clone(), theirs, goal });
-        }
-        figures.push(Figure {
-            name: format!("concurrent {count}: not succeeded"),
-            unit: "sessions",
-            ours: failed,
-            theirs: Vec::new(),
-            goal: Goal::Never(0.0),
-        });
+    for case in CASES {
+        figures.extend(measured(lab, &tenants, &case, runs)?);
     }
     tenants::removed(&tenants)?;
+    Ok(figures)
+}
+
+fn measured(lab: &Lab, tenants: &[TestTenant], case: &Case, runs: usize) -> Result<Vec<Figure>> {
+    let Case { count, agent_s, cpu, shapes } = *case;
+    let line = format!("echo begun; sleep {agent_s}; echo over");
+    let agent = Agent::small(lab, &line).with_cpu(cpu);
+    let (mut ours, mut failed) = (Vec::new(), Vec::new());
+    let mut theirs = vec![Vec::new(); shapes.len()];
+    for _ in 0..runs {
+        for (theirs, shape) in theirs.iter_mut().zip(shapes) {
+            rest()?;
+            theirs.push(jobs(lab, tenants, &agent, count, *shape)?);
+        }
+        rest()?;
+        let end = sessions(tenants, &agent, count)?;
+        ours.push(end.makespan);
+        failed.push(end.failed);
+    }
+    let name = format!("concurrent {count} of {agent_s} s");
+    let mut figures = Vec::new();
+    for (theirs, shape) in theirs.into_iter().zip(shapes) {
+        let (suffix, goal) = match shape {
+            Shape::Bare => ("", Goal::Ratio(1.15)),
+            Shape::Session => (" / with init", Goal::None),
+        };
+        let name = format!("{name}{suffix}");
+        figures.push(Figure { name, unit: "s", ours: ours.clone(), theirs, goal });
+    }
+    figures.push(Figure {
+        name: format!("{name}: not succeeded"),
+        unit: "sessions",
+        ours: failed,
+        theirs: Vec::new(),
+        goal: Goal::Never(0.0),
+    });
     Ok(figures)
 }
 

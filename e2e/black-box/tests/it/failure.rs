@@ -32,6 +32,41 @@ fn an_image_that_is_not_there_is_named_with_the_words_of_whoever_looked_for_it()
 }
 
 #[test]
+fn what_is_taken_away_before_it_began_is_transient_and_an_image_of_another_digest_is_not()
+-> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let tenant = TestTenant::shared(&lab)?;
+    // As much as the plan allows is more than any node has left: its pod is never placed.
+    let taken = tenant.session(&json!({
+        "image": lab.image("busybox"), "command": ["/bin/true"], "resources": {"cpu": "2"},
+        "retry": {"transient": {"attempts": 2, "backoffSeconds": 600}}}))?;
+    let name = lab.image("busybox").rsplit_once(':').context("an image has a tag")?.0;
+    let pinned = format!("{name}@sha256:{}", "0".repeat(64));
+    let other = tenant.session(&json!({ "image": pinned, "command": ["/bin/true"] }))?;
+
+    let own = format!("warren.dev/session={}", taken.trim_start_matches("ses_"));
+    until("its Job is there", 30, || {
+        let jobs = tenant.kubectl(&["-n", "agents", "get", "jobs", "-l", &own, "-o", "name"])?;
+        let jobs = jobs.success()?;
+        Ok(if jobs.is_empty() { Err("none".to_owned()) } else { Ok(()) })
+    })?;
+    tenant.kubectl(&["-n", "agents", "delete", "jobs", "-l", &own])?.success()?;
+    let session = until("its next run is due", 60, || {
+        let session = tenant.session_get(&taken)?;
+        Ok(if session["retryAt"].is_string() { Ok(session) } else { Err(session.to_string()) })
+    })?;
+    let runs = lab.get(&tenant.path(&format!("/sessions/{taken}/runs")))?;
+    let cause = &runs["items"][0]["cause"];
+    ensure!(cause["class"] == "transient" && cause["reason"] == "JobGone", "{runs} {session}");
+    lab.post(&tenant.path(&format!("/sessions/{taken}/stop")), &json!({}))?;
+
+    let session = tenant.session_end(&other, 120)?;
+    ensure!(session["cause"]["class"] == "user-config", "{session}");
+    ensure!(session["cause"]["evidence"]["image"] == pinned.as_str(), "{session}");
+    Ok(())
+}
+
+#[test]
 fn an_agent_that_fails_has_its_last_lines_in_its_cause() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
     let tenant = TestTenant::shared(&lab)?;
