@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Each crate of ours and the crates of ours that its product code may depend on.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("migrations", &[]),
     ("store", &["domain", "migrations"]),
@@ -19,6 +19,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("planning", &["domain"]),
     ("clusters", &["domain"]),
     ("execution", &["planning", "domain", "store", "clusters"]),
+    ("proxmox-client", &[]),
     ("runner", &[]),
     (
         "warren",

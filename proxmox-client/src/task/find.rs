@@ -1,0 +1,68 @@
+//! Looks for the task of a call whose answer was lost.
+
+use super::{TaskEntry, TaskFilter};
+use crate::{Client, Error, Sent, request};
+use jiff::fmt::rfc2822::DateTimeParser;
+use std::time::Duration;
+
+/// How far the clocks of a cluster's nodes may be apart.
+const SKEW: Duration = Duration::from_secs(10);
+
+impl Client {
+    /// The tasks that a call whose answer was lost may have begun: of that node, VM and type, begun by this token
+    /// since the call was sent; the latest first. None means that nothing was begun, once
+    /// the node answers again.
+    ///
+    /// Several calls that are alike, e.g. clones of one template, cannot be told apart by their tasks: a task
+    /// does not say which number it clones to. Then [`Client::is_free`] and the VM's own description decide.
+    ///
+    /// # Errors
+    /// If the node cannot be asked.
+    pub async fn find_task(&self, sent: &Sent) -> Result<Vec<TaskEntry>, Error> {
+        let (Some(node), Some(kind)) = (&sent.node, sent.task) else { return Ok(Vec::new()) };
+        let filter =
+            TaskFilter { vm: sent.vm, kind: Some(kind.to_owned()), ..TaskFilter::default() };
+        let node = self.node(node);
+        let request =
+            request::Request::get(request::path(&["nodes", node.name().as_str(), "tasks"]))
+                .on(node.name())
+                .with(filter.form());
+        let answer = self.answer(&request).await?;
+        // By the server's clock, since nobody knows how far ours is from it.
+        let now = match answer.date.as_deref().and_then(read_date) {
+            Some(now) => now,
+            None => node.time().await?,
+        };
+        let since = now.saturating_sub((sent.at.elapsed() + SKEW).as_secs());
+        let user = self.token_id();
+        let tasks: Vec<TaskEntry> = answer.read(&request.call)?;
+        let is_ours = |task: &TaskEntry| {
+            let upid = &task.upid;
+            let is_about = sent.vm.is_none_or(|vm| upid.id() == vm.to_string());
+            is_about
+                && upid.kind() == kind
+                && upid.user() == user
+                && u64::from(upid.started()) >= since
+        };
+        let mut tasks: Vec<TaskEntry> = tasks.into_iter().filter(is_ours).collect();
+        tasks.sort_by_key(|task| std::cmp::Reverse(task.upid.started()));
+        Ok(tasks)
+    }
+}
+
+/// Seconds of Unix time from the header `Date` (RFC 9110, section 5.6.7).
+fn read_date(text: &str) -> Option<u64> {
+    let timestamp = DateTimeParser::new().parse_timestamp(text).ok()?;
+    u64::try_from(timestamp.as_second()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_of_an_answer_is_read() {
+        assert_eq!(read_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(read_date("yesterday"), None);
+    }
+}
