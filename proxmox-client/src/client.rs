@@ -152,7 +152,6 @@ impl Client {
     }
 
     /// A task that is known by its identifier, e.g. from a record. Sends nothing.
-    #[must_use]
     pub fn task(&self, upid: Upid) -> Task {
         Task::new(self.clone(), upid)
     }

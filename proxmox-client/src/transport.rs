@@ -119,6 +119,12 @@ impl Transport {
             match next {
                 Next::Done(result) => return result,
                 Next::Again(error) if tried.len() >= most => return Err(error),
+                // A certificate does not become another one by looking again.
+                Next::Again(error @ Error::Untrusted { .. })
+                    if tried.len() >= self.hosts.count() =>
+                {
+                    return Err(error);
+                }
                 Next::Again(error) => {
                     tracing::debug!(call = %call, host = %host, error = &error as &dyn StdError, "again");
                     last = Some(error);
@@ -209,9 +215,12 @@ impl Transport {
             builder =
                 builder.header(header::CONTENT_TYPE, &file.content_type).body(file.body.clone());
         } else if !in_query {
+            let form = form.expose_secret().to_owned();
             builder = builder
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form.expose_secret().to_owned());
+                // Said also when it is 0, which is otherwise left out.
+                .header(header::CONTENT_LENGTH, form.len())
+                .body(form);
         }
         Ok(builder.build()?)
     }
@@ -233,14 +242,13 @@ impl Transport {
                 self.answered(request, host, pass, sent_at, reply)
             }
             Attempt::NotSent { source, distrust } => {
-                let reason = distrust.clone().unwrap_or_else(|| chain(source.as_ref()));
-                self.hosts.failed(index, reason, false, now);
-                Next::Again(match distrust {
-                    Some(reason) => {
-                        Error::Untrusted { call: call.clone(), host: host.to_string(), reason }
-                    }
-                    None => Error::Unreachable { call: call.clone(), source },
-                })
+                let Some(reason) = distrust else {
+                    self.hosts.failed(index, chain(source.as_ref()), false, now);
+                    return Next::Again(Error::Unreachable { call: call.clone(), source });
+                };
+                // It answers quickly, so it need not rest, and is always told for what it is.
+                self.hosts.distrusted(index, reason.clone());
+                Next::Again(Error::Untrusted { call: call.clone(), host: host.to_string(), reason })
             }
             Attempt::Lost { source, is_mute } => {
                 if is_mute {
@@ -305,15 +313,16 @@ fn lost(request: &Request, host: &ApiHost, at: Instant, source: Source) -> Error
 
 /// Why the host's certificate is not trusted, if that is what is wrong.
 fn distrust(error: &reqwest::Error) -> Option<String> {
-    let mut source: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(error) = source {
-        // An I/O error does not give what it wraps as its source.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(error) = inner.or_else(|| error.downcast_ref::<rustls::Error>()) {
+    let mut next: Option<&(dyn StdError + 'static)> = error.source();
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
             return trust::reason(error);
         }
-        source = error.source();
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            // An I/O error gives as its source not what it wraps, but the source of that.
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     None
 }

@@ -1,9 +1,9 @@
 use super::*;
-use crate::NetModel;
-use crate::{Bridge, Tag};
+use crate::{Bridge, NetModel, Tag};
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
 use serde_json::json;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 fn text(change: &ConfigChange) -> String {
     change.form().encoded().expose_secret().to_owned()
@@ -84,8 +84,8 @@ fn what_a_node_of_a_cluster_needs_can_be_said() -> Result<(), Invalid> {
         .ip_config(0, IpConfig::v4(crate::Ip4::Dhcp))?
         .agent(Agent::enabled())
         .name_servers(&[
-            "10.0.0.1".parse().expect("an address"),
-            "fd00::1".parse().expect("an address"),
+            Ipv4Addr::new(10, 0, 0, 1).into(),
+            Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1).into(),
         ])?
         .upgrades_at_first_start(false);
     assert_eq!(

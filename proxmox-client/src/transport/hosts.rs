@@ -145,6 +145,14 @@ impl Hosts {
         }
     }
 
+    /// The host shows a certificate that is not trusted.
+    pub(crate) fn distrusted(&self, index: usize, reason: String) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = &mut state.hosts[index];
+        host.failures += 1;
+        host.reason = Some(reason);
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).hosts.len()
     }

@@ -19,7 +19,7 @@ async fn a_write_goes_to_another_host_while_nothing_of_it_was_sent() -> Result<(
     let server =
         Server::start(|_| Reply::Data(json!(crate::answers::upid("qmstart", "120")))).await?;
     let client = Client::new(settings(&[&server]).await?)?;
-    client.node(&NodeName::new("pve1")?).vm(VmId::new(120)?).start().await?;
+    drop(client.node(&NodeName::new("pve1")?).vm(VmId::new(120)?).start().await?);
     ensure!(server.requests().len() == 1);
     let hosts = client.hosts();
     ensure!(
