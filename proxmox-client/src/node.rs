@@ -129,7 +129,7 @@ impl Node {
     /// # Errors
     /// If it cannot be asked.
     pub async fn vms(&self) -> Result<Vec<VmEntry>, Error> {
-        self.client.fetch(self.get(&["qemu"])).await
+        self.client.fetch(self.get(&["qemu"]).protected()).await
     }
 
     /// The storages on it that the token may see: `GET /nodes/{node}/storage`.

@@ -28,7 +28,7 @@ impl Vm {
     /// # Errors
     /// If it cannot be asked.
     pub async fn snapshots(&self) -> Result<Vec<Snapshot>, Error> {
-        let all: Vec<Snapshot> = self.client().fetch(self.get(&["snapshot"])).await?;
+        let all: Vec<Snapshot> = self.client().fetch(self.get(&["snapshot"]).protected()).await?;
         Ok(all.into_iter().filter(|snapshot| snapshot.name != "current").collect())
     }
 

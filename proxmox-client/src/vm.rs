@@ -176,7 +176,7 @@ impl Vm {
     /// # Errors
     /// If it cannot be asked.
     pub async fn status(&self) -> Result<VmStatus, Error> {
-        self.client.fetch(self.get(&["status", "current"])).await
+        self.client.fetch(self.get(&["status", "current"]).protected()).await
     }
 
     /// Its configuration with what waits for a restart: `GET .../config`.

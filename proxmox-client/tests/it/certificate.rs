@@ -1,6 +1,7 @@
 //! Certificates for servers of tests.
 
 use anyhow::Result;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proxmox_client::Fingerprint;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -12,7 +13,11 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use std::sync::Arc;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use time::{Duration, OffsetDateTime};
 
 /// A server's certificate with its key.
@@ -37,6 +42,16 @@ impl Identity {
 
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.certificate)
+    }
+
+    /// The certificate and its key in files, for other programs.
+    pub(crate) fn files(&self, folder: &Path) -> Result<(PathBuf, PathBuf)> {
+        let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+        let lines = STANDARD.encode(&self.certificate);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n");
+        fs::write(&certificate, pem)?;
+        fs::write(&key, self.key.serialize_pem())?;
+        Ok((certificate, key))
     }
 
     /// Somebody who shows the certificate of another one, but has not its key.

@@ -2,8 +2,10 @@
 
 mod answers;
 mod certificate;
+mod fakepve;
 mod faults;
 mod hosts;
+mod opinion;
 mod quirks;
 mod server;
 mod tasks;

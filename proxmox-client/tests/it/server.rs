@@ -37,6 +37,8 @@ pub(crate) struct Recorded {
     pub(crate) body: Vec<u8>,
     /// Which connection it came on.
     pub(crate) connection: usize,
+    /// What kind of value it was answered with.
+    pub(crate) answered: &'static str,
 }
 
 /// What the server does about a request.
@@ -96,6 +98,20 @@ impl Recorded {
 impl Reply {
     pub(crate) fn error(status: u16, reason: &'static str) -> Self {
         Self::Error(status, reason, json!({ "data": null }))
+    }
+
+    /// The kind of value that it holds.
+    fn kind(&self) -> &'static str {
+        let (Self::Data(data) | Self::Whole(data)) = self else { return "nothing" };
+        let data = if matches!(self, Self::Whole(_)) { &data["data"] } else { data };
+        match data {
+            Value::Null => "null",
+            Value::Bool(_) => "bool",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "list",
+            Value::Object(_) => "object",
+        }
     }
 
     fn text(&self) -> Option<String> {
@@ -228,10 +244,11 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<()> {
     let mut buffer = Vec::new();
     loop {
-        let request = read(&mut stream, &mut buffer, connection).await?;
+        let mut request = read(&mut stream, &mut buffer, connection).await?;
         let at_once = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         state.most_at_once.fetch_max(at_once, Ordering::SeqCst);
         let mut reply = refusal(&request).unwrap_or_else(|| (state.handler)(&request));
+        request.answered = reply.kind();
         state.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         while let Reply::After(delay, then) = reply {
             tokio::time::sleep(delay).await;
@@ -302,6 +319,7 @@ async fn read<S: AsyncRead + Unpin>(
         headers,
         body,
         connection,
+        answered: "nothing",
     })
 }
 

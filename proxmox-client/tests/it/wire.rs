@@ -33,6 +33,7 @@ pub(crate) fn keep(release: &str, requests: &[Recorded]) -> Result<PathBuf> {
             "method": request.method,
             "path": percent_encoding::percent_decode_str(&request.path).decode_utf8_lossy(),
             "parameters": parameters,
+            "answered": request.answered,
         });
         format!("{line}\n")
     };

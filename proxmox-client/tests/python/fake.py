@@ -1,0 +1,56 @@
+"""Serves an independent fake of the API for tests, and makes it fail when it is told to.
+
+    fake.py CERTIFICATE KEY TOKEN SECRET
+
+Prints its port. Each line of the input is a JSON object: {"call": NAME, "arguments": [...]} calls a method of
+the fake, {"vm": NUMBER, "set": {...}} changes a VM, {"node": NAME, "online": BOOL} a node. Each is answered by a
+line. Ends with its input.
+"""
+
+import asyncio
+import json
+import sys
+
+from fakepve.server import FakePve
+
+
+def populate(pve):
+    pve.add_node('pve2')
+    pve.pools['warren'] = set()
+    pve.storages['local']['content'] = 'iso,vztmpl,backup,snippets,images'
+    disks = {'scsi0': 'local-lvm:base-9000-disk-0,size=10G', 'net0': 'virtio=BC:24:11:00:00:01,bridge=vmbr0',
+             'agent': '1', 'cores': 2, 'memory': '2048'}
+    pve.add_vm(9000, 'base', config=disks, template=True)
+    running = pve.add_vm(200, 'runs', status='running', config=dict(disks, scsi0='local-lvm:vm-200-disk-0,size=10G'))
+    running.agent = {'exec': {'systemctl is-active k3s': {'out-data': 'active\n', 'exitcode': 3}}}
+    pve.add_vm(201, 'stands', config={'memory': '512'})
+
+
+def told(pve, order):
+    if 'call' in order:
+        getattr(pve, order['call'])(*order.get('arguments', []), **order.get('named', {}))
+    elif 'vm' in order:
+        for name, value in order['set'].items():
+            if name == 'config':
+                pve.vm(order['vm']).config.update(value)
+            else:
+                setattr(pve.vm(order['vm']), name, value)
+    elif 'node' in order:
+        pve.nodes[order['node']]['online'] = order['online']
+
+
+async def main():
+    certificate, key, token, secret = sys.argv[1:]
+    pve = FakePve(user='root@pam', password='secret', host='127.0.0.1', port=0)
+    pve.apitokens[token] = secret
+    pve.time_scale = 0.02
+    populate(pve)
+    await pve.start(certificate, key)
+    print(pve.port, flush=True)
+    lines = asyncio.get_running_loop()
+    while line := await lines.run_in_executor(None, sys.stdin.readline):
+        told(pve, json.loads(line))
+        print('done', flush=True)
+
+
+asyncio.run(main())
