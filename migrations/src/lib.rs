@@ -11,6 +11,7 @@ mod m0004_holder;
 mod m0005_attempts;
 mod m0006_retention;
 mod m0007_log_limit;
+mod m0008_nodes;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_attempts::MIGRATION),
             Box::new(m0006_retention::MIGRATION),
             Box::new(m0007_log_limit::MIGRATION),
+            Box::new(m0008_nodes::MIGRATION),
         ]
     }
 }

@@ -9,6 +9,7 @@ mod doctor;
 mod extract;
 mod linger;
 mod metrics;
+mod node;
 mod observe;
 mod openapi;
 mod operation;
@@ -60,6 +61,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(tenant::kubeconfig::kubeconfig))
         .routes(routes!(tenant::explanation::explanation))
         .routes(routes!(tenant::operations::operations))
+        .routes(routes!(node::list::list))
         .routes(routes!(token::create::create, token::list::list))
         .routes(routes!(token::revoke::revoke))
         .routes(routes!(token::operator::create, token::operator::list))

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use domain::{OperationKind, SessionState, TenantPhase};
+use domain::{SessionState, TenantPhase};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -130,10 +130,7 @@ fn present(numbers: &numbers::Numbers) -> Registry {
     }
     let operations = Family::<KindLabels, Gauge>::default();
     for (kind, count) in &numbers.operations {
-        let kind = match kind {
-            OperationKind::TenantCreate => "tenant-create",
-            OperationKind::TenantDelete => "tenant-delete",
-        };
+        let kind = kind.as_str();
         set(&operations.get_or_create(&KindLabels { kind }), *count);
     }
     let mut registry = Registry::default();

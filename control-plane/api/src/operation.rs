@@ -18,6 +18,9 @@ pub(crate) struct OperationBody {
     kind: OperationKind,
     /// The tenant's id.
     tenant: String,
+    /// The id of the node that it is about; absent if it is about the tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
     #[schema(schema_with = words::operation_state)]
     state: OperationState,
     steps: Vec<StepBody>,
@@ -28,6 +31,9 @@ pub(crate) struct OperationBody {
     deadline: Timestamp,
     /// Whether the deadline passed and it still goes on.
     is_late: bool,
+    /// When it was asked to undo what it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_requested_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
 }
 
@@ -65,12 +71,14 @@ impl OperationBody {
             id: operation.id.to_string(),
             kind: operation.kind,
             tenant: operation.tenant.to_string(),
+            node: operation.node.map(|node| node.to_string()),
             state: operation.state,
             steps: operation.steps.into_iter().map(|step| StepBody::new(step, end)).collect(),
             problem: operation.problem.map(OperationProblemBody::from),
             created_at: operation.created_at,
             deadline: operation.deadline,
             is_late,
+            cancel_requested_at: operation.cancel_requested_at,
             finished_at: operation.finished_at,
         }
     }

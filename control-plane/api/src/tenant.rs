@@ -26,6 +26,8 @@ pub(crate) struct TenantBody {
     name: String,
     #[schema(schema_with = words::plan)]
     plan: &'static str,
+    /// How many nodes of its own it pays for; none on a shared plan.
+    nodes: u32,
     /// The state in one word, derived from the conditions.
     #[schema(schema_with = words::phase)]
     phase: &'static str,
@@ -107,6 +109,7 @@ impl TenantBody {
             id: tenant.id.to_string(),
             name: tenant.name.to_string(),
             plan: tenant.plan.as_str(),
+            nodes: tenant.nodes,
             phase,
             cluster: is_operator.then(|| tenant.cluster.to_string()),
             generation: tenant.generation.0,

@@ -8,7 +8,7 @@ use crate::{
     tenant::{self, TenantRef},
 };
 use bytes::Bytes;
-use domain::{Actor, Digest, Invalid, Plan, Tenant, UploadBlob, Uploads};
+use domain::{Actor, Digest, Invalid, Tenant, UploadBlob, Uploads};
 use futures::Stream;
 use std::{error::Error, fmt};
 use store::{Blob, BlobPutError, BlobUsage, StoreError};
@@ -161,7 +161,7 @@ impl<'a> Asked<'a> {
         let mut asked = Self { tenant, digest, is_new: known.is_none(), most: MAX_BYTES };
         if asked.is_new {
             let used = asked.used(app).await?;
-            let limits = Plan::current(asked.tenant.plan).uploads;
+            let limits = asked.tenant.plan().uploads;
             if !used.has_room_for(announced, limits) {
                 return Err(full(&asked.tenant, announced, used, limits));
             }
@@ -187,7 +187,7 @@ impl<'a> Asked<'a> {
             && limit == self.most
         {
             let least = format!("more than {limit}");
-            let limits = Plan::current(self.tenant.plan).uploads;
+            let limits = self.tenant.plan().uploads;
             return Ok(full(&self.tenant, least, self.used(app).await?, limits));
         }
         Ok(error.into())

@@ -11,6 +11,7 @@ mod draft;
 pub mod error;
 pub mod housekeeping;
 pub mod log;
+pub mod node;
 pub mod numbers;
 pub mod operation;
 pub mod plan;
@@ -43,6 +44,8 @@ pub struct App {
     pub ids: Arc<dyn IdGen>,
     /// The way to tenants' clusters and to the host.
     pub access: Arc<dyn TenantAccess>,
+    /// Whether nodes can be made for tenants.
+    pub makes_nodes: bool,
 }
 
 /// One page of a list.

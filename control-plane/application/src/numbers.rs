@@ -40,11 +40,10 @@ impl Numbers {
         use TenantPhase as P;
         let phases = [P::Pending, P::Provisioning, P::Ready, P::Degraded, P::Deleting];
         let states = SessionState::ALL.into_iter().filter(|state| !state.is_final());
-        let kinds = [OperationKind::TenantCreate, OperationKind::TenantDelete];
         Self {
             tenants: phases.map(|phase| (phase, 0)).to_vec(),
             sessions: states.map(|state| (state, 0)).collect(),
-            operations: kinds.map(|kind| (kind, 0)).to_vec(),
+            operations: OperationKind::ALL.map(|kind| (kind, 0)).to_vec(),
         }
     }
 }

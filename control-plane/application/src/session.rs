@@ -11,8 +11,8 @@ use crate::{
 use bytes::Bytes;
 use domain::{
     Action, Actor, Authorized, CreateSession, Digest, Input, InputSource, Invalid, Kept, NextStep,
-    Plan, PlanName, ReadSession, Retention, Run, Session, SessionId, SessionSpec, SessionState,
-    StopSession, Tenant, allows,
+    Plan, ReadSession, Retention, Run, Session, SessionId, SessionSpec, SessionState, StopSession,
+    Tenant, allows,
 };
 use std::{ops::Range, time::Duration};
 use store::{Artifact, Change, Created, IdempotencyKey, SessionCreateError};
@@ -116,7 +116,7 @@ pub async fn create(
     key: Option<&IdempotencyKey>,
 ) -> Result<Created<SessionView>, CreateError> {
     let (tenant, proof) = tenant::find::<CreateSession>(app, actor, tenant).await?;
-    let spec = new.check(|new| new.check(&Plan::current(tenant.plan)));
+    let spec = new.check(|new| new.check(&tenant.plan()));
     let spec = spec.map_err(CreateError::Invalid)?;
     start(app, actor, &tenant, &proof, spec, key).await
 }
@@ -139,7 +139,7 @@ async fn start(
         }
         Err(SessionCreateError::TenantDeleting) => Err(CreateError::TenantDeleting),
         Err(SessionCreateError::TooManyWaiting { waiting }) => {
-            Err(CreateError::TooManyWaiting(too_many_waiting(tenant.plan, waiting)))
+            Err(CreateError::TooManyWaiting(too_many_waiting(&tenant.plan(), waiting)))
         }
         Err(SessionCreateError::IdempotencyMismatch) => Err(CreateError::IdempotencyMismatch),
         Err(SessionCreateError::InputsMissing(missing)) => {
@@ -350,15 +350,15 @@ async fn with_run(
         None => None,
     };
     let is_env_shown = allows(actor.role, CreateSession::PERMISSION);
-    let plan = Plan::current(tenant.plan);
+    let plan = tenant.plan();
     let (next_step, retention) = (session.next_step(&plan), plan.retention);
     Ok(SessionView { session, run, next_step, retention, is_env_shown })
 }
 
-fn too_many_waiting(plan: PlanName, waiting: u64) -> Invalid {
-    let Plan { sessions_waiting, sessions_at_once, .. } = Plan::current(plan);
+fn too_many_waiting(plan: &Plan, waiting: u64) -> Invalid {
+    let Plan { name, sessions_waiting, sessions_at_once, .. } = plan;
     let rule = format!(
-        "at most {sessions_waiting} in plan {plan}, which runs {sessions_at_once} at a time; wait \
+        "at most {sessions_waiting} in plan {name}, which runs {sessions_at_once} at a time; wait \
          until some have begun, or stop some"
     );
     Invalid::field("{tenant}", format!("{waiting} queued sessions"), rule)

@@ -15,6 +15,9 @@ use secrecy::SecretString;
 use std::{fmt, str::FromStr, time::Duration};
 use store::{Change, Created, IdempotencyKey, TenantCreateError};
 
+/// The most nodes of its own that a tenant can have.
+const MOST_NODES: u32 = 100;
+
 /// How people point at a tenant: by its identifier or its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TenantRef {
@@ -40,6 +43,16 @@ pub struct NewTenant {
     pub name: String,
     /// The name of its plan.
     pub plan: String,
+    /// How many nodes of its own it gets; one if a plan with such nodes says nothing.
+    pub nodes: Option<u32>,
+}
+
+/// What a tenant gets, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    name: TenantName,
+    plan: PlanName,
+    nodes: u32,
 }
 
 /// Why a tenant was not made.
@@ -107,8 +120,9 @@ pub async fn create(
     key: Option<&IdempotencyKey>,
 ) -> Result<Created<TenantView>, CreateError> {
     let proof = permit::<CreateTenant>(actor, Scope::Platform, Noun::Page)?;
-    let (name, plan) = new.check(NewTenant::check).map_err(CreateError::Invalid)?;
-    match app.store.tenant_create(&proof, name.clone(), plan, key).await {
+    let wanted = new.check(|new| new.check(app.makes_nodes)).map_err(CreateError::Invalid)?;
+    let Wanted { name, plan, nodes } = wanted;
+    match app.store.tenant_create(&proof, name.clone(), plan, nodes, key).await {
         Ok(Created { value: (tenant, operation), is_replay }) => {
             note("tenant.id", tenant.id);
             note("operation.id", operation.id);
@@ -237,15 +251,38 @@ pub(crate) async fn find<A: Action>(
 }
 
 impl NewTenant {
-    fn check(self) -> Result<(TenantName, PlanName), Invalid> {
+    fn check(self, makes_nodes: bool) -> Result<Wanted, Invalid> {
         let name = TenantName::parse("/name", &self.name);
         let plan = PlanName::parse("/plan", &self.plan);
-        match (name, plan) {
-            (Ok(name), Ok(plan)) => Ok((name, plan)),
-            (name, plan) => {
-                let fields = [name.err(), plan.err()].into_iter().flatten();
+        let nodes = match &plan {
+            Ok(plan) => self.nodes(*plan, makes_nodes),
+            Err(_) => Ok(0),
+        };
+        match (name, plan, nodes) {
+            (Ok(name), Ok(plan), Ok(nodes)) => Ok(Wanted { name, plan, nodes }),
+            (name, plan, nodes) => {
+                let fields = [name.err(), plan.err(), nodes.err()].into_iter().flatten();
                 Err(Invalid { fields: fields.flat_map(|invalid| invalid.fields).collect() })
             }
+        }
+    }
+
+    fn nodes(&self, plan: PlanName, makes_nodes: bool) -> Result<u32, Invalid> {
+        let refuse = |value: String, rule: String| Err(Invalid::field("/nodes", value, rule));
+        match (plan.node_shape(), self.nodes) {
+            (None, None | Some(0)) => Ok(0),
+            (None, Some(nodes)) => {
+                refuse(nodes.to_string(), format!("left out: plan {plan} has no nodes of its own"))
+            }
+            (Some(_), _) if !makes_nodes => {
+                let rule = "a plan on shared nodes: this installation makes no others, its configuration \
+                            names no Proxmox VE";
+                Err(Invalid::field("/plan", plan, rule))
+            }
+            (Some(_), nodes) => match nodes.unwrap_or(1) {
+                nodes @ 1..=MOST_NODES => Ok(nodes),
+                nodes => refuse(nodes.to_string(), format!("from 1 to {MOST_NODES}")),
+            },
         }
     }
 }

@@ -9,6 +9,9 @@ pub enum ConditionKind {
     NamespaceReady,
     /// The tenant's API server answers to a credential that Warren minted.
     ControlPlaneReady,
+    /// Every node of its own that the tenant pays for is proven and takes pods; only on plans with such
+    /// nodes.
+    NodesReady,
     /// The cluster's DNS server has an address and a ready pod.
     DnsReady,
     /// Project namespace, service account, roles, limits and policies are inside the tenant.
@@ -19,9 +22,10 @@ pub enum ConditionKind {
 
 impl ConditionKind {
     /// Every kind, in the order in which a tenant reaches them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::NamespaceReady,
         Self::ControlPlaneReady,
+        Self::NodesReady,
         Self::DnsReady,
         Self::BaselineReady,
         Self::Ready,
@@ -33,6 +37,7 @@ impl ConditionKind {
         match self {
             Self::NamespaceReady => "NamespaceReady",
             Self::ControlPlaneReady => "ControlPlaneReady",
+            Self::NodesReady => "NodesReady",
             Self::DnsReady => "DnsReady",
             Self::BaselineReady => "BaselineReady",
             Self::Ready => "Ready",
@@ -112,6 +117,11 @@ impl Conditions {
             self.0.push(Condition { kind, status, reason, message, since: now });
             self.0.sort_by_key(|condition| condition.kind);
         }
+    }
+
+    /// Says nothing more about a kind.
+    pub fn forget(&mut self, kind: ConditionKind) {
+        self.0.retain(|condition| condition.kind != kind);
     }
 
     /// All conditions, in the order of [`ConditionKind::ALL`].

@@ -101,6 +101,11 @@ id!(
     "op_"
 );
 id!(
+    /// Names a tenant's own node, from the wish for it until long after its end.
+    NodeId,
+    "node_"
+);
+id!(
     /// Names an API token; the token itself is never stored.
     TokenId,
     "tok_"

@@ -40,6 +40,12 @@ name!(
     ClusterName
 );
 
+name!(
+    /// What a tenant's own node is called, on Proxmox VE and in the host cluster. Random and never used again:
+    /// who holds a join token could take any name that is free, and certificates outlive machines.
+    NodeName
+);
+
 impl TenantName {
     /// Checks a name.
     ///
@@ -79,18 +85,37 @@ impl ProjectName {
     }
 }
 
-impl ClusterName {
-    /// Letters that cannot be mistaken for one another.
-    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// Letters that cannot be mistaken for one another.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
+/// A name of `prefix` and a character (5 bits) for each random byte.
+fn random_name(prefix: &str, random: &[u8]) -> String {
+    let letters = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
+    prefix.chars().chain(letters).collect()
+}
+
+impl NodeName {
+    /// What every name of a node starts with.
+    pub const PREFIX: &'static str = "wn-";
+
+    /// Derives a name from 32 random bytes: the prefix and 16 characters (80 bits).
+    #[must_use]
+    pub fn from_random(random: [u8; 32]) -> Self {
+        Self(random_name(Self::PREFIX, &random[..16]))
+    }
+
+    /// Takes a name that was made by [`NodeName::from_random`] and stored.
+    #[must_use]
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl ClusterName {
     /// Derives a name from 32 random bytes: `w` and 12 characters (60 bits).
     #[must_use]
     pub fn from_random(random: [u8; 32]) -> Self {
-        let mut name = String::from("w");
-        name.extend(
-            random[..12].iter().map(|byte| char::from(Self::ALPHABET[usize::from(byte % 32)])),
-        );
-        Self(name)
+        Self(random_name("w", &random[..12]))
     }
 
     /// Takes a name that was made by [`ClusterName::from_random`] and stored.

@@ -1,4 +1,4 @@
-use crate::{OperationId, TenantId};
+use crate::{NodeId, OperationId, TenantId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,10 @@ pub enum OperationKind {
     TenantCreate,
     /// Removes a tenant, with proof of absence per kind.
     TenantDelete,
+    /// Makes a machine for a tenant and lets it join the host cluster.
+    NodeAttach,
+    /// Empties a tenant's node and destroys its machine.
+    NodeRelease,
 }
 
 /// How far an operation is. The last two are final.
@@ -20,6 +24,8 @@ pub enum OperationState {
     Waiting,
     /// Is being worked on.
     Running,
+    /// Failed or was cancelled; what it did is being undone.
+    Undoing,
     /// Reached its goal.
     Succeeded,
     /// Ended without reaching it; the problem says why and what to do.
@@ -38,6 +44,10 @@ pub enum StepState {
     Done,
     /// Cannot go on by itself; the message names the blocker.
     Blocked,
+    /// What it did, or may have done, is being undone.
+    Undoing,
+    /// Nothing of it is left.
+    Undone,
 }
 
 /// One named part of an operation.
@@ -52,7 +62,7 @@ pub struct Step {
     pub message: String,
     /// When it began.
     pub started_at: Option<Timestamp>,
-    /// When it was done.
+    /// When it was done, or undone.
     pub finished_at: Option<Timestamp>,
 }
 
@@ -77,6 +87,8 @@ pub struct Operation {
     pub kind: OperationKind,
     /// Whose.
     pub tenant: TenantId,
+    /// The node that it is about; nothing if it is about the tenant.
+    pub node: Option<NodeId>,
     /// How far it is.
     pub state: OperationState,
     /// Its parts in order.
@@ -87,8 +99,27 @@ pub struct Operation {
     pub created_at: Timestamp,
     /// When it should be done; later it is shown as late, and goes on.
     pub deadline: Timestamp,
+    /// When somebody asked for what was done to be undone.
+    pub cancel_requested_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+}
+
+impl OperationKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] =
+        [Self::TenantCreate, Self::TenantDelete, Self::NodeAttach, Self::NodeRelease];
+
+    /// The word as users see it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TenantCreate => "tenant-create",
+            Self::TenantDelete => "tenant-delete",
+            Self::NodeAttach => "node-attach",
+            Self::NodeRelease => "node-release",
+        }
+    }
 }
 
 impl OperationState {
@@ -123,6 +154,13 @@ impl Step {
         if state == StepState::Done {
             self.finished_at = Some(now);
         }
+        self.state = state;
+        self.message = message.into();
+    }
+
+    /// Says of a step that it is being undone, or is.
+    pub fn revert(&mut self, state: StepState, message: impl Into<String>, now: Timestamp) {
+        self.finished_at = (state == StepState::Undone).then_some(now);
         self.state = state;
         self.message = message.into();
     }

@@ -1,11 +1,11 @@
-use crate::{Bytes, Invalid, Millicores};
+use crate::{Bytes, Hardware, Invalid, Millicores, NodeShape};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The names of the plans that can be bought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum PlanName {
     /// 2 CPU, 4 GiB, 20 GiB, 20 pods.
     Starter,
@@ -13,6 +13,12 @@ pub enum PlanName {
     Pro,
     /// 32 CPU, 64 GiB, 500 GiB, 500 pods.
     Enterprise,
+    /// Small nodes of its own.
+    DedicatedS,
+    /// Middle-sized nodes of its own.
+    DedicatedM,
+    /// Large nodes of its own.
+    DedicatedL,
 }
 
 /// Where a tenant's workloads run.
@@ -21,6 +27,8 @@ pub enum PlanName {
 pub enum Isolation {
     /// On nodes that other tenants use too.
     Shared,
+    /// On nodes that nobody else uses.
+    Dedicated,
 }
 
 /// Amounts that a tenant may ask for at the same time.
@@ -91,6 +99,10 @@ pub struct Plan {
     pub version: u32,
     /// Where workloads run.
     pub isolation: Isolation,
+    /// How large its own nodes are; nothing where it has none.
+    pub node_shape: Option<NodeShape>,
+    /// How many nodes of its own it has. The amounts below are for that many.
+    pub nodes: u32,
     /// What the tenant's workloads may use.
     pub quota: Quota,
     /// What Warren adds on the host for the control plane and DNS, beyond `quota`.
@@ -117,7 +129,14 @@ pub struct Plan {
 
 impl PlanName {
     /// Every plan, smallest first.
-    pub const ALL: [Self; 3] = [Self::Starter, Self::Pro, Self::Enterprise];
+    pub const ALL: [Self; 6] = [
+        Self::Starter,
+        Self::Pro,
+        Self::Enterprise,
+        Self::DedicatedS,
+        Self::DedicatedM,
+        Self::DedicatedL,
+    ];
 
     /// The name as users write it.
     #[must_use]
@@ -126,6 +145,20 @@ impl PlanName {
             Self::Starter => "starter",
             Self::Pro => "pro",
             Self::Enterprise => "enterprise",
+            Self::DedicatedS => "dedicated-s",
+            Self::DedicatedM => "dedicated-m",
+            Self::DedicatedL => "dedicated-l",
+        }
+    }
+
+    /// How large the nodes are that a tenant of this plan has for itself; nothing if it has none.
+    #[must_use]
+    pub const fn node_shape(self) -> Option<NodeShape> {
+        match self {
+            Self::Starter | Self::Pro | Self::Enterprise => None,
+            Self::DedicatedS => Some(NodeShape::S),
+            Self::DedicatedM => Some(NodeShape::M),
+            Self::DedicatedL => Some(NodeShape::L),
         }
     }
 
@@ -134,10 +167,12 @@ impl PlanName {
     /// # Errors
     /// If there is none; the error lists the plans.
     pub fn parse(field: &str, text: &str) -> Result<Self, Invalid> {
+        const RULE: &str =
+            "one of: starter, pro, enterprise, dedicated-s, dedicated-m, dedicated-l";
         Self::ALL
             .into_iter()
             .find(|plan| plan.as_str() == text)
-            .ok_or_else(|| Invalid::field(field, text, "one of: starter, pro, enterprise"))
+            .ok_or_else(|| Invalid::field(field, text, RULE))
     }
 }
 
@@ -159,64 +194,157 @@ impl fmt::Display for PlanName {
     }
 }
 
-impl Plan {
-    /// The present version of a plan.
-    #[must_use]
-    pub fn current(name: PlanName) -> Self {
-        let (cpu, memory, storage, pods) = match name {
-            PlanName::Starter => (2, 4, 20, 20),
-            PlanName::Pro => (8, 16, 100, 100),
-            PlanName::Enterprise => (32, 64, 500, 500),
-        };
-        let (sessions_at_once, sessions_waiting) = match name {
-            PlanName::Starter => (4, 100),
-            PlanName::Pro => (20, 500),
-            PlanName::Enterprise => (100, 2_000),
-        };
-        let (upload_bytes, upload_count, kept_days) = match name {
-            PlanName::Starter => (2, 1_000, 7),
-            PlanName::Pro => (20, 10_000, 30),
-            PlanName::Enterprise => (200, 50_000, 90),
-        };
-        let session_log = Bytes::gibi(match name {
-            PlanName::Starter => 1,
-            PlanName::Pro => 4,
-            PlanName::Enterprise => 16,
-        });
-        let (log_days, file_days) = match name {
-            PlanName::Starter => (7, 7),
-            PlanName::Pro => (30, 30),
-            PlanName::Enterprise => (90, 180),
-        };
-        let quota = Quota {
-            cpu: Millicores(cpu * 1000),
-            memory: Bytes::gibi(memory),
-            storage: Bytes::gibi(storage),
-            pods,
+/// What differs from plan to plan.
+struct Size {
+    quota: Quota,
+    session_cpu: Millicores,
+    session_memory: Bytes,
+    sessions_at_once: u32,
+    sessions_waiting: u32,
+    session_log: Bytes,
+    upload_gibi: u64,
+    upload_count: u64,
+    upload_days: u32,
+    retention: Retention,
+}
+
+impl Size {
+    const STARTER: Self = Self {
+        quota: quota(2, 4, 20, 20),
+        session_cpu: Millicores(2000),
+        session_memory: Bytes::gibi(4),
+        sessions_at_once: 4,
+        sessions_waiting: 100,
+        session_log: Bytes::gibi(1),
+        upload_gibi: 2,
+        upload_count: 1_000,
+        upload_days: 7,
+        retention: Retention { log_days: 7, file_days: 7 },
+    };
+    const PRO: Self = Self {
+        quota: quota(8, 16, 100, 100),
+        session_cpu: Millicores(8000),
+        session_memory: Bytes::gibi(16),
+        sessions_at_once: 20,
+        sessions_waiting: 500,
+        session_log: Bytes::gibi(4),
+        upload_gibi: 20,
+        upload_count: 10_000,
+        upload_days: 30,
+        retention: Retention { log_days: 30, file_days: 30 },
+    };
+    const ENTERPRISE: Self = Self {
+        quota: quota(32, 64, 500, 500),
+        session_cpu: Millicores(32_000),
+        session_memory: Bytes::gibi(64),
+        sessions_at_once: 100,
+        sessions_waiting: 2_000,
+        session_log: Bytes::gibi(16),
+        upload_gibi: 200,
+        upload_count: 50_000,
+        upload_days: 90,
+        retention: Retention { log_days: 90, file_days: 180 },
+    };
+
+    /// All of `nodes` machines, less what each needs for itself.
+    const fn dedicated(shape: NodeShape, nodes: u32) -> Self {
+        let usable = shape.usable();
+        let count = nodes as u64;
+        let at_once = match shape {
+            NodeShape::S => 10,
+            NodeShape::M => 20,
+            NodeShape::L => 40,
         };
         Self {
+            quota: Quota {
+                cpu: Millicores(usable.cpu.0 * count),
+                memory: Bytes(usable.memory.0 * count),
+                storage: Bytes(usable.storage.0 * count),
+                pods: usable.pods * count,
+            },
+            session_cpu: usable.cpu,
+            session_memory: usable.memory,
+            sessions_at_once: at_once * nodes,
+            ..Self::ENTERPRISE
+        }
+    }
+}
+
+const fn quota(cpus: u64, memory_gibi: u64, storage_gibi: u64, pods: u64) -> Quota {
+    Quota {
+        cpu: Millicores(cpus * 1000),
+        memory: Bytes::gibi(memory_gibi),
+        storage: Bytes::gibi(storage_gibi),
+        pods,
+    }
+}
+
+impl NodeShape {
+    /// What pods can have of one such node: the rest is its kubelet's, its runtime's, its system's and that of
+    /// its images.
+    #[must_use]
+    pub const fn usable(self) -> Quota {
+        let Hardware { cpus, memory, disk } = self.hardware();
+        Quota {
+            cpu: Millicores(cpus as u64 * 1000 - 500),
+            memory: Bytes(memory.0 - Bytes::gibi(2).0),
+            storage: Bytes(disk.0 - Bytes::gibi(40).0),
+            pods: 100,
+        }
+    }
+}
+
+impl Plan {
+    /// The present version of a plan; of one that has nodes of its own, for a single one.
+    #[must_use]
+    pub const fn current(name: PlanName) -> Self {
+        let nodes = match name.node_shape() {
+            None => 0,
+            Some(_) => 1,
+        };
+        Self::with_nodes(name, nodes)
+    }
+
+    /// The same for `nodes` nodes of its own, of which a shared plan has none.
+    #[must_use]
+    pub const fn with_nodes(name: PlanName, nodes: u32) -> Self {
+        let size = match name {
+            PlanName::Starter => Size::STARTER,
+            PlanName::Pro => Size::PRO,
+            PlanName::Enterprise => Size::ENTERPRISE,
+            PlanName::DedicatedS => Size::dedicated(NodeShape::S, nodes),
+            PlanName::DedicatedM => Size::dedicated(NodeShape::M, nodes),
+            PlanName::DedicatedL => Size::dedicated(NodeShape::L, nodes),
+        };
+        let node_shape = name.node_shape();
+        Self {
             name,
-            version: 2,
-            isolation: Isolation::Shared,
-            quota,
+            version: 3,
+            isolation: match node_shape {
+                None => Isolation::Shared,
+                Some(_) => Isolation::Dedicated,
+            },
+            node_shape,
+            nodes,
+            quota: size.quota,
             overhead: Quota {
                 cpu: Millicores(3000),
                 memory: Bytes::mebi(2560),
                 storage: Bytes::gibi(5),
                 pods: 4,
             },
-            sessions_at_once,
-            sessions_waiting,
+            sessions_at_once: size.sessions_at_once,
+            sessions_waiting: size.sessions_waiting,
             session_timeout_seconds: 24 * 3600,
-            session_cpu: quota.cpu,
-            session_memory: quota.memory,
-            session_log,
+            session_cpu: size.session_cpu,
+            session_memory: size.session_memory,
+            session_log: size.session_log,
             uploads: Uploads {
-                bytes: Bytes::gibi(upload_bytes),
-                count: upload_count,
-                kept_hours: kept_days * 24,
+                bytes: Bytes::gibi(size.upload_gibi),
+                count: size.upload_count,
+                kept_hours: size.upload_days * 24,
             },
-            retention: Retention { log_days, file_days },
+            retention: size.retention,
             may_lack_user_namespaces: false,
         }
     }

@@ -1,5 +1,5 @@
 use crate::{
-    Bytes, ClusterName, ConditionKind, Conditions, Millicores, PlanName, Share, TenantId,
+    Bytes, ClusterName, ConditionKind, Conditions, Millicores, Plan, PlanName, Share, TenantId,
     TenantName,
 };
 use jiff::Timestamp;
@@ -19,6 +19,8 @@ pub struct Tenant {
     pub name: TenantName,
     /// What it pays for.
     pub plan: PlanName,
+    /// How many nodes of its own it pays for; none on a shared plan.
+    pub nodes: u32,
     /// The name of its virtual cluster on the host.
     pub cluster: ClusterName,
     /// Changes of desire so far.
@@ -84,6 +86,12 @@ impl TenantPhase {
 }
 
 impl Tenant {
+    /// What it gets, in the present version of its plan.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        Plan::with_nodes(self.plan, self.nodes)
+    }
+
     /// The state in one word.
     #[must_use]
     pub fn phase(&self) -> TenantPhase {

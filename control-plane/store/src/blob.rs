@@ -5,7 +5,7 @@ use crate::{
     tenant,
     txn::{Txn, in_txn},
 };
-use domain::{Bytes, Digest, InputSource, Plan, PlanName, SessionSpec, TenantId, Uploads};
+use domain::{Bytes, Digest, InputSource, PlanName, SessionSpec, Tenant, TenantId, Uploads};
 use jiff::Timestamp;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -176,7 +176,7 @@ async fn put_in_txn(
     if need_in_txn(txn, tenant, digest, Condition::all()).await? {
         return Ok(());
     }
-    let plan = Plan::current(column::to_word("tenants.plan", &owner.plan)?);
+    let plan = Tenant::try_from(owner)?.plan();
     let used = usage(&txn.db, tenant).await?;
     if !used.has_room_for(size, plan.uploads) {
         return Err(BlobPutError::Full { used, limits: plan.uploads });

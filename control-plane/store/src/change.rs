@@ -1,5 +1,5 @@
 use crate::entity::outbox;
-use domain::{OperationId, RunId, SessionId, TenantId};
+use domain::{NodeId, OperationId, RunId, SessionId, TenantId};
 use sea_orm::{ActiveValue::NotSet, Set};
 use uuid::Uuid;
 
@@ -17,6 +17,13 @@ pub enum Change {
         /// Which.
         session: SessionId,
     },
+    /// A node of a tenant.
+    Node {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        node: NodeId,
+    },
     /// A run has new log lines.
     Log(RunId),
 }
@@ -27,6 +34,7 @@ impl Change {
             Self::Tenant(tenant) => ("tenant", tenant.uuid()),
             Self::Operation(operation) => ("operation", operation.uuid()),
             Self::Session { session, .. } => ("session", session.uuid()),
+            Self::Node { node, .. } => ("node", node.uuid()),
             Self::Log(run) => ("log", run.uuid()),
         };
         outbox::ActiveModel {

@@ -6,7 +6,7 @@ use serde::{
     Deserialize, Serialize,
     de::{DeserializeOwned, IntoDeserializer, value::Error as ValueError},
 };
-use std::str::FromStr;
+use std::{net::Ipv4Addr, str::FromStr};
 
 /// An instant as it is stored; what is below a millisecond is cut off.
 pub(crate) fn time(at: Timestamp) -> i64 {
@@ -60,6 +60,10 @@ pub(crate) fn to_parsed<T: FromStr<Err: std::error::Error + Send + Sync + 'stati
     text: &str,
 ) -> Result<T, StoreError> {
     text.parse().map_err(|error| StoreError::corrupt(column, error))
+}
+
+pub(crate) fn address(text: &str) -> Result<Ipv4Addr, StoreError> {
+    to_parsed("nodes.address", text)
 }
 
 /// A count as it is stored. Counts come from lines, bytes and numbers of runs; none reaches 2^63.

@@ -38,6 +38,34 @@ entity!(tenants, "tenants" {
     deleted_at: Option<i64>,
     is_ready: bool,
     erased_at: Option<i64>,
+    nodes: i64,
+});
+
+entity!(nodes, "nodes" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    tenant: Uuid,
+    shape: String,
+    name: String,
+    mark: String,
+    machine: Uuid,
+    hardware_address: String,
+    place: Option<String>,
+    vm: Option<i64>,
+    address: Option<String>,
+    secrets: Option<Vec<u8>>,
+    secrets_key: Option<String>,
+    created_at: i64,
+    ready_at: Option<i64>,
+    release_requested_at: Option<i64>,
+    released_at: Option<i64>,
+});
+
+entity!(resting_vms, "resting_vms" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    vm: i64,
+    until: i64,
+    reason: String,
 });
 
 entity!(operations, "operations" {
@@ -51,6 +79,8 @@ entity!(operations, "operations" {
     created_at: i64,
     deadline: i64,
     finished_at: Option<i64>,
+    node: Option<Uuid>,
+    cancel_requested_at: Option<i64>,
 });
 
 entity!(tokens, "tokens" {

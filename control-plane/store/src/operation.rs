@@ -1,5 +1,11 @@
-use crate::{Change, Store, StoreError, column, entity::operations, txn::Txn};
-use domain::{Operation, OperationId, OperationKind, OperationState, Problem, Step, TenantId};
+use crate::{
+    Change, Store, StoreError, column,
+    entity::operations,
+    txn::{Txn, in_txn},
+};
+use domain::{
+    NodeId, Operation, OperationId, OperationKind, OperationState, Problem, Step, TenantId,
+};
 use jiff::SignedDuration;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -7,12 +13,37 @@ use sea_orm::{
 };
 
 /// How long an operation should take at most; later it is shown as late.
-const DEADLINE: SignedDuration = SignedDuration::from_mins(10);
+const fn patience(kind: OperationKind) -> SignedDuration {
+    match kind {
+        OperationKind::TenantCreate | OperationKind::TenantDelete => SignedDuration::from_mins(10),
+        OperationKind::NodeAttach | OperationKind::NodeRelease => SignedDuration::from_mins(30),
+    }
+}
+
+/// What an operation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The whole tenant.
+    Tenant,
+    /// A tenant that pays for nodes of its own.
+    TenantWithNodes,
+    /// One node of it.
+    Node(NodeId),
+}
+
+/// Where a tenant's nodes are waited for: what follows runs on them.
+const AFTER_BASELINE: usize = 3;
 
 const fn step_names(kind: OperationKind) -> &'static [&'static str] {
     match kind {
         OperationKind::TenantCreate => &["namespace", "control-plane", "baseline", "dns"],
-        OperationKind::TenantDelete => &["sessions", "workload", "service", "volumes", "namespace"],
+        OperationKind::TenantDelete => {
+            &["sessions", "workload", "service", "volumes", "nodes", "namespace"]
+        }
+        OperationKind::NodeAttach => {
+            &["reserve", "clone", "configure", "seed", "admit", "start", "join", "verify", "tidy"]
+        }
+        OperationKind::NodeRelease => &["cordon", "drain", "stop", "remove", "destroy", "absence"],
     }
 }
 
@@ -47,7 +78,8 @@ impl Store {
         select.all(&self.0.read).await?.into_iter().map(Operation::try_from).collect()
     }
 
-    /// The operation of a tenant that is not over; there is at most one.
+    /// The operation of a tenant that is not over; there is at most one. What is done about its nodes
+    /// are others.
     ///
     /// # Errors
     /// If the database fails.
@@ -56,6 +88,59 @@ impl Store {
         let row = open_row(&self.0.read, tenant).await?;
         row.map(Operation::try_from).transpose()
     }
+
+    /// The operations about nodes that are not over, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.operation.of_nodes", skip_all)]
+    pub async fn operation_of_nodes(&self) -> Result<Vec<Operation>, StoreError> {
+        let select = operations::Entity::find()
+            .filter(operations::Column::Node.is_not_null())
+            .filter(operations::Column::FinishedAt.is_null())
+            .order_by_asc(operations::Column::Id);
+        select.all(&self.0.read).await?.into_iter().map(Operation::try_from).collect()
+    }
+
+    /// Writes how far an operation is. Nothing is written when nothing differs.
+    ///
+    /// # Errors
+    /// `Stale` if it is over, or if the database fails.
+    #[tracing::instrument(name = "db.operation.progress", skip_all)]
+    pub async fn operation_progress(&self, operation: &Operation) -> Result<(), StoreError> {
+        in_txn!(self, |txn| write_in_txn(&mut txn, operation))
+    }
+
+    /// Asks for what an operation about a node did to be undone; repeating it changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such operation, `Stale` if it is over.
+    #[tracing::instrument(name = "db.operation.cancel", skip_all)]
+    pub async fn operation_cancel(&self, id: OperationId) -> Result<Operation, StoreError> {
+        in_txn!(self, |txn| cancel_in_txn(&mut txn, id))
+    }
+}
+
+/// Asks for an operation to be undone; the first time counts.
+pub(crate) async fn cancel_in_txn(txn: &mut Txn, id: OperationId) -> Result<Operation, StoreError> {
+    let row = operations::Entity::find_by_id(id.uuid()).one(&txn.db).await?;
+    let row = row.ok_or(StoreError::NotFound)?;
+    if row.cancel_requested_at.is_some() {
+        return row.try_into();
+    }
+    let at = Some(txn.at());
+    let change = operations::ActiveModel { cancel_requested_at: Set(at), ..Default::default() };
+    let updated = operations::Entity::update_many()
+        .set(change)
+        .filter(operations::Column::Id.eq(row.id))
+        .filter(operations::Column::FinishedAt.is_null())
+        .exec(&txn.db)
+        .await?;
+    if updated.rows_affected != 1 {
+        return Err(StoreError::Stale);
+    }
+    txn.changed(Change::Operation(id));
+    operations::Model { cancel_requested_at: at, ..row }.try_into()
 }
 
 pub(crate) async fn open_row(
@@ -64,8 +149,20 @@ pub(crate) async fn open_row(
 ) -> Result<Option<operations::Model>, StoreError> {
     let select = operations::Entity::find()
         .filter(operations::Column::Tenant.eq(tenant.uuid()))
+        .filter(operations::Column::Node.is_null())
         .filter(operations::Column::FinishedAt.is_null());
     Ok(select.one(db).await?)
+}
+
+/// The operation about a node that is not over.
+pub(crate) async fn open_of_node(
+    db: &impl ConnectionTrait,
+    node: NodeId,
+) -> Result<Option<Operation>, StoreError> {
+    let select = operations::Entity::find()
+        .filter(operations::Column::Node.eq(node.uuid()))
+        .filter(operations::Column::FinishedAt.is_null());
+    select.one(db).await?.map(Operation::try_from).transpose()
 }
 
 /// The newest operation of a kind, over or not.
@@ -85,8 +182,12 @@ pub(crate) async fn begin_in_txn(
     txn: &mut Txn,
     kind: OperationKind,
     tenant: TenantId,
+    about: About,
 ) -> Result<Operation, StoreError> {
-    let steps: Vec<Step> = step_names(kind).iter().copied().map(Step::waiting).collect();
+    let mut steps: Vec<Step> = step_names(kind).iter().copied().map(Step::waiting).collect();
+    if kind == OperationKind::TenantCreate && about == About::TenantWithNodes {
+        steps.insert(AFTER_BASELINE, Step::waiting("nodes"));
+    }
     let row = operations::Model {
         id: txn.store.ids.uuid(),
         kind: column::word(&kind),
@@ -95,8 +196,13 @@ pub(crate) async fn begin_in_txn(
         steps: column::json(&steps),
         problem: None,
         created_at: txn.at(),
-        deadline: txn.later(DEADLINE),
+        deadline: txn.later(patience(kind)),
         finished_at: None,
+        node: match about {
+            About::Tenant | About::TenantWithNodes => None,
+            About::Node(node) => Some(node.uuid()),
+        },
+        cancel_requested_at: None,
     };
     operations::Entity::insert(row.clone().into_active_model())
         .exec_without_returning(&txn.db)
@@ -153,12 +259,17 @@ impl TryFrom<operations::Model> for Operation {
             id: OperationId::new(row.id),
             kind: column::to_word("operations.kind", &row.kind)?,
             tenant: TenantId::new(row.tenant),
+            node: row.node.map(NodeId::new),
             state: column::to_word("operations.state", &row.state)?,
             steps: column::to_json("operations.steps", &row.steps)?,
             problem: column::to_optional_json("operations.problem", row.problem.as_deref())?,
             created_at: column::to_time("operations.created_at", row.created_at)?,
             deadline: column::to_time("operations.deadline", row.deadline)?,
             finished_at: column::to_optional_time("operations.finished_at", row.finished_at)?,
+            cancel_requested_at: column::to_optional_time(
+                "operations.cancel_requested_at",
+                row.cancel_requested_at,
+            )?,
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use domain::{
     Authorized, Cause, CreateSession, Digest, FailureClass, Plan, Retry, Run, RunId, Session,
-    SessionId, SessionSpec, SessionState, TenantId,
+    SessionId, SessionSpec, SessionState, Tenant, TenantId,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, PaginatorTrait,
@@ -423,5 +423,5 @@ fn active(tenant: TenantId) -> Select<sessions::Entity> {
 }
 
 pub(crate) fn plan_of(owner: &tenants::Model) -> Result<Plan, StoreError> {
-    Ok(Plan::current(column::to_word("tenants.plan", &owner.plan)?))
+    Ok(Tenant::try_from(owner.clone())?.plan())
 }

@@ -3,7 +3,7 @@ use crate::{
     entity::tenants,
     error::write_error,
     idempotency::Known,
-    operation,
+    operation::{self, About},
     txn::{Txn, in_txn},
 };
 use domain::{
@@ -50,9 +50,10 @@ impl Store {
         proof: &Authorized<CreateTenant>,
         name: TenantName,
         plan: PlanName,
+        nodes: u32,
         key: Option<&IdempotencyKey>,
     ) -> Result<Created<(Tenant, Operation)>, TenantCreateError> {
-        in_txn!(self, |txn| create_in_txn(&mut txn, proof, &name, plan, key))
+        in_txn!(self, |txn| create_in_txn(&mut txn, proof, &name, (plan, nodes), key))
     }
 
     /// A tenant that is not deleted.
@@ -128,7 +129,7 @@ async fn create_in_txn(
     txn: &mut Txn,
     proof: &Authorized<CreateTenant>,
     name: &TenantName,
-    plan: PlanName,
+    (plan, nodes): (PlanName, u32),
     key: Option<&IdempotencyKey>,
 ) -> Result<Created<(Tenant, Operation)>, TenantCreateError> {
     const KIND: &str = "tenant.create";
@@ -161,12 +162,14 @@ async fn create_in_txn(
         deleted_at: None,
         is_ready: false,
         erased_at: None,
+        nodes: i64::from(nodes),
     };
     tenants::Entity::insert(row.clone().into_active_model())
         .exec_without_returning(&txn.db)
         .await?;
     txn.changed(Change::Tenant(id));
-    let operation = operation::begin_in_txn(txn, OperationKind::TenantCreate, id).await?;
+    let about = if nodes > 0 { About::TenantWithNodes } else { About::Tenant };
+    let operation = operation::begin_in_txn(txn, OperationKind::TenantCreate, id, about).await?;
     if let Some(key) = key {
         key.keep_in_txn(txn, KIND, id.uuid()).await?;
     }
@@ -208,7 +211,8 @@ async fn delete_in_txn(
             if let Some(create) = open {
                 operation::end_in_txn(txn, create, None, Some(superseded())).await?;
             }
-            operation::begin_in_txn(txn, OperationKind::TenantDelete, id).await?
+            let kind = OperationKind::TenantDelete;
+            operation::begin_in_txn(txn, kind, id, About::Tenant).await?
         }
     };
     let change = tenants::ActiveModel {
@@ -286,6 +290,8 @@ impl TryFrom<tenants::Model> for Tenant {
             id: TenantId::new(row.id),
             name: name.map_err(|error| StoreError::corrupt("tenants.name", error))?,
             plan: column::to_word("tenants.plan", &row.plan)?,
+            nodes: u32::try_from(row.nodes)
+                .map_err(|error| StoreError::corrupt("tenants.nodes", error))?,
             cluster: ClusterName::stored(row.cluster),
             generation: Generation(row.generation),
             observed_generation: Generation(row.observed_generation),

@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod format;
 mod kubeconfig;
+mod node;
 mod operation;
 mod options;
 mod output;
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Explain(Box<Group<explain::Command>>),
     /// Look at an operation: its steps, times and, when it failed, the way out
     Operation(Box<Group<operation::Command>>),
+    /// Look at nodes that tenants have for themselves
+    Node(Box<Group<node::Command>>),
     /// List the plans
     Plans(Box<Single<plans::Arguments>>),
     /// Check the server and its host cluster; exits 1 if something is wrong
@@ -128,6 +131,7 @@ impl Command {
             Self::Token(group) => &group.common,
             Self::Explain(group) => &group.common,
             Self::Operation(group) => &group.common,
+            Self::Node(group) => &group.common,
             Self::Plans(single) => &single.common,
             Self::Doctor(single) => &single.common,
             Self::Version(single) => &single.common,
@@ -144,6 +148,7 @@ async fn dispatch(cx: &Context, command: &Command) -> Result<(), Failure> {
         Command::Kubeconfig(arguments) => kubeconfig::run(cx, arguments).await,
         Command::Explain(group) => explain::run(cx, &group.command).await,
         Command::Operation(group) => operation::run(cx, &group.command).await,
+        Command::Node(group) => node::run(cx, &group.command).await,
         Command::Plans(single) => plans::run(cx, &single.arguments).await,
         Command::Doctor(single) => doctor::run(cx, &single.arguments).await,
         Command::Version(single) => version::run(cx, &single.arguments).await,

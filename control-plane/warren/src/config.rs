@@ -3,6 +3,10 @@
 //! Unknown keys are refused, so that a misspelt one is not silently without effect. Secrets are paths of
 //! files here; only a database's address may hold one, and shows nothing in Debug.
 
+mod proxmox;
+
+pub(crate) use proxmox::Proxmox;
+
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
@@ -23,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) run_endpoint: RunEndpoint,
     pub(crate) host_cluster: HostCluster,
     pub(crate) images: Images,
+    /// Where nodes for tenants are made; without it there are only shared plans.
+    pub(crate) proxmox: Option<Proxmox>,
     #[serde(default)]
     pub(crate) provisioner: Provisioner,
     #[serde(default)]
@@ -211,6 +217,9 @@ impl Config {
             .with_list_parse_key("host_cluster.denied_cidrs")
             .with_list_parse_key("host_cluster.control_plane_clients")
             .with_list_parse_key("host_cluster.name_servers")
+            .with_list_parse_key("proxmox.hosts")
+            .with_list_parse_key("proxmox.fingerprints")
+            .with_list_parse_key("proxmox.addresses.name_servers")
             .try_parsing(true);
         let config: Self = config::Config::builder()
             .add_source(config::File::from(path).format(config::FileFormat::Toml))
@@ -255,6 +264,9 @@ impl Config {
                 value: "0".to_owned(),
                 rule: "at least 1",
             });
+        }
+        if let Some(proxmox) = &self.proxmox {
+            proxmox.check()?;
         }
         Ok(())
     }

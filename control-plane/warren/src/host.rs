@@ -39,6 +39,7 @@ pub(crate) fn settings(config: &Config) -> Result<HostSettings> {
         api_servers: Vec::new(),
         nodes: Vec::new(),
         name_servers: config.host_cluster.name_servers.clone(),
+        own_nodes: config.proxmox.as_ref().map(|proxmox| proxmox.own_nodes.clone()),
         run_endpoint: config.run_endpoint.advertise,
         run_gate: config.run_endpoint.gate_advertise,
     })

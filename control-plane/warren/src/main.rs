@@ -5,6 +5,7 @@ mod bootstrap;
 mod cli;
 mod config;
 mod host;
+mod machines;
 mod provisioner;
 mod serve;
 mod system;

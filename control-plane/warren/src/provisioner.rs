@@ -9,7 +9,7 @@ use crate::{
 use anyhow::Result;
 use clusters::{HostCluster, RunAuthority, TenantClusters};
 use domain::{Clock, IdGen};
-use execution::{Backoff, Context, Obstacle, RecordedTenants, Settings};
+use execution::{Backoff, Context, Machines, Obstacle, RecordedTenants, Settings};
 use std::{sync::Arc, time::Duration};
 use store::Store;
 use tokio::sync::watch;
@@ -24,6 +24,8 @@ pub(crate) struct Provisioner {
     pub(crate) ids: Arc<dyn IdGen>,
     pub(crate) host: HostCluster,
     pub(crate) authority: RunAuthority,
+    /// Where nodes for tenants are made.
+    pub(crate) machines: Option<Machines>,
     /// How long what is under way may take at the end.
     pub(crate) drain: Duration,
 }
@@ -88,6 +90,7 @@ impl Provisioner {
             settings: Settings::new(host::settings(&self.config)?),
             run_authority: self.authority.clone(),
             tenants_at_once: usize::try_from(self.config.provisioner.tenants_at_once)?,
+            machines: self.machines.clone(),
         })
     }
 }

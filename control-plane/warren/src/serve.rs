@@ -4,6 +4,7 @@ use crate::{
     access::Access,
     bootstrap,
     config::{self, Config},
+    machines,
     provisioner::Provisioner,
     system::{SystemClock, SystemIds},
     telemetry,
@@ -33,6 +34,8 @@ const DRAIN_PROVISIONER: Duration = Duration::from_secs(7);
 const ABANDONED: SignedDuration = SignedDuration::from_hours(24);
 /// The key under which the run endpoint's authority is kept.
 const RUN_AUTHORITY: &str = "run-authority";
+/// The key under which the installation's name is kept.
+const INSTALLATION: &str = "installation";
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -64,6 +67,10 @@ async fn run(
     let host = HostCluster::connect(config.host_cluster.kubeconfig.as_deref())
         .await
         .context("make a client for the host cluster")?;
+    let machines = match &config.proxmox {
+        None => None,
+        Some(proxmox) => Some(machines::connect(proxmox, installation(store).await?)?),
+    };
     let access = Access::default();
     let app = App {
         store: store.clone(),
@@ -71,6 +78,7 @@ async fn run(
         clock: Arc::clone(&clock),
         ids: Arc::clone(&ids),
         access: Arc::new(access.clone()),
+        makes_nodes: config.proxmox.is_some(),
     };
     let tls = authority
         .server_config(config.run_endpoint.advertise.ip(), Arc::clone(&clock))
@@ -107,6 +115,7 @@ async fn run(
         ids,
         host,
         authority,
+        machines,
         drain: DRAIN_PROVISIONER,
     };
     parts.spawn(part("provisioner", provisioner.run(access, stop.clone())));
@@ -150,6 +159,18 @@ async fn run_authority(store: &Store, clock: &dyn Clock) -> Result<RunAuthority>
         store.setting_secret_put_if_absent(RUN_AUTHORITY, made.expose_secret()).await?
     };
     RunAuthority::from_bytes(stored.expose_secret()).context("read the run endpoint's authority")
+}
+
+/// What this installation marks its machines with; made at the first start, and not secret.
+async fn installation(store: &Store) -> Result<String> {
+    let stored = match store.setting_secret(INSTALLATION).await? {
+        Some(stored) => stored,
+        None => {
+            let made = hex::encode(&SystemIds.secret()[..8]);
+            store.setting_secret_put_if_absent(INSTALLATION, made.as_bytes()).await?
+        }
+    };
+    String::from_utf8(stored.expose_secret().clone()).context("read the installation's name")
 }
 
 /// Whoever lost the record to another process must not go on.

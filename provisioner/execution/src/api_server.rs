@@ -131,6 +131,17 @@ impl ApiServer {
         self.send("create", key, request(Method::POST, &path, Some(body))).await
     }
 
+    /// Makes something below an object, e.g. an eviction below a pod.
+    pub(crate) async fn create_below(
+        &self,
+        key: &Key,
+        below: &str,
+        body: &Value,
+    ) -> Result<Value, ApiError> {
+        let path = format!("{}/{below}", key.path());
+        self.send("create", key, request(Method::POST, &path, Some(body))).await
+    }
+
     /// Changes the parts of an object that are in `patch` (RFC 7396).
     pub(crate) async fn merge(&self, key: &Key, patch: &Value) -> Result<Value, ApiError> {
         let uri = format!("{}?fieldManager={FIELD_MANAGER}", key.path());

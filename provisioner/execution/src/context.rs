@@ -1,4 +1,4 @@
-use crate::Settings;
+use crate::{Machines, Settings};
 use clusters::{
     Authority, AuthorityError, HostCluster, RunAuthority, TenantClusters, TenantEntry, TenantSource,
 };
@@ -27,6 +27,8 @@ pub struct Context {
     pub run_authority: RunAuthority,
     /// How many tenants may be on their way to being ready at the same time.
     pub tenants_at_once: usize,
+    /// Where machines for tenants are made; nothing if none are.
+    pub machines: Option<Machines>,
 }
 
 impl fmt::Debug for Context {

@@ -93,6 +93,8 @@ pub(crate) async fn run(
             },
             change = changes.recv() => match change {
                 Ok(Change::Tenant(tenant)) => controller.changed(tenant).await,
+                // Nodes that are ready, or gone, are counted anew.
+                Ok(Change::Node { tenant, .. }) => controller.add(tenant, Hint::Status),
                 Ok(Change::Operation(_) | Change::Session { .. } | Change::Log(_)) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => controller.learn_all().await,
                 Err(broadcast::error::RecvError::Closed) => break,

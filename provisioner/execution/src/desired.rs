@@ -1,14 +1,14 @@
 //! What is wanted, from the record and the host's settings.
 
 use crate::{Context, KeysError};
-use domain::{Plan, Tenant};
+use domain::Tenant;
 use planning::{ClusterSpec, Rendered, render_baseline, render_cluster};
 use secrecy::ExposeSecret as _;
 
 pub(crate) fn spec(record: &Tenant) -> ClusterSpec {
     ClusterSpec {
         cluster: record.cluster.clone(),
-        plan: Plan::current(record.plan),
+        plan: record.plan(),
         was_ready: record.was_ready,
     }
 }

@@ -1,5 +1,6 @@
 use crate::{
-    Context, Obstacle, addresses, controller, host_policies, host_state::HostState, session, watch,
+    Context, Obstacle, addresses, controller, host_policies, host_state::HostState, sagas, session,
+    watch,
 };
 use std::time::Duration;
 use tokio::{
@@ -32,6 +33,9 @@ pub fn start(cx: &Context, drain: Duration) -> Controllers {
     tasks.spawn(host_policies::run(cx.clone(), tell, cancel.clone()));
     tasks.spawn(controller::run(cx.clone(), wakes, host, cancel.clone()));
     tasks.spawn(session::run(cx.clone(), wake, cancel.clone()));
+    if cx.machines.is_some() {
+        tasks.spawn(sagas::run(cx.clone(), cancel.clone()));
+    }
     Controllers { cancel, drain, tasks }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod apply;
 mod baseline;
 mod blocked;
 mod explain;
+mod nodes;
 pub(crate) mod observe;
 pub(crate) mod project;
 mod readiness;
@@ -25,6 +26,7 @@ use apply::{Applied, apply};
 use clusters::ReachError;
 use domain::{ConditionKind, ConditionStatus, Generation, Tenant, TenantId};
 use jiff::{SignedDuration, Timestamp};
+use nodes::Nodes;
 use observe::Objects;
 use planning::{Change, Key, Kind, Observed, Rendered, diff, part_damage};
 use report::Findings;
@@ -255,6 +257,16 @@ async fn advance(
     }
     findings.hold("Applied", "everything inside the tenant is as it should be");
 
+    findings.phase(ConditionKind::NodesReady);
+    let nodes = nodes::ensure(cx, record, findings).await?;
+    if let Nodes::Waiting(again) = nodes
+        && !record.was_ready
+    {
+        // Its DNS server has nowhere to run.
+        findings.set_behind_nodes();
+        return Ok(again);
+    }
+
     findings.phase(ConditionKind::DnsReady);
     if is_fresh || hints.is_status || !memory.is_resolving {
         readiness::dns(cx, record, memory, findings).await?;
@@ -262,7 +274,10 @@ async fn advance(
     if !memory.is_resolving {
         return Ok(Next::After(readiness::patience(cx, memory)));
     }
-    Ok(Next::Settled)
+    match nodes {
+        Nodes::Ready => Ok(Next::Settled),
+        Nodes::Waiting(again) => Ok(again),
+    }
 }
 
 /// Makes the objects on the host. Whether it is done: if not, it has to be looked at again.

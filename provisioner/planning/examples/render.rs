@@ -89,6 +89,7 @@ fn lab() -> Result<HostSettings, Box<dyn Error>> {
         api_servers: vec!["10.77.0.11:6443".parse()?],
         nodes: Vec::new(),
         name_servers: Vec::new(),
+        own_nodes: None,
         run_endpoint: "10.77.0.20:7443".parse()?,
         run_gate: "10.77.0.20:7444".parse()?,
     })

@@ -26,13 +26,19 @@ pub(crate) struct Target {
     pub(crate) group: &'static str,
     pub(crate) resources: &'static [&'static str],
     pub(crate) operations: &'static [&'static str],
+    pub(crate) scope: &'static str,
 }
+
+/// The scope of objects in namespaces.
+pub(crate) const NAMESPACED: &str = "Namespaced";
+/// The scope of objects outside of them.
+pub(crate) const GLOBAL: &str = "Cluster";
 
 impl Target {
     pub(crate) const PODS: Self =
-        Self { group: "", resources: &["pods", "pods/ephemeralcontainers"], operations: WRITES };
+        Self { resources: &["pods", "pods/ephemeralcontainers"], ..Self::SERVICES };
     pub(crate) const SERVICES: Self =
-        Self { group: "", resources: &["services"], operations: WRITES };
+        Self { group: "", resources: &["services"], operations: WRITES, scope: NAMESPACED };
 
     fn constraints(self) -> Value {
         json!({
@@ -44,7 +50,7 @@ impl Target {
                 "apiVersions": ["v1"],
                 "operations": self.operations,
                 "resources": self.resources,
-                "scope": "Namespaced",
+                "scope": self.scope,
             }],
         })
     }
@@ -64,6 +70,8 @@ pub(crate) struct Refusal<'a> {
     pub(crate) rules: Vec<Rule>,
     /// Which namespaces it holds in.
     pub(crate) namespaces: &'a Value,
+    /// The configuration map that its expressions know as `params`; without it everything is refused.
+    pub(crate) params: Option<&'a Key>,
 }
 
 impl Refusal<'_> {
@@ -86,19 +94,25 @@ impl Refusal<'_> {
             let variables = self.variables.iter().map(|(name, text)| (*name, text.as_str()));
             spec["variables"] = named(variables);
         }
+        let mut bound = json!({
+            "policyName": self.name,
+            "validationActions": ["Deny"],
+            "matchResources": everything_in(self.namespaces),
+        });
+        if let Some(params) = self.params {
+            let kind = params.kind;
+            spec["paramKind"] = json!({ "apiVersion": kind.api_version(), "kind": kind.as_str() });
+            bound["paramRef"] = json!({
+                "name": params.name,
+                "namespace": params.namespace,
+                "parameterNotFoundAction": "Deny",
+            });
+        }
         let policy = Key::global(Kind::ValidatingAdmissionPolicy, self.name);
         let binding = Key::global(Kind::ValidatingAdmissionPolicyBinding, self.name);
         [
             Rendered::new(policy, None, json!({ "spec": spec })),
-            Rendered::new(
-                binding,
-                None,
-                json!({ "spec": {
-                    "policyName": self.name,
-                    "validationActions": ["Deny"],
-                    "matchResources": everything_in(self.namespaces),
-                } }),
-            ),
+            Rendered::new(binding, None, json!({ "spec": bound })),
         ]
     }
 }

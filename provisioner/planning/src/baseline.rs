@@ -1,7 +1,7 @@
 //! What Warren puts into a tenant's own API server.
 
 use crate::{
-    admission::{self, Refusal, Target, WRITES},
+    admission::{self, Refusal, Target},
     namespace,
     object::{Key, Kind, Rendered},
     quota, rules,
@@ -107,15 +107,16 @@ fn policies() -> Vec<Rendered> {
     let everywhere = json!({});
     let refusal = |name, target, variables, rules| {
         let conditions = &[rules::STAYS];
-        Refusal { name, target, conditions, variables, rules, namespaces: &everywhere }.render()
+        let namespaces = &everywhere;
+        Refusal { name, target, conditions, variables, rules, namespaces, params: None }.render()
     };
-    let claims = Target { group: "", resources: &["persistentvolumeclaims"], operations: WRITES };
+    let claims = Target { resources: &["persistentvolumeclaims"], ..Target::SERVICES };
     let mut objects = Vec::new();
     objects.extend(refusal(
         "warren-pods",
         Target::PODS,
         rules::pod_variables(),
-        rules::pod_rules(),
+        rules::pod_rules(None),
     ));
     objects.extend(refusal(
         "warren-services",

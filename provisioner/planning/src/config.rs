@@ -3,11 +3,13 @@
 use crate::{
     cluster::ClusterSpec,
     control_plane,
+    machine::{self, NO_SCHEDULE},
     object::{self, Kind, Rendered},
     quota,
     settings::HostSettings,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::Isolation;
 use serde_json::{Value, json};
 
 /// The version of vCluster that the embedded document belongs to.
@@ -55,12 +57,26 @@ pub(crate) fn document(spec: &ClusterSpec, host: &HostSettings) -> Value {
         ),
         ("/sync/toHost/pods/rewriteHosts/initContainer/image".to_owned(), image(&images.syncer)),
     ];
-    for (pointer, value) in fills {
+    let own_nodes = match spec.plan.isolation {
+        Isolation::Shared => Vec::new(),
+        Isolation::Dedicated => own_nodes(cluster),
+    };
+    for (pointer, value) in fills.into_iter().chain(own_nodes) {
         *document
             .pointer_mut(&pointer)
             .expect("the embedded document has the place, which a test proves") = value;
     }
     document
+}
+
+/// Puts all of the tenant's pods on its own nodes, and lets them tolerate that those are its own.
+///
+/// Source: vCluster 0.36.1: the selector is added to every pod also where nodes are not synced.
+fn own_nodes(cluster: &str) -> Vec<(String, Value)> {
+    let toleration = format!("{}={cluster}:{NO_SCHEDULE}", machine::TAINT);
+    let pods = "/sync/toHost/pods/enforceTolerations".to_owned();
+    let labels = "/sync/fromHost/nodes/selector/labels".to_owned();
+    vec![(pods, json!([toleration])), (labels, json!({ machine::LABEL: cluster }))]
 }
 
 /// A reference in the three parts that vCluster puts together again as `registry/repository:tag`.

@@ -3,7 +3,9 @@
 
 use crate::{
     accounts,
-    admission::{self, Refusal, Rule, Target, WRITES},
+    admission::{self, Refusal, Rule, Target},
+    machine::{self, NO_SCHEDULE},
+    node_policies,
     object::{CLUSTER_LABEL, Rendered},
     rules,
     settings::{HostSettings, UserNamespaces},
@@ -25,6 +27,9 @@ pub fn render_host_policies(host: &HostSettings) -> Vec<Rendered> {
     objects.extend(secrets(&namespaces).render());
     objects.extend(stateful_sets(&namespaces).render());
     objects.extend(deletions(&namespaces).render());
+    if let Some(own) = &host.own_nodes {
+        objects.extend(node_policies::render(own));
+    }
     objects
 }
 
@@ -73,7 +78,12 @@ fn pods<'a>(host: &HostSettings, namespaces: &'a Value) -> Refusal<'a> {
     variables.extend(rules::pod_variables());
     let mut rules = account_rules();
     rules.extend(workload_rules(host));
-    rules.extend(rules::pod_rules());
+    let own_taint = format!(
+        "has(t.key) && t.key == '{}' && has(t.value) && t.value == variables.cluster && has(t.effect) && \
+         t.effect == '{NO_SCHEDULE}'",
+        machine::TAINT
+    );
+    rules.extend(rules::pod_rules(Some(&own_taint)));
     Refusal {
         name: "warren-tenant-pods",
         target: Target::PODS,
@@ -81,6 +91,7 @@ fn pods<'a>(host: &HostSettings, namespaces: &'a Value) -> Refusal<'a> {
         variables,
         rules,
         namespaces,
+        params: None,
     }
 }
 
@@ -160,6 +171,7 @@ fn services(namespaces: &Value) -> Refusal<'_> {
         variables: Vec::new(),
         rules: rules::service_rules(),
         namespaces,
+        params: None,
     }
 }
 
@@ -177,11 +189,12 @@ fn claims<'a>(host: &HostSettings, namespaces: &'a Value) -> Refusal<'a> {
     let resources = &["persistentvolumeclaims"];
     Refusal {
         name: "warren-tenant-volumes",
-        target: Target { group: "", resources, operations: WRITES },
+        target: Target { resources, ..Target::SERVICES },
         conditions: &[rules::STAYS],
         variables: Vec::new(),
         rules,
         namespaces,
+        params: None,
     }
 }
 
@@ -189,7 +202,7 @@ fn claims<'a>(host: &HostSettings, namespaces: &'a Value) -> Refusal<'a> {
 fn secrets(namespaces: &Value) -> Refusal<'_> {
     Refusal {
         name: "warren-tenant-secrets",
-        target: Target { group: "", resources: &["secrets"], operations: WRITES },
+        target: Target { resources: &["secrets"], ..Target::SERVICES },
         conditions: &[rules::STAYS],
         variables: Vec::new(),
         rules: vec![Rule::new(
@@ -198,6 +211,7 @@ fn secrets(namespaces: &Value) -> Refusal<'_> {
             "Secrets that make the host issue tokens are not allowed.",
         )],
         namespaces,
+        params: None,
     }
 }
 
@@ -205,7 +219,7 @@ fn secrets(namespaces: &Value) -> Refusal<'_> {
 fn stateful_sets(namespaces: &Value) -> Refusal<'_> {
     Refusal {
         name: "warren-tenant-control-planes",
-        target: Target { group: "apps", resources: &["statefulsets"], operations: WRITES },
+        target: Target { group: "apps", resources: &["statefulsets"], ..Target::SERVICES },
         conditions: &[rules::STAYS],
         variables: vec![cluster_variable(), own_user_variable()],
         rules: vec![Rule::new(
@@ -214,6 +228,7 @@ fn stateful_sets(namespaces: &Value) -> Refusal<'_> {
             "A control plane may restart itself, and change nothing else about itself.",
         )],
         namespaces,
+        params: None,
     }
 }
 
@@ -221,7 +236,7 @@ fn stateful_sets(namespaces: &Value) -> Refusal<'_> {
 fn deletions(namespaces: &Value) -> Refusal<'_> {
     Refusal {
         name: "warren-tenant-owner",
-        target: Target { group: "", resources: &["services"], operations: &["DELETE"] },
+        target: Target { operations: &["DELETE"], ..Target::SERVICES },
         conditions: &[],
         variables: vec![cluster_variable(), own_user_variable()],
         rules: vec![Rule::new(
@@ -229,5 +244,6 @@ fn deletions(namespaces: &Value) -> Refusal<'_> {
             "The service of a control plane owns everything that is synced; only Warren deletes it.",
         )],
         namespaces,
+        params: None,
     }
 }

@@ -6,6 +6,7 @@
 //! - [`render_cluster`]: a tenant's host namespace and what is in it;
 //! - [`render_baseline`]: what Warren puts into the tenant's own API server;
 //! - [`render_run_job`]: one run of a session;
+//! - [`machine`]: a tenant's own node;
 //! - [`diff()`]: what has to change, and why.
 #![warn(missing_docs)]
 
@@ -20,11 +21,14 @@ mod control_plane;
 pub mod diff;
 mod host_policies;
 pub mod job;
+pub mod machine;
 mod namespace;
 pub mod network;
+mod node_policies;
 pub mod object;
 pub mod quota;
 mod rules;
+pub mod saga;
 #[cfg(feature = "samples")]
 pub mod sample;
 mod settings;

@@ -21,8 +21,10 @@ pub(crate) fn pod_variables() -> Vec<(&'static str, String)> {
 pub(crate) const STAYS: (&str, &str) =
     ("is-not-being-deleted", "!has(object.metadata.deletionTimestamp)");
 
-/// What holds for pods on the host and inside the tenant.
-pub(crate) fn pod_rules() -> Vec<Rule> {
+/// What holds for pods on the host and inside the tenant. `own_taint` says in CEL which toleration `t` is that of
+/// the tenant's own nodes.
+pub(crate) fn pod_rules(own_taint: Option<&str>) -> Vec<Rule> {
+    let own_taint = own_taint.map(|own| format!(" || ({own})")).unwrap_or_default();
     let mut rules = vec![
         Rule::new(
             "request.operation != 'CREATE' || !has(object.spec.nodeName) || object.spec.nodeName == ''",
@@ -46,8 +48,10 @@ pub(crate) fn pod_rules() -> Vec<Rule> {
              persistentVolumeClaim, projected, secret.",
         ),
         Rule::new(
-            "variables.tolerations.all(t, has(t.key) && t.key in ['node.kubernetes.io/not-ready', \
-             'node.kubernetes.io/unreachable'] && has(t.effect) && t.effect == 'NoExecute')",
+            format!(
+                "variables.tolerations.all(t, (has(t.key) && t.key in ['node.kubernetes.io/not-ready', \
+                 'node.kubernetes.io/unreachable'] && has(t.effect) && t.effect == 'NoExecute'){own_taint})"
+            ),
             "Only tolerations of node.kubernetes.io/not-ready and node.kubernetes.io/unreachable with effect NoExecute \
              are allowed: other taints keep nodes for somebody else. Remove the toleration.",
         ),

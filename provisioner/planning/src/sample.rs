@@ -25,6 +25,7 @@ pub fn settings() -> HostSettings {
         api_servers: vec!["10.77.0.11:6443".parse().expect("an address")],
         nodes: vec!["25.77.0.12".parse().expect("an address")],
         name_servers: Vec::new(),
+        own_nodes: None,
         run_endpoint: "10.77.0.20:7443".parse().expect("an address"),
         run_gate: "10.77.0.20:7444".parse().expect("an address"),
     }

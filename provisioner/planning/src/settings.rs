@@ -58,6 +58,9 @@ pub struct HostSettings {
     pub nodes: Vec<Ipv4Addr>,
     /// Name servers of the nodes that are not public: tenants' DNS servers forward to them.
     pub name_servers: Vec<IpAddr>,
+    /// Where nodes for tenants are made: the nodes that are the operator's own, which may register without Warren's
+    /// leave. Nothing where no nodes are made.
+    pub own_nodes: Option<Vec<String>>,
     /// Where runs report to.
     pub run_endpoint: SocketAddr,
     /// What runs must not reach: while it answers, network policies do not bite yet.

@@ -1,6 +1,6 @@
 //! Texts that are one of some words, for the OpenAPI document.
 
-use domain::{ConditionKind, PlanName, Role, SessionState};
+use domain::{ConditionKind, NodeShape, OperationKind, PlanName, Role, SessionState};
 use utoipa::openapi::{Object, ObjectBuilder, Type, schema::SchemaType};
 
 fn one_of(words: impl IntoIterator<Item = &'static str>) -> Object {
@@ -24,15 +24,15 @@ pub(crate) fn condition_status() -> Object {
 }
 
 pub(crate) fn operation_kind() -> Object {
-    one_of(["tenant-create", "tenant-delete"])
+    one_of(OperationKind::ALL.map(OperationKind::as_str))
 }
 
 pub(crate) fn operation_state() -> Object {
-    one_of(["waiting", "running", "succeeded", "failed"])
+    one_of(["waiting", "running", "undoing", "succeeded", "failed"])
 }
 
 pub(crate) fn step_state() -> Object {
-    one_of(["waiting", "running", "done", "blocked"])
+    one_of(["waiting", "running", "done", "blocked", "undoing", "undone"])
 }
 
 pub(crate) fn session_state() -> Object {
@@ -68,6 +68,21 @@ pub(crate) fn line_part() -> Object {
     one_of(["first", "middle", "last"])
 }
 
+pub(crate) fn shape() -> Object {
+    one_of(NodeShape::ALL.map(NodeShape::as_str))
+}
+
+pub(crate) fn node_state() -> Object {
+    one_of(["attaching", "ready", "releasing", "released"])
+}
+
+/// Or null.
+pub(crate) fn node_shape() -> Object {
+    let words = NodeShape::ALL.map(NodeShape::as_str).into_iter().map(Some).chain([None]);
+    let types = SchemaType::from_iter([Type::String, Type::Null]);
+    ObjectBuilder::new().schema_type(types).enum_values(Some(words)).build()
+}
+
 pub(crate) fn isolation() -> Object {
-    one_of(["shared"])
+    one_of(["shared", "dedicated"])
 }

@@ -3,7 +3,7 @@
 use crate::{caller::Caller, openapi::words, page::List, problem::Problem};
 use application::plan;
 use axum::Json;
-use domain::{Isolation, Plan, Quota};
+use domain::{Isolation, NodeShape, Plan, Quota};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -19,6 +19,9 @@ pub(crate) struct PlanBody {
     /// Where workloads run.
     #[schema(schema_with = words::isolation)]
     isolation: Isolation,
+    /// How large the tenant's own nodes are; the amounts are for one of them.
+    #[schema(schema_with = words::node_shape)]
+    node_shape: Option<&'static str>,
     /// What workloads may use.
     quota: QuotaBody,
     /// What the tenant's control plane may use beyond that.
@@ -100,6 +103,7 @@ impl From<Plan> for PlanBody {
             name: plan.name.as_str(),
             version: plan.version,
             isolation: plan.isolation,
+            node_shape: plan.node_shape.map(NodeShape::as_str),
             quota: plan.quota.into(),
             overhead: plan.overhead.into(),
             sessions_at_once: plan.sessions_at_once,

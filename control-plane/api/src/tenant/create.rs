@@ -29,6 +29,9 @@ pub(crate) struct CreateTenant {
     name: String,
     #[schema(schema_with = words::plan)]
     plan: String,
+    /// How many nodes of its own it gets, on a plan that has such; 1 if absent.
+    #[schema(minimum = 1, maximum = 100)]
+    nodes: Option<u32>,
 }
 
 /// Makes a tenant. The answer comes at once; `operation` names what makes it usable.
@@ -66,12 +69,13 @@ pub(crate) async fn create(
 
 impl Record for CreateTenant {
     fn take(fields: &mut Fields<'_>) -> Self {
-        Self { name: fields.required("name"), plan: fields.required("plan") }
+        let (name, plan) = (fields.required("name"), fields.required("plan"));
+        Self { name, plan, nodes: fields.optional("nodes") }
     }
 }
 
 impl From<CreateTenant> for NewTenant {
-    fn from(CreateTenant { name, plan }: CreateTenant) -> Self {
-        Self { name, plan }
+    fn from(CreateTenant { name, plan, nodes }: CreateTenant) -> Self {
+        Self { name, plan, nodes }
     }
 }

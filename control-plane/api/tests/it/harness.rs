@@ -111,7 +111,14 @@ impl TestApp {
         let operator = operator.expect("the first token").secret.expose_secret().to_owned();
         let blobs = Blobs::open(&folder.path().join("blobs"), ids.clone()).expect("a folder");
         let world = Arc::new(World::default());
-        let app = App { store, blobs, clock: clock.clone(), ids, access: world.clone() };
+        let app = App {
+            store,
+            blobs,
+            clock: clock.clone(),
+            ids,
+            access: world.clone(),
+            makes_nodes: true,
+        };
         let metrics = Metrics::new(About { version: "0.0.0-test", commit: "" });
         let shutdown = CancellationToken::new();
         Self {

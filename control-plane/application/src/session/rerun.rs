@@ -2,7 +2,7 @@
 
 use super::{CreateError, Found, NewRerun, SessionView, find, start};
 use crate::{App, Draft, error::FindError, tenant::TenantRef};
-use domain::{Actor, CreateSession, Plan, SessionId, SessionState};
+use domain::{Actor, CreateSession, SessionId, SessionState};
 use store::{Created, IdempotencyKey};
 
 /// Why a session was not run again.
@@ -40,7 +40,7 @@ pub async fn rerun(
     if !session.state.is_final() {
         return Err(RerunError::NotOver { id: session.id, state: session.state });
     }
-    let plan = Plan::current(tenant.plan);
+    let plan = tenant.plan();
     let spec = changes.check(|changes| changes.check(session.spec, &plan));
     let spec = spec.map_err(CreateError::Invalid)?;
     Ok(start(app, actor, &tenant, &proof, spec, key).await?)

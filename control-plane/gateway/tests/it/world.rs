@@ -114,13 +114,13 @@ impl World {
         let store = Store::open(options).await.expect("the database can be opened");
         let blobs = Blobs::open(&folder.path().join("blobs"), Arc::clone(&ids));
         let blobs = blobs.expect("the folder can be used");
-        let app = App { store, blobs, clock, ids, access: Arc::new(Nowhere) };
+        let app = App { store, blobs, clock, ids, access: Arc::new(Nowhere), makes_nodes: false };
         let token = TokenId::new(Uuid::nil());
         let request_id = "test".to_owned();
         let operator = Actor { token, role: Role::Operator, tenant: None, request_id };
         let name = TenantName::parse("/name", "acme").expect("a good name");
         let proof = authorize(&operator, Scope::Platform).expect("an operator may");
-        let created = app.store.tenant_create(&proof, name, PlanName::Enterprise, None).await;
+        let created = app.store.tenant_create(&proof, name, PlanName::Enterprise, 0, None).await;
         let tenant = created.expect("the name is free").value.0.id;
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
         let (authority, tls) = certify(address.ip());

@@ -37,7 +37,7 @@ async fn cut_off(world: &World) {
 }
 
 async fn try_create(store: &Store, text: &str) -> Result<(), TenantCreateError> {
-    let made = store.tenant_create(&platform(), name(text), PlanName::Starter, None).await;
+    let made = store.tenant_create(&platform(), name(text), PlanName::Starter, 0, None).await;
     made.map(drop)
 }
 

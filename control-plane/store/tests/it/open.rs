@@ -66,7 +66,7 @@ async fn old_wakeups_and_idempotency_keys_are_cleared_out_and_young_ones_stay(wo
     };
     let create = async |name_text, key: &IdempotencyKey| {
         let proof = platform();
-        let made = store.tenant_create(&proof, name(name_text), PlanName::Pro, Some(key));
+        let made = store.tenant_create(&proof, name(name_text), PlanName::Pro, 0, Some(key));
         made.await.expect("the name is free")
     };
     create("old", &key("old")).await;
@@ -82,7 +82,7 @@ async fn old_wakeups_and_idempotency_keys_are_cleared_out_and_young_ones_stay(wo
     assert_eq!(tables.number("SELECT count(*) FROM outbox").await, 2);
     assert_eq!(tables.number("SELECT count(*) FROM idempotency").await, 1);
     let replay = store
-        .tenant_create(&platform(), name("young"), PlanName::Pro, Some(&key("young")))
+        .tenant_create(&platform(), name("young"), PlanName::Pro, 0, Some(&key("young")))
         .await
         .expect("the key is known");
     assert!(replay.is_replay);

@@ -56,7 +56,7 @@ async fn a_taken_name_is_refused_and_nothing_is_written(world: World) {
     let mut changes = store.changes();
     let tables = world.tables().await;
     let before = tables.number("SELECT count(*) FROM audit").await;
-    let again = store.tenant_create(&platform(), name("acme"), PlanName::Pro, None).await;
+    let again = store.tenant_create(&platform(), name("acme"), PlanName::Pro, 0, None).await;
     assert!(matches!(again, Err(TenantCreateError::NameTaken)), "{again:?}");
     assert_eq!(tables.number("SELECT count(*) FROM audit").await, before);
     assert_eq!(tables.number("SELECT count(*) FROM operations").await, 1);
@@ -68,7 +68,7 @@ async fn many_creates_of_one_name_at_once_give_one_tenant(world: World) {
     let creates = (0..8).map(|_| {
         let store = store.clone();
         tokio::spawn(async move {
-            store.tenant_create(&platform(), name("acme"), PlanName::Pro, None).await
+            store.tenant_create(&platform(), name("acme"), PlanName::Pro, 0, None).await
         })
     });
     let mut made = 0;
@@ -87,7 +87,7 @@ async fn a_repeated_request_gives_the_same_tenant_and_another_one_with_its_key_i
 ) {
     let store = world.open().await;
     let ask = async |text, key: &IdempotencyKey| {
-        store.tenant_create(&platform(), name(text), PlanName::Pro, Some(key)).await
+        store.tenant_create(&platform(), name(text), PlanName::Pro, 0, Some(key)).await
     };
     let first = ask("acme", &key("k", 1)).await.expect("the name is free");
     let again = ask("acme", &key("k", 1)).await.expect("it is the same request");
@@ -107,7 +107,7 @@ async fn one_request_sent_many_times_at_once_gives_one_tenant_to_all(world: Worl
         let store = store.clone();
         tokio::spawn(async move {
             let key = key("k", 1);
-            store.tenant_create(&platform(), name("acme"), PlanName::Pro, Some(&key)).await
+            store.tenant_create(&platform(), name("acme"), PlanName::Pro, 0, Some(&key)).await
         })
     });
     let (mut ids, mut made) = (HashSet::new(), 0);

@@ -199,7 +199,7 @@ pub(crate) fn name(text: &str) -> TenantName {
 }
 
 pub(crate) async fn create(store: &Store, text: &str) -> (Tenant, Operation) {
-    let created = store.tenant_create(&platform(), name(text), PlanName::Starter, None).await;
+    let created = store.tenant_create(&platform(), name(text), PlanName::Starter, 0, None).await;
     let Created { value, is_replay } = created.expect("the name is free");
     assert!(!is_replay);
     value

@@ -39,6 +39,7 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   warren tenant create acme --plan starter --wait
+  warren tenant create acme --plan dedicated-s --nodes 2
   warren tenant create acme --plan pro -o name")]
 pub(crate) struct Create {
     /// Its name: 3 to 40 characters a-z, 0-9 and '-'
@@ -46,6 +47,9 @@ pub(crate) struct Create {
     /// Its plan; see `warren plans`
     #[arg(long)]
     plan: String,
+    /// How many nodes of its own, on a plan that has such
+    #[arg(long)]
+    nodes: Option<u32>,
     /// Wait until it is ready
     #[arg(long)]
     wait: bool,
@@ -125,7 +129,10 @@ pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> 
 
 impl Create {
     async fn run(&self, cx: &Context) -> Result<(), Failure> {
-        let body = json!({ "name": self.name, "plan": self.plan });
+        let mut body = json!({ "name": self.name, "plan": self.plan });
+        if let Some(nodes) = self.nodes {
+            body["nodes"] = nodes.into();
+        }
         let made = cx.client.post(&["api", "v1", "tenants"], &body, Repeat::WithKey).await?;
         let tenant: Tenant = decode(&made)?;
         if !self.wait {

@@ -8,7 +8,7 @@ use super::{
     jobs::{Jobs, News},
 };
 use crate::{Context, backoff::Backoff};
-use domain::{ConditionKind, Plan, Run, RunId, Session, SessionId, SessionState, TenantId};
+use domain::{ConditionKind, Run, RunId, Session, SessionId, SessionState, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet};
 use store::StoreError;
@@ -80,7 +80,7 @@ impl Record {
         if record.deletion_requested_at.is_some() {
             return Ok(None);
         }
-        let plan = Plan::current(record.plan);
+        let plan = record.plan();
         Ok(Some(Self {
             is_ready: record.conditions.is_true(ConditionKind::Ready),
             sessions_at_once: usize::try_from(plan.sessions_at_once).unwrap_or(usize::MAX),

@@ -59,9 +59,10 @@ pub(super) enum Outcome {
 }
 
 /// The steps in their order. The control plane goes first, so that it makes nothing anew. Its Service
-/// owns everything that was synced. Volumes can only go when no pod uses them. The namespace is last:
+/// owns everything that was synced. Volumes can only go when no pod uses them, and on nodes that
+/// are there. The namespace is last:
 /// while it is being deleted, nothing in it can be told apart from what is stuck.
-const STEPS: [&str; 5] = ["sessions", "workload", "service", "volumes", "namespace"];
+const STEPS: [&str; 6] = ["sessions", "workload", "service", "volumes", "nodes", "namespace"];
 
 /// Takes the removal as far as it goes now.
 pub(super) async fn proceed(
@@ -150,6 +151,9 @@ async fn take(
 ) -> Result<Outcome, ReconcileError> {
     if name == "sessions" {
         return sessions(cx, record).await;
+    }
+    if name == "nodes" {
+        return nodes(cx, record).await;
     }
     if let Namespace::Foreign(message) = world.owner().await? {
         return Ok(Outcome::Foreign(message));
@@ -266,6 +270,21 @@ async fn sessions(cx: &Context, record: &Tenant) -> Result<Outcome, ReconcileErr
     Ok(match left {
         0 => Outcome::Done("no session is active".to_owned()),
         left => Outcome::Waiting(format!("{left} sessions are ending")),
+    })
+}
+
+/// Gives up all nodes of its own. Each goes by an operation of its own.
+async fn nodes(cx: &Context, record: &Tenant) -> Result<Outcome, ReconcileError> {
+    let nodes = cx.store.node_of_tenant(record.id).await.map_err(ReconcileError::Store)?;
+    for node in &nodes {
+        match cx.store.node_release(node.id).await {
+            Ok(_) | Err(StoreError::Ended | StoreError::Stale) => {}
+            Err(error) => return Err(ReconcileError::Store(error)),
+        }
+    }
+    Ok(match nodes.len() {
+        0 => Outcome::Done("it has no node of its own".to_owned()),
+        left => Outcome::Waiting(format!("{left} of its nodes are being released")),
     })
 }
 

@@ -3,17 +3,18 @@
 use super::{ReconcileError, observe::Objects};
 use crate::Context;
 use domain::{
-    ConditionKind, ConditionStatus, Conditions, OperationKind, Plan, Step, StepState, Tenant, Usage,
+    ConditionKind, ConditionStatus, Conditions, OperationKind, Step, StepState, Tenant, Usage,
 };
 use jiff::Timestamp;
 use planning::{Key, Kind, Observed};
 use store::TenantReport;
 
 /// The steps of the operation that makes a tenant, and the condition that each one is about.
-const STEPS: [(&str, ConditionKind); 4] = [
+const STEPS: [(&str, ConditionKind); 5] = [
     ("namespace", ConditionKind::NamespaceReady),
     ("control-plane", ConditionKind::ControlPlaneReady),
     ("baseline", ConditionKind::BaselineReady),
+    ("nodes", ConditionKind::NodesReady),
     ("dns", ConditionKind::DnsReady),
 ];
 
@@ -25,6 +26,8 @@ pub(super) struct Findings {
     conditions: Conditions,
     usage: Option<Usage>,
     phase: ConditionKind,
+    /// Whether the tenant pays for nodes of its own.
+    has_nodes: bool,
     now: Timestamp,
     /// Whether the look came to its end.
     pub(super) observed: bool,
@@ -36,6 +39,7 @@ impl Findings {
             conditions: record.conditions.clone(),
             usage: None,
             phase: ConditionKind::NamespaceReady,
+            has_nodes: record.nodes > 0,
             now,
             observed: false,
         }
@@ -78,17 +82,29 @@ impl Findings {
         }
     }
 
+    /// The same for what runs on the tenant's own nodes.
+    pub(super) fn set_behind_nodes(&mut self) {
+        let kind = ConditionKind::DnsReady;
+        self.set(kind, ConditionStatus::False, "Waiting", "waits for the first node");
+    }
+
     pub(super) fn usage(&mut self, record: &Tenant, observed: &Objects) {
         let namespace = record.cluster.host_namespace();
         let key = Key::namespaced(Kind::ResourceQuota, &namespace, planning::quota::NAME);
         if let Some(Observed::Known(quota)) = observed.get(&key) {
-            self.usage = planning::usage(quota, &Plan::current(record.plan)).or(self.usage);
+            self.usage = planning::usage(quota, &record.plan()).or(self.usage);
         }
     }
 
     fn conclude(&mut self) {
-        let parts = || ConditionKind::ALL.into_iter().filter(|kind| *kind != ConditionKind::Ready);
-        let open = parts().find(|kind| !self.conditions.is_true(*kind));
+        if !self.has_nodes {
+            self.conditions.forget(ConditionKind::NodesReady);
+        }
+        let open = ConditionKind::ALL.into_iter().find(|kind| match kind {
+            ConditionKind::Ready => false,
+            ConditionKind::NodesReady if !self.has_nodes => false,
+            kind => !self.conditions.is_true(*kind),
+        });
         let Some(open) = open else {
             let message = "everything is as it should be";
             self.set(ConditionKind::Ready, ConditionStatus::True, "Ready", message);
@@ -112,7 +128,7 @@ pub(super) async fn send(
     mut findings: Findings,
 ) -> Result<(), ReconcileError> {
     findings.conclude();
-    let Findings { conditions, usage, observed, now, phase: _ } = findings;
+    let Findings { conditions, usage, observed, now, phase: _, has_nodes: _ } = findings;
     let observed_generation = if observed { record.generation } else { record.observed_generation };
     let is_new_usage = usage.is_some() && usage != record.usage;
     if conditions == record.conditions
@@ -135,11 +151,7 @@ pub(super) async fn send(
 fn steps(known: &[Step], conditions: &Conditions, now: Timestamp) -> Vec<Step> {
     let mut is_before_open = true;
     let step = |(name, kind): (&str, ConditionKind)| {
-        let mut step = known
-            .iter()
-            .find(|step| step.name == name)
-            .cloned()
-            .unwrap_or_else(|| Step::waiting(name));
+        let mut step = known.iter().find(|step| step.name == name)?.clone();
         let message =
             conditions.get(kind).map(|condition| condition.message.clone()).unwrap_or_default();
         if conditions.is_true(kind) {
@@ -153,7 +165,7 @@ fn steps(known: &[Step], conditions: &Conditions, now: Timestamp) -> Vec<Step> {
             };
             step.advance(state, message, now);
         }
-        step
+        Some(step)
     };
-    STEPS.into_iter().map(step).collect()
+    STEPS.into_iter().filter_map(step).collect()
 }

@@ -16,7 +16,7 @@ async fn assert_proven(world: &World, tenant: TenantId) {
     let operation = &operations[0];
     assert_eq!(operation.state, OperationState::Succeeded, "{operation:?}");
     let names: Vec<&str> = operation.steps.iter().map(|step| step.name.as_str()).collect();
-    assert_eq!(names, ["sessions", "workload", "service", "volumes", "namespace"]);
+    assert_eq!(names, ["sessions", "workload", "service", "volumes", "nodes", "namespace"]);
     for step in &operation.steps {
         assert_eq!(step.state, StepState::Done, "{step:?}");
         assert!(!step.message.is_empty(), "each step ends with its proof");

@@ -121,6 +121,7 @@ impl World {
             settings: Settings::new(settings()),
             run_authority,
             tenants_at_once: 1,
+            machines: None,
         };
         let actor = Actor {
             token: TokenId::new(Uuid::nil()),
@@ -139,7 +140,7 @@ impl World {
         let proof: Authorized<CreateTenant> =
             authorize(&self.actor, Scope::Platform).expect("operators may");
         let name = TenantName::parse("/name", name).expect("a name");
-        let made = self.store.tenant_create(&proof, name, PlanName::Starter, None).await;
+        let made = self.store.tenant_create(&proof, name, PlanName::Starter, 0, None).await;
         made.expect("a new tenant").value.0
     }
 

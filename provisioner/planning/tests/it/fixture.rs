@@ -35,6 +35,7 @@ pub(crate) fn host() -> HostSettings {
         api_servers: vec!["10.77.0.11:6443".parse().expect("an address")],
         nodes: vec!["25.77.0.12".parse().expect("an address")],
         name_servers: vec!["10.77.0.1".parse().expect("an address")],
+        own_nodes: None,
         run_endpoint: "10.77.0.20:7443".parse().expect("an address"),
         run_gate: "10.77.0.20:7444".parse().expect("an address"),
     }

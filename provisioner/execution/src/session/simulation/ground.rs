@@ -165,6 +165,7 @@ impl Ground {
             clock: Arc::clone(&for_all),
             ids: Arc::clone(&ids_for_all),
             access: Arc::new(NoAccess),
+            makes_nodes: false,
         };
         let cx = Context {
             host,
@@ -175,6 +176,7 @@ impl Ground {
             settings: Settings::new(settings()),
             run_authority: RunAuthority::generate(now).expect("an authority"),
             tenants_at_once: 1,
+            machines: None,
         };
         Self { cx, app, clock, ids, arrivals, _folder: folder }
     }

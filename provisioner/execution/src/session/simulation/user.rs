@@ -39,7 +39,7 @@ pub(super) async fn tenant(ground: &Ground, seed: u64) -> TenantId {
     let proof: Authorized<CreateTenant> =
         authorize(&actor(), Scope::Platform).expect("operators may");
     let name = TenantName::parse("/name", &format!("tenant-{seed}")).expect("a name");
-    let made = store.tenant_create(&proof, name, PlanName::Starter, None).await;
+    let made = store.tenant_create(&proof, name, PlanName::Starter, 0, None).await;
     let tenant = made.expect("a new tenant").value.0;
     let mut conditions = Conditions::default();
     let now = ground.clock.peek();

@@ -1,0 +1,132 @@
+use crate::{Bytes, NodeId, NodeName, TenantId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::Ipv4Addr};
+use uuid::Uuid;
+
+/// How large an exclusive node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeShape {
+    /// 4 CPUs, 16 GiB, 200 GiB.
+    S,
+    /// 8 CPUs, 32 GiB, 500 GiB.
+    M,
+    /// 16 CPUs, 64 GiB, 1000 GiB.
+    L,
+}
+
+/// What a machine consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hardware {
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory.
+    pub memory: Bytes,
+    /// The size of its disk.
+    pub disk: Bytes,
+}
+
+/// The number of a virtual machine on Proxmox VE, from 100 to 999,999,999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VmNumber(pub u32);
+
+/// How far a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// Its machine is being made, or joins.
+    Attaching,
+    /// It was proven to be the machine that was made, and takes pods of its tenant.
+    Ready,
+    /// Its pods go, then it goes.
+    Releasing,
+    /// Nothing of it is left.
+    Released,
+}
+
+/// An exclusive node of a tenant: one virtual machine, one node of the host cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its identifier.
+    pub id: NodeId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// How large it is.
+    pub shape: NodeShape,
+    /// What it is called, as a machine and in the host cluster.
+    pub name: NodeName,
+    /// What its machine's description says; nothing without it is ever touched.
+    pub mark: String,
+    /// The identifier that its firmware tells (SMBIOS).
+    pub machine: Uuid,
+    /// The hardware address of its network card.
+    pub hardware_address: String,
+    /// The Proxmox VE node that it is on; nothing before it was decided.
+    pub place: Option<String>,
+    /// Its number; nothing before it was reserved.
+    pub vm: Option<VmNumber>,
+    /// Its address; nothing before it was reserved, or where it asks for one.
+    pub address: Option<Ipv4Addr>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it was proven.
+    pub ready_at: Option<Timestamp>,
+    /// When it was given up.
+    pub release_requested_at: Option<Timestamp>,
+    /// When nothing of it was left.
+    pub released_at: Option<Timestamp>,
+}
+
+impl NodeShape {
+    /// Every shape, smallest first.
+    pub const ALL: [Self; 3] = [Self::S, Self::M, Self::L];
+
+    /// The word as users write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::S => "s",
+            Self::M => "m",
+            Self::L => "l",
+        }
+    }
+
+    /// What a machine of this shape consists of.
+    #[must_use]
+    pub const fn hardware(self) -> Hardware {
+        let (cpus, memory, disk) = match self {
+            Self::S => (4, 16, 200),
+            Self::M => (8, 32, 500),
+            Self::L => (16, 64, 1000),
+        };
+        Hardware { cpus, memory: Bytes::gibi(memory), disk: Bytes::gibi(disk) }
+    }
+}
+
+impl fmt::Display for NodeShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for VmNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl Node {
+    /// How far it is.
+    #[must_use]
+    pub const fn state(&self) -> NodeState {
+        match (self.released_at, self.release_requested_at, self.ready_at) {
+            (Some(_), ..) => NodeState::Released,
+            (None, Some(_), _) => NodeState::Releasing,
+            (None, None, Some(_)) => NodeState::Ready,
+            (None, None, None) => NodeState::Attaching,
+        }
+    }
+}

@@ -1,0 +1,272 @@
+use crate::{
+    Change, Store, StoreError, column,
+    entity::{nodes, tenants},
+    operation::{self, About},
+    txn::{Txn, in_txn},
+};
+use domain::{
+    Node, NodeId, NodeName, NodeShape, Operation, OperationKind, Problem, TenantId, VmNumber,
+};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Set,
+};
+use uuid::Uuid;
+
+mod reserve;
+mod secrets;
+
+pub use secrets::NodeSecrets;
+
+/// What an operation about a node came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeEnd {
+    /// It is proven and takes pods.
+    Ready,
+    /// Nothing of it is left; with the problem if that was not what was wanted.
+    Released(Option<Problem>),
+}
+
+impl Store {
+    /// Begins to make a node for a tenant, if it has fewer than it pays for: otherwise nothing.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such tenant, or if the database fails.
+    #[tracing::instrument(name = "db.node.attach", skip_all)]
+    pub async fn node_attach(
+        &self,
+        tenant: TenantId,
+        shape: NodeShape,
+    ) -> Result<Option<(Node, Operation)>, StoreError> {
+        in_txn!(self, |txn| attach_in_txn(&mut txn, tenant, shape))
+    }
+
+    /// Begins to give a node up; one that is still being made is undone instead. Repeating it changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such node, `Ended` if nothing of it is left.
+    #[tracing::instrument(name = "db.node.release", skip_all)]
+    pub async fn node_release(&self, id: NodeId) -> Result<Operation, StoreError> {
+        in_txn!(self, |txn| release_in_txn(&mut txn, id))
+    }
+
+    /// One node, released or not.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.node.get", skip_all)]
+    pub async fn node_get(&self, id: NodeId) -> Result<Option<Node>, StoreError> {
+        let row = nodes::Entity::find_by_id(id.uuid()).one(&self.0.read).await?;
+        row.map(Node::try_from).transpose()
+    }
+
+    /// The nodes of a tenant of which something is left, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.node.of_tenant", skip_all)]
+    pub async fn node_of_tenant(&self, tenant: TenantId) -> Result<Vec<Node>, StoreError> {
+        of_tenant(&self.0.read, tenant).await
+    }
+
+    /// All nodes of which something is left, oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.node.open", skip_all)]
+    pub async fn node_open(&self) -> Result<Vec<Node>, StoreError> {
+        let select = nodes::Entity::find()
+            .filter(nodes::Column::ReleasedAt.is_null())
+            .order_by_asc(nodes::Column::Id);
+        select.all(&self.0.read).await?.into_iter().map(Node::try_from).collect()
+    }
+
+    /// The operation about a node that is not over; there is at most one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.node.operation", skip_all)]
+    pub async fn node_operation(&self, id: NodeId) -> Result<Option<Operation>, StoreError> {
+        operation::open_of_node(&self.0.read, id).await
+    }
+
+    /// Ends an operation about a node, and says of the node what came of it.
+    ///
+    /// # Errors
+    /// `Stale` if the operation is over, `Refused` if it is about no node.
+    #[tracing::instrument(name = "db.node.end", skip_all)]
+    pub async fn node_end(&self, operation: &Operation, end: NodeEnd) -> Result<(), StoreError> {
+        in_txn!(self, |txn| end_in_txn(&mut txn, operation, &end))
+    }
+}
+
+async fn of_tenant(db: &impl ConnectionTrait, tenant: TenantId) -> Result<Vec<Node>, StoreError> {
+    let select = nodes::Entity::find()
+        .filter(nodes::Column::Tenant.eq(tenant.uuid()))
+        .filter(nodes::Column::ReleasedAt.is_null())
+        .order_by_asc(nodes::Column::Id);
+    select.all(db).await?.into_iter().map(Node::try_from).collect()
+}
+
+async fn attach_in_txn(
+    txn: &mut Txn,
+    tenant: TenantId,
+    shape: NodeShape,
+) -> Result<Option<(Node, Operation)>, StoreError> {
+    let select = tenants::Entity::find_by_id(tenant.uuid())
+        .filter(tenants::Column::DeletedAt.is_null())
+        .lock_exclusive();
+    let owner = select.one(&txn.db).await?.ok_or(StoreError::NotFound)?;
+    let wanted = column::to_count("tenants.nodes", owner.nodes)?;
+    let known = of_tenant(&txn.db, tenant).await?;
+    let staying = known.iter().filter(|node| node.release_requested_at.is_none()).count();
+    if owner.deletion_requested_at.is_some() || u64::try_from(staying).unwrap_or(u64::MAX) >= wanted
+    {
+        return Ok(None);
+    }
+    let ids = &txn.store.ids;
+    let row = nodes::Model {
+        id: ids.uuid(),
+        tenant: tenant.uuid(),
+        shape: shape.as_str().to_owned(),
+        name: NodeName::from_random(ids.secret()).to_string(),
+        mark: hex::encode(&ids.secret()[..16]),
+        machine: random_uuid(ids.secret()),
+        hardware_address: hardware_address(ids.secret()),
+        place: None,
+        vm: None,
+        address: None,
+        secrets: None,
+        secrets_key: None,
+        created_at: txn.at(),
+        ready_at: None,
+        release_requested_at: None,
+        released_at: None,
+    };
+    nodes::Entity::insert(row.clone().into_active_model()).exec_without_returning(&txn.db).await?;
+    let node = Node::try_from(row)?;
+    let kind = OperationKind::NodeAttach;
+    let operation = operation::begin_in_txn(txn, kind, tenant, About::Node(node.id)).await?;
+    txn.changed(Change::Node { tenant, node: node.id });
+    txn.audit(None, "node.attach", Some(tenant), node.id.to_string()).await?;
+    Ok(Some((node, operation)))
+}
+
+/// A UUID of version 4: what SMBIOS tells is random, not a time.
+fn random_uuid(random: [u8; 32]) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&random[..16]);
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    Uuid::from_bytes(bytes)
+}
+
+/// A locally administered unicast address (IEEE 802, second bit of the first byte).
+fn hardware_address(random: [u8; 32]) -> String {
+    let [a, b, c, d, e, ..] = random;
+    format!("02:{a:02X}:{b:02X}:{c:02X}:{d:02X}:{e:02X}")
+}
+
+async fn release_in_txn(txn: &mut Txn, id: NodeId) -> Result<Operation, StoreError> {
+    let row = for_update(&txn.db, id).await?;
+    if row.released_at.is_some() {
+        return Err(StoreError::Ended);
+    }
+    if let Some(open) = operation::open_of_node(&txn.db, id).await? {
+        return match open.kind {
+            OperationKind::NodeAttach => operation::cancel_in_txn(txn, open.id).await,
+            OperationKind::NodeRelease
+            | OperationKind::TenantCreate
+            | OperationKind::TenantDelete => Ok(open),
+        };
+    }
+    let tenant = TenantId::new(row.tenant);
+    let change =
+        nodes::ActiveModel { release_requested_at: Set(Some(txn.at())), ..Default::default() };
+    update_in_txn(txn, &row, change).await?;
+    txn.audit(None, "node.release", Some(tenant), id.to_string()).await?;
+    operation::begin_in_txn(txn, OperationKind::NodeRelease, tenant, About::Node(id)).await
+}
+
+async fn end_in_txn(txn: &mut Txn, operation: &Operation, end: &NodeEnd) -> Result<(), StoreError> {
+    let id = operation.node.ok_or(StoreError::Refused("the operation is about no node"))?;
+    let row = for_update(&txn.db, id).await?;
+    let (change, problem) = match end {
+        NodeEnd::Ready => {
+            (nodes::ActiveModel { ready_at: Set(Some(txn.at())), ..Default::default() }, None)
+        }
+        NodeEnd::Released(problem) => {
+            if let Some(vm) = row.vm {
+                reserve::rest_in_txn(txn, vm, "a node was released").await?;
+            }
+            let change = nodes::ActiveModel {
+                secrets: Set(None),
+                secrets_key: Set(None),
+                release_requested_at: Set(row.release_requested_at.or(Some(txn.at()))),
+                released_at: Set(Some(txn.at())),
+                ..Default::default()
+            };
+            (change, problem.clone())
+        }
+    };
+    update_in_txn(txn, &row, change).await?;
+    let steps = Some(operation.steps.clone());
+    operation::end_in_txn(txn, operation.clone(), steps, problem).await?;
+    txn.changed(Change::Tenant(TenantId::new(row.tenant)));
+    Ok(())
+}
+
+/// A node; nobody else changes it before the transaction ends.
+async fn for_update(db: &impl ConnectionTrait, id: NodeId) -> Result<nodes::Model, StoreError> {
+    let select = nodes::Entity::find_by_id(id.uuid()).lock_exclusive();
+    select.one(db).await?.ok_or(StoreError::NotFound)
+}
+
+/// Writes a change that was decided from `row`, of which something has to be left.
+async fn update_in_txn(
+    txn: &mut Txn,
+    row: &nodes::Model,
+    change: nodes::ActiveModel,
+) -> Result<(), StoreError> {
+    let updated = nodes::Entity::update_many()
+        .set(change)
+        .filter(nodes::Column::Id.eq(row.id))
+        .filter(nodes::Column::ReleasedAt.is_null())
+        .exec(&txn.db)
+        .await?;
+    if updated.rows_affected != 1 {
+        return Err(StoreError::Stale);
+    }
+    let (tenant, node) = (TenantId::new(row.tenant), NodeId::new(row.id));
+    txn.changed(Change::Node { tenant, node });
+    Ok(())
+}
+
+impl TryFrom<nodes::Model> for Node {
+    type Error = StoreError;
+
+    fn try_from(row: nodes::Model) -> Result<Self, StoreError> {
+        let vm = row.vm.map(u32::try_from).transpose();
+        let address = row.address.as_deref().map(column::address).transpose()?;
+        Ok(Self {
+            id: NodeId::new(row.id),
+            tenant: TenantId::new(row.tenant),
+            shape: column::to_word("nodes.shape", &row.shape)?,
+            name: NodeName::stored(row.name),
+            mark: row.mark,
+            machine: row.machine,
+            hardware_address: row.hardware_address,
+            place: row.place,
+            vm: vm.map_err(|error| StoreError::corrupt("nodes.vm", error))?.map(VmNumber),
+            address,
+            created_at: column::to_time("nodes.created_at", row.created_at)?,
+            ready_at: column::to_optional_time("nodes.ready_at", row.ready_at)?,
+            release_requested_at: column::to_optional_time(
+                "nodes.release_requested_at",
+                row.release_requested_at,
+            )?,
+            released_at: column::to_optional_time("nodes.released_at", row.released_at)?,
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! Tenants' own nodes: machines on Proxmox VE that join the host cluster, and leave it again.
+
+mod build;
+mod drain;
+mod host;
+mod image;
+mod join;
+mod owned;
+mod power;
+mod settings;
+
+pub use settings::{Addresses, MachineSettings};
+
+use crate::sagas::{End, Saga};
+use proxmox_client::Client;
+use std::{fmt, sync::Arc};
+use tokio::sync::Semaphore;
+
+/// Makes a machine and lets it join.
+pub(crate) const ATTACH: Saga = Saga {
+    steps: &[
+        &build::Reserve,
+        &build::Clone,
+        &build::Configure,
+        &build::Seed,
+        &join::Admit,
+        &build::Start,
+        &join::Join,
+        &join::Verify,
+        &build::Tidy,
+    ],
+    end: End::Ready,
+    commit: None,
+};
+
+/// Empties a node and destroys its machine. From the moment at which it is switched off there is no way back.
+pub(crate) const RELEASE: Saga = Saga {
+    steps: &[
+        &drain::Cordon,
+        &drain::Drain,
+        &drain::Stop,
+        &drain::Remove,
+        &drain::Destroy,
+        &drain::Absence,
+    ],
+    end: End::Released,
+    commit: Some("stop"),
+};
+
+/// Where machines are made, and how. Cheap to clone.
+#[derive(Clone)]
+pub struct Machines {
+    pub(crate) client: Client,
+    pub(crate) settings: Arc<MachineSettings>,
+    /// Clones that may be under way at the same time: a storage takes so many, and refuses the others.
+    clones: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Machines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machines").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Machines {
+    /// Machines that are made by way of `client`.
+    #[must_use]
+    pub fn new(client: Client, settings: MachineSettings) -> Self {
+        let clones = Arc::new(Semaphore::new(settings.clones_at_once));
+        Self { client, settings: Arc::new(settings), clones }
+    }
+}

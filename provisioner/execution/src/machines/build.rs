@@ -1,0 +1,418 @@
+//! The steps in which a machine is made.
+
+use super::{
+    host,
+    owned::{self, Machine, invalid, look, number, of_proxmox, placed},
+    power,
+};
+use crate::sagas::{Step, StepContext, StepError};
+use async_trait::async_trait;
+use domain::Node;
+use futures::StreamExt as _;
+use jiff::SignedDuration;
+use planning::machine::{Seed as SeedContent, render_seed};
+use proxmox_client::{
+    CloneOptions, ConfigChange, ContentKind, Destroy, Drive, Fields, FileName, MacAddress, Net,
+    NetModel, NodeName, Slot, Smbios, Storage, Task, TaskEnd, TaskEvent, VmConfig, VmId, VmName,
+};
+use secrecy::ExposeSecret as _;
+use std::{collections::HashMap, time::Duration};
+
+/// How long a template's disk may take to be copied.
+const CLONE: SignedDuration = SignedDuration::from_mins(20);
+/// How long everything else may take.
+const SHORT: SignedDuration = SignedDuration::from_mins(5);
+/// The same for one task.
+const TASK: Duration = Duration::from_mins(4);
+
+/// Takes a number and an address that nobody has.
+#[derive(Debug)]
+pub(super) struct Reserve;
+
+#[async_trait]
+impl Step for Reserve {
+    fn name(&self) -> &'static str {
+        "reserve"
+    }
+
+    fn deadline(&self) -> SignedDuration {
+        SHORT
+    }
+
+    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        let (store, settings) = (&cx.cx.store, &cx.machines.settings);
+        let id = cx.node.id;
+        let address = match &settings.addresses {
+            None => None,
+            Some(addresses) => {
+                let found = store.node_reserve_address(id, addresses.range.clone()).await;
+                let found = found.map_err(host::of_store)?;
+                Some(found.ok_or_else(|| exhausted("addresses"))?)
+            }
+        };
+        loop {
+            let found = store.node_reserve_vm(id, settings.vms.clone()).await;
+            let number = found.map_err(host::of_store)?.ok_or_else(|| exhausted("vms"))?;
+            let vm = VmId::new(number.0).map_err(|error| invalid(&error))?;
+            if cx.machines.client.is_free(vm).await.map_err(of_proxmox)? {
+                let address =
+                    address.map_or_else(|| "an address from DHCP".to_owned(), |a| a.to_string());
+                return Ok(format!("machine {vm}, {address}"));
+            }
+            // Whoever repeats this step may find its own machine.
+            let node = store.node_get(id).await.map_err(host::of_store)?;
+            let node = node.ok_or_else(power::gone)?;
+            if let Machine::Ours { .. } = look(&cx.with(node)).await? {
+                return Ok(format!("machine {vm}"));
+            }
+            store
+                .node_refuse_vm(id, "somebody else's machine has it")
+                .await
+                .map_err(host::of_store)?;
+        }
+    }
+
+    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+        Ok("number and address are free again; the number rests for a day".to_owned())
+    }
+}
+
+/// Something of which the configuration has too little.
+fn exhausted(key: &str) -> StepError {
+    let detail = format!("proxmox.{key} is used up: all of it is taken or rests");
+    StepError::fail(
+        "exhausted",
+        detail,
+        format!("give more in the configuration key proxmox.{key}, or release nodes"),
+    )
+}
+
+/// Copies the template.
+#[derive(Debug)]
+pub(super) struct Clone;
+
+#[async_trait]
+impl Step for Clone {
+    fn name(&self) -> &'static str {
+        "clone"
+    }
+
+    fn deadline(&self) -> SignedDuration {
+        CLONE
+    }
+
+    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        let id = number(&cx.node)?.ok_or_else(power::gone)?;
+        match look(cx).await? {
+            Machine::Ours { vm, .. } => return Ok(format!("machine {id} is on {}", vm.node())),
+            Machine::Foreign(what) => {
+                return Err(StepError::fail(
+                    "number-taken",
+                    what,
+                    "it is tried anew with another number",
+                ));
+            }
+            Machine::Absent => {}
+        }
+        let place = self.place(cx).await?;
+        let template =
+            cx.machines.settings.templates.get(&place).copied().ok_or_else(power::gone)?;
+        cx.progress.say("it waits for its turn: a storage takes few clones at the same time").await;
+        let turn = cx.machines.clones.acquire().await;
+        let _turn = turn.map_err(|_| StepError::Retry("this process ends".to_owned()))?;
+        let source = cx.machines.client.node(&place).vm(template);
+        let task = source.clone_to(id, &options(cx)?).await.map_err(of_proxmox)?;
+        follow(cx, &task).await?;
+        match look(cx).await? {
+            Machine::Ours { .. } => Ok(format!("machine {id} on {place}, of template {template}")),
+            Machine::Absent => {
+                Err(StepError::Retry("the clone is done and its machine is not there".to_owned()))
+            }
+            Machine::Foreign(what) => {
+                Err(StepError::fail("number-taken", what, "it is tried anew with another number"))
+            }
+        }
+    }
+
+    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        destroy(cx).await
+    }
+}
+
+impl Clone {
+    /// Where the machine is to be: where it was to be, else where the fewest of ours are, of those that are there.
+    async fn place(&self, cx: &StepContext<'_>) -> Result<NodeName, StepError> {
+        if let Some(place) = placed(&cx.node)? {
+            return Ok(place);
+        }
+        let entries = cx.machines.client.nodes().await.map_err(of_proxmox)?;
+        let nodes = cx.cx.store.node_open().await.map_err(host::of_store)?;
+        let mut load: HashMap<&str, usize> = HashMap::new();
+        for node in &nodes {
+            *load.entry(node.place.as_deref().unwrap_or_default()).or_default() += 1;
+        }
+        let usable = entries.iter().filter(|entry| entry.status == "online");
+        let usable =
+            usable.filter(|entry| cx.machines.settings.templates.contains_key(&entry.name));
+        let best = usable.min_by_key(|entry| {
+            (load.get(entry.name.as_str()).copied().unwrap_or(0), entry.name.clone())
+        });
+        let Some(best) = best else {
+            return Err(StepError::Retry(
+                "no node of Proxmox VE that has a template is there".to_owned(),
+            ));
+        };
+        cx.cx.store.node_place(cx.node.id, best.name.as_str()).await.map_err(host::of_store)?;
+        Ok(best.name.clone())
+    }
+}
+
+fn options(cx: &StepContext<'_>) -> Result<CloneOptions, StepError> {
+    let settings = &cx.machines.settings;
+    let name = VmName::new(cx.node.name.as_str()).map_err(|error| invalid(&error))?;
+    let description = owned::description(&settings.installation, &cx.node);
+    let options = CloneOptions::new().name(&name).pool(&settings.pool);
+    let options = options.description(&description).map_err(|error| invalid(&error))?;
+    Ok(match &settings.storage {
+        Some(storage) => options.full(Some(storage)),
+        None => options,
+    })
+}
+
+/// Follows a task to its end and says how far it is.
+async fn follow(cx: &StepContext<'_>, task: &Task) -> Result<(), StepError> {
+    let mut events = std::pin::pin!(task.watch(Duration::try_from(CLONE).unwrap_or(TASK)));
+    while let Some(event) = events.next().await {
+        match event.map_err(of_proxmox)? {
+            TaskEvent::Progress(progress) => {
+                cx.progress.say(format!("copied {:.0} %", progress.percent)).await;
+            }
+            TaskEvent::Line(_) => {}
+            TaskEvent::Ended(TaskEnd::Failed { text, .. }) => return Err(StepError::Retry(text)),
+            TaskEvent::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) => return Ok(()),
+        }
+    }
+    Err(StepError::Retry("the clone was lost sight of".to_owned()))
+}
+
+/// Destroys the machine if it is ours, and proves that nothing of it is left.
+pub(super) async fn destroy(cx: &StepContext<'_>) -> Result<String, StepError> {
+    power::off(cx).await?;
+    let vm = match look(cx).await? {
+        Machine::Absent => return Ok("there is no machine".to_owned()),
+        Machine::Foreign(what) => return Ok(format!("nothing of it is left: {what}")),
+        Machine::Ours { vm, .. } => vm,
+    };
+    let task = vm.destroy(Destroy::everything()).await.map_err(of_proxmox)?;
+    task.finish(TASK).await.map_err(of_proxmox)?;
+    match look(cx).await? {
+        Machine::Ours { .. } => {
+            Err(StepError::Retry("it was destroyed and is still there".to_owned()))
+        }
+        Machine::Absent | Machine::Foreign(_) => Ok(format!("machine {} is destroyed", vm.id())),
+    }
+}
+
+/// Gives the machine its size and its network card.
+#[derive(Debug)]
+pub(super) struct Configure;
+
+#[async_trait]
+impl Step for Configure {
+    fn name(&self) -> &'static str {
+        "configure"
+    }
+
+    fn deadline(&self) -> SignedDuration {
+        SHORT
+    }
+
+    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        let Machine::Ours { vm, config } = look(cx).await? else { return Err(power::gone()) };
+        let hardware = cx.node.shape.hardware();
+        vm.change(&change(cx)?).await.map_err(of_proxmox)?;
+        let disk = first_disk(&config).ok_or_else(|| {
+            let hint = "make the template with a disk to start from";
+            StepError::fail("template-without-disk", "the template has no disk", hint)
+        })?;
+        let gibibytes = u32::try_from(hardware.disk.0 >> 30).unwrap_or(u32::MAX);
+        let grown = vm.grow_to(disk, gibibytes).await.map_err(of_proxmox)?;
+        grown.finish(TASK).await.map_err(of_proxmox)?;
+        Ok(format!("{} CPUs, {}, disk of {}", hardware.cpus, hardware.memory, hardware.disk))
+    }
+
+    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+        Ok("goes with the machine".to_owned())
+    }
+}
+
+/// The disk that the template starts from.
+fn first_disk(config: &VmConfig) -> Option<Slot> {
+    let is_disk = |fields: &Fields| {
+        fields.get("media") != Some("cdrom")
+            && fields.first().is_some_and(|volume| volume != "none")
+    };
+    config.drives().find(|(_, fields)| is_disk(fields)).map(|(slot, _)| slot)
+}
+
+fn change(cx: &StepContext<'_>) -> Result<ConfigChange, StepError> {
+    let hardware = cx.node.shape.hardware();
+    let cpus = u16::try_from(hardware.cpus).unwrap_or(u16::MAX);
+    let memory_mebibytes = u32::try_from(hardware.memory.0 >> 20).unwrap_or(u32::MAX);
+    let of_invalid = |error: proxmox_client::Invalid| invalid(&error);
+    let settings = &cx.machines.settings;
+    let mac = MacAddress::new(cx.node.hardware_address.as_str()).map_err(of_invalid)?;
+    let mut net = Net::new(NetModel::Virtio, settings.bridge.clone()).mac(mac);
+    if let Some(vlan) = settings.vlan {
+        net = net.vlan(vlan).map_err(of_invalid)?;
+    }
+    let machine = Smbios::new().uuid(&cx.node.machine.to_string()).map_err(of_invalid)?;
+    let change = ConfigChange::new().cores(cpus).and_then(|change| change.memory(memory_mebibytes));
+    let change = change.and_then(|change| change.net(0, &net));
+    let change = change.and_then(|change| change.smbios(&machine)).map_err(of_invalid)?;
+    Ok(change.starts_with_node(true))
+}
+
+/// Gives the machine what it has to know to join.
+#[derive(Debug)]
+pub(super) struct Seed;
+
+#[async_trait]
+impl Step for Seed {
+    fn name(&self) -> &'static str {
+        "seed"
+    }
+
+    fn deadline(&self) -> SignedDuration {
+        SHORT
+    }
+
+    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        let Machine::Ours { vm, .. } = look(cx).await? else { return Err(power::gone()) };
+        let (storage, name) = (seeds(cx, vm.node()), file_name(&cx.node)?);
+        let image = image(cx).await?;
+        let uploaded = storage.upload_iso(&name, &image).await.map_err(of_proxmox)?;
+        uploaded.finish(TASK).await.map_err(of_proxmox)?;
+        let volume = storage.iso(&name).map_err(of_proxmox)?;
+        let change = ConfigChange::new().drive(slot()?, &Drive::disc(volume));
+        let change = change.map_err(|error| invalid(&error))?;
+        vm.change(&change).await.map_err(of_proxmox)?;
+        Ok(format!("{} bytes for its first start are in its drive", image.len()))
+    }
+
+    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        remove_seed(cx).await
+    }
+}
+
+/// Where the image lies while the machine needs it.
+fn seeds(cx: &StepContext<'_>, place: &NodeName) -> Storage {
+    cx.machines.client.node(place).storage(&cx.machines.settings.seed_storage)
+}
+
+fn file_name(node: &Node) -> Result<FileName, StepError> {
+    FileName::new(format!("{}.iso", node.name)).map_err(|error| invalid(&error))
+}
+
+/// The drive of the image.
+fn slot() -> Result<Slot, StepError> {
+    Slot::ide(2).map_err(|error| invalid(&error))
+}
+
+/// The image with all that a machine has to know. It holds secrets: it is made, sent and forgotten.
+async fn image(cx: &StepContext<'_>) -> Result<Vec<u8>, StepError> {
+    let node = &cx.node;
+    let secrets = cx.cx.store.node_secrets(node.id).await.map_err(host::of_store)?;
+    let network = cx.machines.settings.network(node.address).ok_or_else(power::gone)?;
+    let cluster = host::cluster(cx).await?;
+    let authority = host::authority(cx).await?;
+    let files = render_seed(&SeedContent {
+        node,
+        cluster: &cluster,
+        server: &cx.machines.settings.server,
+        authority: &authority,
+        token: (&secrets.token_id, secrets.token_secret.expose_secret()),
+        password: secrets.password.expose_secret(),
+        network,
+    });
+    super::image::write("cidata", &files).map_err(|error| {
+        StepError::fail("image", format!("the image could not be made: {error}"), "report this")
+    })
+}
+
+/// Takes the image out of the drive, and deletes it.
+pub(super) async fn remove_seed(cx: &StepContext<'_>) -> Result<String, StepError> {
+    let place = match look(cx).await? {
+        Machine::Ours { vm, config } => {
+            if config.drive(slot()?).is_some() {
+                let change = ConfigChange::new().unplug(slot()?);
+                vm.change(&change).await.map_err(of_proxmox)?;
+            }
+            vm.node().clone()
+        }
+        Machine::Absent | Machine::Foreign(_) => match placed(&cx.node)? {
+            Some(place) => place,
+            None => return Ok("there is no image".to_owned()),
+        },
+    };
+    let (storage, name) = (seeds(cx, &place), file_name(&cx.node)?);
+    let volume = storage.iso(&name).map_err(of_proxmox)?;
+    let is_there = async || {
+        let content = storage.content(Some(ContentKind::Iso), None).await.map_err(of_proxmox)?;
+        Ok::<_, StepError>(content.iter().any(|entry| entry.volume == volume))
+    };
+    if is_there().await? {
+        let deleted = storage.delete(&volume).await.map_err(of_proxmox)?;
+        deleted.finish(TASK).await.map_err(of_proxmox)?;
+        if is_there().await? {
+            return Err(StepError::Retry(format!("{volume} was deleted and is still there")));
+        }
+    }
+    Ok("the image with its token is deleted".to_owned())
+}
+
+/// Switches the machine on.
+#[derive(Debug)]
+pub(super) struct Start;
+
+#[async_trait]
+impl Step for Start {
+    fn name(&self) -> &'static str {
+        "start"
+    }
+
+    fn deadline(&self) -> SignedDuration {
+        SHORT
+    }
+
+    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        power::on(cx).await
+    }
+
+    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        power::off(cx).await
+    }
+}
+
+/// Takes away what the machine needed for its first start only.
+#[derive(Debug)]
+pub(super) struct Tidy;
+
+#[async_trait]
+impl Step for Tidy {
+    fn name(&self) -> &'static str {
+        "tidy"
+    }
+
+    fn deadline(&self) -> SignedDuration {
+        SHORT
+    }
+
+    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        remove_seed(cx).await
+    }
+
+    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+        Ok("there is nothing to put back".to_owned())
+    }
+}

@@ -1,0 +1,145 @@
+//! The steps in which a machine becomes a node of the host cluster.
+
+use super::host;
+use crate::sagas::{Step, StepContext, StepError};
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use planning::machine::{admit_patch, node_key, prove, render_password, render_token};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How long a join token lives: as long as a machine may take to boot. It is deleted at first sight of the node.
+const TOKEN_LIVES: SignedDuration = SignedDuration::from_mins(15);
+/// Between two looks at a node that is expected.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Tells the host which node to expect, and with which token and password.
+#[derive(Debug)]
+pub(super) struct Admit;
+
+#[async_trait]
+impl Step for Admit {
+    fn name(&self) -> &'static str {
+        "admit"
+    }
+
+    fn deadline(&self) -> SignedDuration {
+        SignedDuration::from_mins(5)
+    }
+
+    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        let (host, node) = (host::server(cx), &cx.node);
+        // A node that is there has used its token; another one would only be stolen.
+        if host::registered(&host, node).await?.is_none() {
+            let secrets = cx.cx.store.node_secrets(node.id).await.map_err(host::of_store)?;
+            let password = secrets.password.expose_secret();
+            let mut salt = [0; 8];
+            salt.copy_from_slice(&cx.cx.ids.secret()[..8]);
+            if host.get(&planning::machine::password_key(&node.name)).await?.is_none() {
+                host::ensure(&host, &render_password(&node.name, password, salt)).await?;
+            }
+            let token = (secrets.token_id.as_str(), secrets.token_secret.expose_secret());
+            let expiration = cx.now() + TOKEN_LIVES;
+            host::ensure(&host, &render_token(node, token, expiration)).await?;
+        }
+        host::tell_expected(cx, None).await?;
+        Ok(format!("the host cluster expects {}; its join token lives for 15 minutes", node.name))
+    }
+
+    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        let host = host::server(cx);
+        host::forget_token(cx).await?;
+        host::remove(&host, &planning::machine::password_key(&cx.node.name)).await?;
+        host::tell_expected(cx, Some(&cx.node)).await?;
+        Ok("token and password are gone, and the name is not expected any more".to_owned())
+    }
+}
+
+/// Waits for the node and takes its token away as soon as it is there.
+#[derive(Debug)]
+pub(super) struct Join;
+
+#[async_trait]
+impl Step for Join {
+    fn name(&self) -> &'static str {
+        "join"
+    }
+
+    fn deadline(&self) -> SignedDuration {
+        SignedDuration::from_mins(10)
+    }
+
+    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        let host = host::server(cx);
+        loop {
+            if host::registered(&host, &cx.node).await?.is_some() {
+                host::forget_token(cx).await?;
+                return Ok("the node has registered, and its join token is gone".to_owned());
+            }
+            cx.progress.say("the machine is booting").await;
+            // A token that has expired lets nobody in; the step before makes it once, so this one does after that.
+            Admit.run(cx).await?;
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        // Its machine is off before its node is deleted: it would register again.
+        super::power::off(cx).await?;
+        host::remove_node(cx).await
+    }
+}
+
+/// Compares the node with the machine that was made, and lets pods onto it only then.
+#[derive(Debug)]
+pub(super) struct Verify;
+
+#[async_trait]
+impl Step for Verify {
+    fn name(&self) -> &'static str {
+        "verify"
+    }
+
+    fn deadline(&self) -> SignedDuration {
+        SignedDuration::from_mins(5)
+    }
+
+    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        let (host, node) = (host::server(cx), &cx.node);
+        let cluster = host::cluster(cx).await?;
+        let Some(object) = host::registered(&host, node).await? else {
+            return Err(StepError::Retry(format!("{} is not there any more", node.name)));
+        };
+        if !is_ready(&object) {
+            return Err(StepError::Retry("its kubelet is not ready yet".to_owned()));
+        }
+        prove(&object, node, &cluster).map_err(|impostor| {
+            let hint =
+                "the machine is stopped and destroyed; find out who has joined with its token";
+            StepError::fail(
+                "impostor",
+                format!("{} is not the machine that was made: {impostor}", node.name),
+                hint,
+            )
+        })?;
+        host.merge(&node_key(&node.name), &admit_patch(&object, &cluster)).await?;
+        let version = object.pointer("/status/nodeInfo/kubeletVersion").and_then(Value::as_str);
+        Ok(format!(
+            "it is the machine that was made; its kubelet is {}",
+            version.unwrap_or("unknown")
+        ))
+    }
+
+    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+        Ok("its label and taints go with the node".to_owned())
+    }
+}
+
+fn is_ready(object: &Value) -> bool {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}

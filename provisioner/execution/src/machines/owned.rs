@@ -1,0 +1,151 @@
+//! What is ours on Proxmox VE. A number proves nothing: clones race for one, people and other programs take it when it is
+//! free. A machine is ours if its number, its name and the mark in its description are what the record says.
+
+use crate::sagas::{StepContext, StepError};
+use domain::Node;
+use proxmox_client::{
+    Client, ContentKind, Error, NodeName, Repeat, TaskFilter, Vm, VmConfig, VmId,
+};
+use std::fmt::Write as _;
+
+/// What is known about the machine of a node.
+#[derive(Debug)]
+pub(super) enum Machine {
+    /// No machine has its number.
+    Absent,
+    /// It is ours.
+    Ours { vm: Vm, config: Box<VmConfig> },
+    /// Somebody else's machine has its number; the sentence says what differs.
+    Foreign(String),
+}
+
+/// The line of a machine's description that says whose it is.
+pub(super) fn mark(installation: &str, node: &Node) -> String {
+    format!("warren {installation} {}", node.mark)
+}
+
+/// What a machine's description says, for people too.
+pub(super) fn description(installation: &str, node: &Node) -> String {
+    let mark = mark(installation, node);
+    format!(
+        "{mark}\nA node that Warren made and will destroy. Do not change this description: it proves whose it is.\n"
+    )
+}
+
+/// Finds out whose machine has the number of a node, wherever in the cluster it is.
+pub(super) async fn look(cx: &StepContext<'_>) -> Result<Machine, StepError> {
+    let Some(id) = number(&cx.node)? else { return Ok(Machine::Absent) };
+    let client = &cx.machines.client;
+    // The one question that is answered whatever rights there are.
+    if client.is_free(id).await.map_err(of_proxmox)? {
+        return Ok(Machine::Absent);
+    }
+    let Some(place) = place(cx, client, id).await? else {
+        // It is shown to nobody while it is being copied, and never if it is not in our pool.
+        if is_cloning(cx).await? {
+            return Err(StepError::Retry(format!("machine {id} is still being copied")));
+        }
+        return Ok(Machine::Foreign(format!("machine {id} is none that Warren may see")));
+    };
+    let vm = client.node(&place).vm(id);
+    let config = vm.config().await.map_err(of_proxmox)?;
+    let mark = mark(&cx.machines.settings.installation, &cx.node);
+    let (description, name) = (config.description(), config.name().unwrap_or_default());
+    if !description.lines().any(|line| line.trim() == mark) {
+        return Ok(Machine::Foreign(format!(
+            "machine {id} on {place} does not carry the mark of this node"
+        )));
+    }
+    if name != cx.node.name.as_str() {
+        let expected = &cx.node.name;
+        return Ok(Machine::Foreign(format!(
+            "machine {id} on {place} is called {name} instead of {expected}"
+        )));
+    }
+    Ok(Machine::Ours { vm, config: Box::new(config) })
+}
+
+/// Where the machine is: where it was made, unless somebody moved it.
+async fn place(
+    cx: &StepContext<'_>,
+    client: &Client,
+    id: VmId,
+) -> Result<Option<NodeName>, StepError> {
+    if let Some(place) = placed(&cx.node)?
+        && client.node(&place).vm(id).status().await.is_ok()
+    {
+        return Ok(Some(place));
+    }
+    let resources =
+        client.resources(Some(proxmox_client::ResourceKind::Vm)).await.map_err(of_proxmox)?;
+    Ok(resources.into_iter().find(|resource| resource.vm == Some(id)).and_then(|found| found.node))
+}
+
+/// Whether a template is being copied for us where the machine is to be.
+async fn is_cloning(cx: &StepContext<'_>) -> Result<bool, StepError> {
+    let Some(place) = placed(&cx.node)? else { return Ok(false) };
+    let filter = TaskFilter {
+        vm: cx.machines.settings.templates.get(&place).copied(),
+        kind: Some("qmclone".to_owned()),
+        since: u64::try_from(cx.node.created_at.as_second()).ok(),
+        limit: None,
+    };
+    let tasks = cx.machines.client.node(&place).tasks(&filter).await.map_err(of_proxmox)?;
+    Ok(tasks.iter().any(|task| task.end().is_none()))
+}
+
+/// The disks that carry the number of a node's machine, on the storages that it could have some on.
+pub(super) async fn disks(cx: &StepContext<'_>) -> Result<Vec<String>, StepError> {
+    let (Some(id), Some(place)) = (number(&cx.node)?, placed(&cx.node)?) else {
+        return Ok(Vec::new());
+    };
+    if let Machine::Foreign(_) = look(cx).await? {
+        // They are those of whoever has the number now.
+        return Ok(Vec::new());
+    }
+    let place = cx.machines.client.node(&place);
+    let mut found = Vec::new();
+    for storage in place.storages().await.map_err(of_proxmox)? {
+        if storage.is_active && storage.takes(ContentKind::Images) {
+            let content =
+                place.storage(&storage.id).content(Some(ContentKind::Images), Some(id)).await;
+            found.extend(
+                content.map_err(of_proxmox)?.into_iter().map(|entry| entry.volume.to_string()),
+            );
+        }
+    }
+    Ok(found)
+}
+
+/// The number of a node's machine, as Proxmox VE has it.
+pub(super) fn number(node: &Node) -> Result<Option<VmId>, StepError> {
+    node.vm.map(|vm| VmId::new(vm.0)).transpose().map_err(|error| invalid(&error))
+}
+
+/// Where a node's machine was placed.
+pub(super) fn placed(node: &Node) -> Result<Option<NodeName>, StepError> {
+    node.place.as_deref().map(NodeName::new).transpose().map_err(|error| invalid(&error))
+}
+
+/// Something in the record or the configuration that Proxmox VE would refuse.
+pub(super) fn invalid(error: &proxmox_client::Invalid) -> StepError {
+    StepError::fail("invalid", error.to_string(), "mend the configuration of Proxmox VE")
+}
+
+/// What comes of an error: most of them pass, and every step has a deadline.
+pub(super) fn of_proxmox(error: Error) -> StepError {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        // Writing to a string cannot fail.
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    match error.repeat() {
+        Repeat::Later | Repeat::AfterLook => StepError::Retry(text),
+        Repeat::Never => {
+            let hint = "mend what Proxmox VE refuses; `warren doctor proxmox` asks it for everything that is needed";
+            StepError::fail("proxmox-refused", text, hint)
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Machines are switched on and off.
+
+use super::owned::{Machine, look, of_proxmox};
+use crate::sagas::{StepContext, StepError};
+use proxmox_client::{Fault, VmState};
+use std::time::Duration;
+
+/// How long a machine may take to be switched on or off.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Sees to it that the machine runs.
+pub(super) async fn on(cx: &StepContext<'_>) -> Result<String, StepError> {
+    let Machine::Ours { vm, .. } = look(cx).await? else { return Err(gone()) };
+    if vm.status().await.map_err(of_proxmox)?.state() == VmState::Running {
+        return Ok("it runs".to_owned());
+    }
+    let started = vm.start().await.map_err(of_proxmox)?.finish(PATIENCE).await;
+    match started {
+        Ok(_) => Ok("it was started".to_owned()),
+        Err(error) if error.fault() == Some(&Fault::Running) => Ok("it runs".to_owned()),
+        Err(error) => Err(of_proxmox(error)),
+    }
+}
+
+/// Sees to it that the machine does not run: as if by its plug, and proven. One that is not ours is left alone.
+pub(super) async fn off(cx: &StepContext<'_>) -> Result<String, StepError> {
+    let vm = match look(cx).await? {
+        Machine::Ours { vm, .. } => vm,
+        Machine::Absent => return Ok("there is no machine".to_owned()),
+        Machine::Foreign(what) => return Ok(format!("nothing of it is left: {what}")),
+    };
+    if vm.status().await.map_err(of_proxmox)?.state() == VmState::Stopped {
+        return Ok("it is switched off".to_owned());
+    }
+    vm.stop().await.map_err(of_proxmox)?.finish(PATIENCE).await.map_err(of_proxmox)?;
+    match vm.status().await.map_err(of_proxmox)?.state() {
+        VmState::Stopped => Ok("it was switched off".to_owned()),
+        state => Err(StepError::Retry(format!("it was told to stop and is {state:?}"))),
+    }
+}
+
+/// Somebody took the machine away in the middle of it all.
+pub(super) fn gone() -> StepError {
+    let hint = "nothing is to be done: what is left of it is removed, and another one is made";
+    StepError::fail("machine-gone", "its machine is gone, or somebody else's", hint)
+}

@@ -1,0 +1,114 @@
+//! Operations of ordered, reversible steps across systems: a node is attached or released. The log of steps is in the
+//! record, so any process can go on with any of them from any point.
+
+mod executor;
+mod step;
+
+pub(crate) use step::{End, Saga, Step, StepContext, StepError};
+
+use crate::{Context, backoff::Backoff, machines};
+use domain::{Operation, OperationId, OperationKind};
+use std::{collections::HashMap, error::Error};
+use store::Change;
+use tokio::{
+    sync::broadcast::error::RecvError,
+    task::{Id, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+/// The saga of an operation; nothing if it is none.
+fn saga(kind: OperationKind) -> Option<&'static Saga> {
+    match kind {
+        OperationKind::NodeAttach => Some(&machines::ATTACH),
+        OperationKind::NodeRelease => Some(&machines::RELEASE),
+        OperationKind::TenantCreate | OperationKind::TenantDelete => None,
+    }
+}
+
+/// Sees to it that every saga goes on, one task for each, until cancelled.
+pub(crate) async fn run(cx: Context, cancel: CancellationToken) {
+    let mut changes = cx.store.changes();
+    let mut sagas = Sagas { cx, running: HashMap::new(), tasks: JoinSet::new() };
+    if cancel.run_until_cancelled(sagas.start_all()).await.is_none() {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            change = changes.recv() => match change {
+                Ok(Change::Operation(operation)) => sagas.look_at(operation).await,
+                Ok(Change::Tenant(_) | Change::Session { .. } | Change::Log(_) | Change::Node { .. }) => {}
+                Err(RecvError::Lagged(_)) => sagas.start_all().await,
+                Err(RecvError::Closed) => break,
+            },
+            Some(ended) = sagas.tasks.join_next_with_id() => {
+                let id = match ended {
+                    Ok((id, ())) => id,
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn Error, "an operation broke off; it goes on");
+                        error.id()
+                    }
+                };
+                sagas.ended(id).await;
+            }
+        }
+    }
+    // Steps are repeatable: whatever is cut off is done again by whoever comes next.
+    sagas.tasks.shutdown().await;
+}
+
+struct Sagas {
+    cx: Context,
+    running: HashMap<OperationId, tokio::task::AbortHandle>,
+    tasks: JoinSet<()>,
+}
+
+impl Sagas {
+    /// Starts every saga that is not over and not running.
+    async fn start_all(&mut self) {
+        let mut failures = 0;
+        let open = loop {
+            match self.cx.store.operation_of_nodes().await {
+                Ok(open) => break open,
+                Err(error) => {
+                    failures += 1;
+                    tracing::error!(error = &error as &dyn Error, "operations could not be listed");
+                    tokio::time::sleep(Backoff::HOST.after(failures)).await;
+                }
+            }
+        };
+        for operation in open {
+            self.start(&operation);
+        }
+    }
+
+    async fn look_at(&mut self, id: OperationId) {
+        if self.running.contains_key(&id) {
+            return;
+        }
+        match self.cx.store.operation_get(id).await {
+            Ok(Some(operation)) if !operation.state.is_final() => self.start(&operation),
+            Ok(_) => {}
+            Err(_) => self.start_all().await,
+        }
+    }
+
+    fn start(&mut self, operation: &Operation) {
+        let Some(saga) = saga(operation.kind) else { return };
+        let id = operation.id;
+        if self.running.contains_key(&id) {
+            return;
+        }
+        let cx = self.cx.clone();
+        let task = self.tasks.spawn(async move { executor::drive(&cx, saga, id).await });
+        self.running.insert(id, task);
+    }
+
+    /// A task is over; one that broke off is begun anew.
+    async fn ended(&mut self, task: Id) {
+        let found = self.running.iter().find(|(_, running)| running.id() == task);
+        let Some(id) = found.map(|(id, _)| *id) else { return };
+        self.running.remove(&id);
+        self.look_at(id).await;
+    }
+}

@@ -1,0 +1,235 @@
+use super::{
+    Saga, StepContext, StepError,
+    step::{End, Progress},
+};
+use crate::{
+    Context,
+    backoff::{Backoff, SPREAD},
+};
+use domain::{Operation, OperationId, OperationState, Problem, StepState};
+use planning::saga::{Move, next};
+use std::{error::Error, time::Duration};
+use store::{Change, NodeEnd, StoreError};
+use tokio::time::{Instant, timeout_at};
+
+/// Between two attempts at a step.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30), spread: SPREAD };
+
+/// Takes one operation as far as it goes, to its end unless the record fails for good.
+#[tracing::instrument(name = "saga", skip_all, fields(operation.id = %id))]
+pub(super) async fn drive(cx: &Context, saga: &Saga, id: OperationId) {
+    let mut failures = 0;
+    loop {
+        match advance(cx, saga, id).await {
+            Ok(Turn::Over) => return,
+            Ok(Turn::Next) => failures = 0,
+            Ok(Turn::Again) => {
+                failures += 1;
+                wait(cx, id, BACKOFF.after(failures)).await;
+            }
+            // Somebody else ended it, or another process has the record.
+            Err(StoreError::Stale | StoreError::NotFound | StoreError::TakenOver) => return,
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(
+                    error = &error as &dyn Error,
+                    "the record failed; it is asked again"
+                );
+                tokio::time::sleep(BACKOFF.after(failures)).await;
+            }
+        }
+    }
+}
+
+/// What comes after one attempt at one step.
+enum Turn {
+    Next,
+    Again,
+    Over,
+}
+
+/// Waits before another attempt; a wish to cancel shortens it.
+async fn wait(cx: &Context, id: OperationId, time: Duration) {
+    let until = Instant::now() + time;
+    let mut changes = cx.store.changes();
+    while let Ok(change) = timeout_at(until, changes.recv()).await {
+        let is_ours = matches!(change, Ok(Change::Operation(changed)) if changed == id);
+        if change.is_err() || !is_ours {
+            continue;
+        }
+        let operation = cx.store.operation_get(id).await;
+        if operation.is_ok_and(|operation| operation.is_some_and(|o| is_to_turn_back(&o))) {
+            return;
+        }
+    }
+}
+
+/// Whether somebody wants what was done to be undone, and it is not being undone yet.
+fn is_to_turn_back(operation: &Operation) -> bool {
+    operation.cancel_requested_at.is_some() && operation.state != OperationState::Undoing
+}
+
+async fn advance(cx: &Context, saga: &Saga, id: OperationId) -> Result<Turn, StoreError> {
+    let operation = cx.store.operation_get(id).await?.ok_or(StoreError::NotFound)?;
+    if operation.state.is_final() {
+        return Ok(Turn::Over);
+    }
+    if is_to_turn_back(&operation) && !is_committed(saga, &operation) {
+        turn_back(cx, operation, cancelled()).await?;
+        return Ok(Turn::Next);
+    }
+    match next(&operation) {
+        Move::Run(step) => attempt(cx, saga, operation, step, Way::Forward).await,
+        Move::Undo(step) => attempt(cx, saga, operation, step, Way::Back).await,
+        Move::Finish => {
+            let end = match saga.end {
+                End::Ready => NodeEnd::Ready,
+                End::Released => NodeEnd::Released(None),
+            };
+            cx.store.node_end(&operation, end).await?;
+            tracing::info!("operation done");
+            Ok(Turn::Over)
+        }
+        Move::GiveUp => {
+            let problem = operation.problem.clone();
+            cx.store.node_end(&operation, NodeEnd::Released(problem)).await?;
+            tracing::info!("operation undone");
+            Ok(Turn::Over)
+        }
+    }
+}
+
+/// Whether it only goes forward by now.
+fn is_committed(saga: &Saga, operation: &Operation) -> bool {
+    let Some(commit) = saga.commit else { return false };
+    let reached = operation.steps.iter().find(|step| step.name == commit);
+    reached.is_some_and(|step| step.state != StepState::Waiting)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Forward,
+    Back,
+}
+
+/// Makes one attempt at a step and writes what came of it.
+async fn attempt(
+    cx: &Context,
+    saga: &Saga,
+    mut operation: Operation,
+    index: usize,
+    way: Way,
+) -> Result<Turn, StoreError> {
+    let name = operation.steps[index].name.clone();
+    let missing =
+        StoreError::Refused("an operation about a node has machines and steps that are known");
+    let Some(step) = saga.steps.iter().find(|step| step.name() == name) else {
+        return Err(missing);
+    };
+    let (Some(machines), Some(node)) = (&cx.machines, operation.node) else { return Err(missing) };
+    let node = cx.store.node_get(node).await?.ok_or(StoreError::NotFound)?;
+    begin(cx, &mut operation, index, way).await?;
+    let progress = Progress::new(cx, &operation, index);
+    let step_cx = StepContext { cx, machines, node, progress: &progress };
+    let patience = Duration::try_from(step.deadline()).unwrap_or(Duration::MAX);
+    let work = async {
+        match way {
+            Way::Forward => step.run(&step_cx).await,
+            Way::Back => step.undo(&step_cx).await,
+        }
+    };
+    let outcome = tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+        Err(StepError::Retry(format!("it took longer than {} s", patience.as_secs())))
+    });
+    // Meanwhile it may have said how far it is, and somebody may have asked it to turn back.
+    let mut operation = cx.store.operation_get(operation.id).await?.ok_or(StoreError::NotFound)?;
+    let now = cx.clock.now();
+    let entry = &mut operation.steps[index];
+    let is_late = entry.started_at.is_some_and(|at| now.duration_since(at) > step.deadline());
+    match (outcome, way) {
+        (Ok(proof), Way::Forward) => entry.advance(StepState::Done, proof, now),
+        (Ok(proof), Way::Back) => entry.revert(StepState::Undone, proof, now),
+        (Err(StepError::Fail(problem)), Way::Forward) if !is_committed(saga, &operation) => {
+            turn_back(cx, operation, problem).await?;
+            return Ok(Turn::Next);
+        }
+        (Err(StepError::Retry(message)), Way::Forward)
+            if is_late && !is_committed(saga, &operation) =>
+        {
+            let minutes = step.deadline().as_mins();
+            let detail =
+                format!("step {name} did not come to its end within {minutes} min: {message}");
+            turn_back(cx, operation, late(detail)).await?;
+            return Ok(Turn::Next);
+        }
+        (Err(error), _) => {
+            let (StepError::Retry(message) | StepError::Fail(Problem { detail: message, .. })) =
+                error;
+            tracing::warn!(
+                step = name,
+                ?way,
+                message,
+                "a step did not come to its end; it is tried again"
+            );
+            operation.steps[index].message = message;
+            if way == Way::Forward {
+                operation.steps[index].state = StepState::Blocked;
+            }
+            cx.store.operation_progress(&operation).await?;
+            return Ok(Turn::Again);
+        }
+    }
+    cx.store.operation_progress(&operation).await?;
+    Ok(Turn::Next)
+}
+
+/// Writes that a step is being worked on, before anything of it is done.
+async fn begin(
+    cx: &Context,
+    operation: &mut Operation,
+    index: usize,
+    way: Way,
+) -> Result<(), StoreError> {
+    let before = operation.clone();
+    let now = cx.clock.now();
+    let entry = &mut operation.steps[index];
+    match way {
+        Way::Forward => {
+            let message = entry.message.clone();
+            entry.advance(StepState::Running, message, now);
+            operation.state = OperationState::Running;
+        }
+        Way::Back if entry.state == StepState::Undoing => {}
+        Way::Back => entry.revert(StepState::Undoing, "it is being undone", now),
+    }
+    if *operation == before {
+        return Ok(());
+    }
+    cx.store.operation_progress(operation).await
+}
+
+/// From now on what was done is undone.
+async fn turn_back(
+    cx: &Context,
+    mut operation: Operation,
+    problem: Problem,
+) -> Result<(), StoreError> {
+    tracing::warn!(problem = problem.detail, "an operation is undone");
+    operation.state = OperationState::Undoing;
+    operation.problem = Some(problem);
+    cx.store.operation_progress(&operation).await
+}
+
+fn cancelled() -> Problem {
+    Problem {
+        code: "cancelled".to_owned(),
+        detail: "somebody asked for it to be undone".to_owned(),
+        hint: "nothing is to be done; nothing of it is left".to_owned(),
+    }
+}
+
+fn late(detail: String) -> Problem {
+    let hint = "what was made is removed again; mend what is in the way, then it is tried anew";
+    Problem { code: "deadline-exceeded".to_owned(), detail, hint: hint.to_owned() }
+}

@@ -1,0 +1,107 @@
+use crate::{Context, machines::Machines};
+use async_trait::async_trait;
+use domain::{Node, Operation, OperationId, Problem};
+use jiff::{SignedDuration, Timestamp};
+use std::fmt;
+use tokio::sync::Mutex;
+
+/// One reversible unit of a saga.
+#[async_trait]
+pub(crate) trait Step: Send + Sync + fmt::Debug {
+    /// Stable name: key in the step log, span field and metric label.
+    fn name(&self) -> &'static str;
+
+    /// How long it may go on trying.
+    fn deadline(&self) -> SignedDuration;
+
+    /// Brings the world to this step's postcondition, and says what was proven. Repeating it is harmless.
+    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError>;
+
+    /// Reverts a whole or a partial `run`, and says what was proven. "Already gone" is success.
+    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError>;
+}
+
+/// An operation's steps in their order, as the record knows them by name.
+#[derive(Debug)]
+pub(crate) struct Saga {
+    pub(crate) steps: &'static [&'static dyn Step],
+    /// What the node is at the end of all of them.
+    pub(crate) end: End,
+    /// The first step after which it only goes forward; nothing if all can be taken back.
+    pub(crate) commit: Option<&'static str>,
+}
+
+/// What a saga is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Ready,
+    Released,
+}
+
+/// Why a step did not come to its end.
+#[derive(Debug, Clone)]
+pub(crate) enum StepError {
+    /// It is to be tried again after a while; what is in the way.
+    Retry(String),
+    /// It will not succeed; what was done is to be undone.
+    Fail(Problem),
+}
+
+impl StepError {
+    pub(crate) fn fail(code: &str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Fail(Problem { code: code.to_owned(), detail: detail.into(), hint: hint.into() })
+    }
+}
+
+/// What a step works with.
+#[derive(Debug)]
+pub(crate) struct StepContext<'a> {
+    pub(crate) cx: &'a Context,
+    pub(crate) machines: &'a Machines,
+    /// The node as it was when the step began.
+    pub(crate) node: Node,
+    pub(crate) progress: &'a Progress<'a>,
+}
+
+/// Where a step says how far it is.
+#[derive(Debug)]
+pub(crate) struct Progress<'a> {
+    cx: &'a Context,
+    operation: OperationId,
+    /// The operation as it was written last.
+    written: Mutex<Operation>,
+    step: usize,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn new(cx: &'a Context, operation: &Operation, step: usize) -> Self {
+        let written = Mutex::new(operation.clone());
+        Self { cx, operation: operation.id, written, step }
+    }
+
+    /// Says what is going on. It is no matter for the step if nobody can be told.
+    pub(crate) async fn say(&self, message: impl Into<String> + Send) {
+        let mut written = self.written.lock().await;
+        let Some(step) = written.steps.get_mut(self.step) else { return };
+        let message = message.into();
+        if step.message == message {
+            return;
+        }
+        step.message = message;
+        if let Err(error) = self.cx.store.operation_progress(&written).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(operation.id = %self.operation, error, "progress was not written");
+        }
+    }
+}
+
+impl StepContext<'_> {
+    /// The same with the node as it is now.
+    pub(crate) fn with(&self, node: Node) -> StepContext<'_> {
+        StepContext { node, ..*self }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.cx.clock.now()
+    }
+}

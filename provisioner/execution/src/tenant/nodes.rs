@@ -1,0 +1,103 @@
+use super::{Next, ReconcileError, report::Findings};
+use crate::Context;
+use domain::{
+    ConditionKind, ConditionStatus, Node, NodeState, Operation, OperationKind, OperationState,
+    StepState, Tenant,
+};
+use jiff::SignedDuration;
+use std::time::Duration;
+
+/// How long nothing new is tried after an attempt to make a node failed.
+const REST: SignedDuration = SignedDuration::from_mins(2);
+/// When to look again, though every change of a node wakes.
+const LOOK: Duration = Duration::from_secs(30);
+/// The most nodes that are made for one tenant at the same time.
+const AT_ONCE: usize = 8;
+/// How many operations are looked through for a failed attempt.
+const LATEST: u64 = 20;
+
+/// How far a tenant's own nodes are.
+pub(super) enum Nodes {
+    /// All that it pays for are proven, or it pays for none.
+    Ready,
+    /// Some are on their way.
+    Waiting(Next),
+}
+
+/// Sees to it that a tenant has as many nodes of its own as it pays for. What is done about each of them is an
+/// operation of its own.
+pub(super) async fn ensure(
+    cx: &Context,
+    record: &Tenant,
+    findings: &mut Findings,
+) -> Result<Nodes, ReconcileError> {
+    let Some(shape) = record.plan.node_shape() else { return Ok(Nodes::Ready) };
+    let nodes = cx.store.node_of_tenant(record.id).await.map_err(ReconcileError::Store)?;
+    let wanted = usize::try_from(record.nodes).unwrap_or(usize::MAX);
+    let staying = nodes.iter().filter(|node| node.release_requested_at.is_none());
+    let missing = wanted.saturating_sub(staying.clone().count());
+    let attaching = staying.clone().filter(|node| node.state() == NodeState::Attaching).count();
+    let ready = staying.filter(|node| node.state() == NodeState::Ready).count();
+    let kind = ConditionKind::NodesReady;
+    if ready >= wanted {
+        let message = format!("{ready} of {wanted} nodes are proven");
+        findings.set(kind, ConditionStatus::True, "Ready", message);
+        return Ok(Nodes::Ready);
+    }
+    let mut story = format!("{ready} of {wanted} nodes are proven");
+    let mut again = LOOK;
+    if missing > 0 {
+        if cx.machines.is_none() {
+            let message =
+                format!("{story}; no more can be made: the configuration names no Proxmox VE");
+            findings.set(kind, ConditionStatus::False, "NoMachines", message);
+            return Ok(Nodes::Waiting(Next::Turn));
+        }
+        if let Some((since, failure)) = failed(cx, record).await? {
+            let wait = REST.checked_sub(since).unwrap_or_default();
+            story = format!("{story}; the last attempt failed: {failure}");
+            again = Duration::try_from(wait).unwrap_or_default().max(Duration::from_secs(1));
+        } else {
+            for _ in 0..missing.min(AT_ONCE.saturating_sub(attaching)) {
+                cx.store.node_attach(record.id, shape).await.map_err(ReconcileError::Store)?;
+            }
+        }
+    }
+    if let Some(step) = under_way(cx, &nodes).await? {
+        story = format!("{story}; {step}");
+    }
+    findings.set(kind, ConditionStatus::False, "Attaching", story);
+    Ok(Nodes::Waiting(Next::After(again)))
+}
+
+/// How long ago the newest attempt to make a node failed, and why; nothing if that is long ago or another one has
+/// succeeded since.
+async fn failed(
+    cx: &Context,
+    record: &Tenant,
+) -> Result<Option<(SignedDuration, String)>, ReconcileError> {
+    let latest = cx.store.operation_list(record.id, None, LATEST).await;
+    let latest = latest.map_err(ReconcileError::Store)?;
+    let is_attempt = |operation: &&Operation| {
+        operation.kind == OperationKind::NodeAttach && operation.state.is_final()
+    };
+    let newest = latest.iter().filter(is_attempt).max_by_key(|operation| operation.finished_at);
+    let Some(newest) = newest.filter(|newest| newest.state == OperationState::Failed) else {
+        return Ok(None);
+    };
+    let since = newest.finished_at.map_or(REST, |at| cx.clock.now().duration_since(at));
+    let detail = newest.problem.as_ref().map(|problem| problem.detail.clone()).unwrap_or_default();
+    Ok((since < REST).then_some((since, detail)))
+}
+
+/// What is being done about the first node that is on its way.
+async fn under_way(cx: &Context, nodes: &[Node]) -> Result<Option<String>, ReconcileError> {
+    let Some(first) = nodes.iter().find(|node| node.state() == NodeState::Attaching) else {
+        return Ok(None);
+    };
+    let operation = cx.store.node_operation(first.id).await.map_err(ReconcileError::Store)?;
+    let Some(operation) = operation else { return Ok(None) };
+    let is_open = |state: StepState| !matches!(state, StepState::Done | StepState::Undone);
+    let step = operation.steps.iter().find(|step| is_open(step.state));
+    Ok(step.map(|step| format!("{}: {}", first.name, step.name)))
+}
