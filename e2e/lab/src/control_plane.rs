@@ -48,6 +48,8 @@ fn kube_apiserver(layout: &Layout) -> Part {
         .flag("--service-cluster-ip-range", SERVICES)
         .flag("--authorization-mode", "Node,RBAC")
         .flag("--enable-admission-plugins", "NodeRestriction")
+        // As K3s: machines join with tokens.
+        .switch("--enable-bootstrap-token-auth=true")
         .switch("--allow-privileged=true")
         .switch("--profiling=false")
         .path("--client-ca-file", pki("ca.crt"))

@@ -35,6 +35,7 @@ mod part;
 mod plan;
 mod process;
 mod progress;
+mod proxmox;
 mod python;
 mod record;
 mod shell;

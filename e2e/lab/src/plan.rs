@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) store: Option<PathBuf>,
     /// Warren's binary, once it exists.
     pub(crate) warren: Option<PathBuf>,
+    /// The simulator of Proxmox VE, beside Warren and where its machines can join the host cluster.
+    pub(crate) simulator: Option<PathBuf>,
     /// Warren's runner, which goes into an image.
     pub(crate) runner: Option<PathBuf>,
     /// Source archives for agents to work on.
@@ -61,6 +63,9 @@ impl Plan {
         let runner = warren
             .is_some()
             .then(|| cargo::build(cx, "runner", "warren-runner", Form::Static))
+            .transpose()?;
+        let simulator = (warren.is_some() && cx.host == Host::Parts)
+            .then(|| cargo::build(cx, "proxmox-simulator", "proxmox-simulator", Form::Debug))
             .transpose()?;
         let tools = TOOLS.fetch(cx)?;
         let python = PYTHON.fetch(cx)?;
@@ -86,7 +91,7 @@ impl Plan {
         let packages = python::archives(cx)?;
         cache::prune(cx)?;
         let (host, tools) = (cx.host.clone(), tools.root);
-        Ok(Self { host, programs, tools, images, store, warren, runner, packages })
+        Ok(Self { host, programs, tools, images, store, warren, simulator, runner, packages })
     }
 
     /// Links all programs under the names they run by.
@@ -104,6 +109,11 @@ impl Plan {
         self.write_nft(&cx.layout.program("nft"))?;
         if let Some(warren) = &self.warren {
             warren::install(&cx.layout, warren)?;
+        }
+        if let Some(simulator) = &self.simulator {
+            // A copy: cargo replaces its own while tests are built.
+            std::fs::copy(simulator, cx.layout.program("proxmox-simulator"))
+                .context("copy the simulator")?;
         }
         Ok(())
     }

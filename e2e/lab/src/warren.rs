@@ -11,6 +11,7 @@ use crate::layout::Layout;
 use crate::network::{CONTROL, CONTROL_ADDRESS, SERVICES};
 use crate::part::{Check, Part};
 use crate::plan::Plan;
+use crate::proxmox;
 
 /// Where the API listens in the machine's own network namespace, if it is free.
 const API_PORT: u16 = 7080;
@@ -92,6 +93,9 @@ pub(crate) fn prepare(layout: &Layout, plan: &Plan, api: SocketAddr) -> Result<(
     }
     for name in ["syncer", "kubernetes", "coredns", "runner", "pause"] {
         text = text.replace(&format!("@image {name}@"), &plan.image(name)?.reference);
+    }
+    if plan.simulator.is_some() {
+        text += &proxmox::section(layout)?;
     }
     std::fs::write(config_file(layout), text)?;
     Ok(())

@@ -16,7 +16,7 @@ fn deletion_proves_absence_and_the_name_starts_anew() -> Result<()> {
     ensure!(end["state"] == "succeeded", "{end}");
     let steps = end["steps"].as_array().context("steps")?;
     let names: Vec<&str> = steps.iter().filter_map(|step| step["name"].as_str()).collect();
-    ensure!(names == ["sessions", "workload", "service", "volumes", "namespace"], "{end}");
+    ensure!(names == ["sessions", "workload", "service", "volumes", "nodes", "namespace"], "{end}");
     let is_proven = |step: &Value| step["state"] == "done" && step["message"].as_str() != Some("");
     ensure!(steps.iter().all(is_proven), "each step ends with its proof: {end}");
     ensure!(lab.kubectl(&["get", "namespace", &namespace])?.code != 0, "the namespace is gone");

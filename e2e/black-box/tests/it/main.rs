@@ -3,6 +3,7 @@
 mod command_line;
 mod configuration;
 mod deadline;
+mod dedicated;
 mod deletion;
 mod doctor;
 mod failure;

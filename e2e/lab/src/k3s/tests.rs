@@ -29,6 +29,7 @@ impl Prepared {
             images: vec![pause],
             store: None,
             warren: None,
+            simulator: None,
             runner: None,
             packages: Vec::new(),
         };

@@ -16,6 +16,7 @@ use crate::network::NODES;
 use crate::node;
 use crate::part::Part;
 use crate::process::Identity;
+use crate::proxmox;
 use crate::record::Phase;
 use crate::warren;
 
@@ -30,6 +31,9 @@ impl Supervisor {
         lab::write(layout, &self.plan, api)?;
         if self.plan.warren.is_some() {
             warren::prepare(layout, &self.plan, api)?;
+        }
+        if self.plan.simulator.is_some() {
+            proxmox::prepare(layout, &self.plan)?;
         }
         for stage in self.plan.host.stages(layout) {
             stage_of(stage.parts.iter().map(|part| self.starting(part)).collect())?;
@@ -46,6 +50,9 @@ impl Supervisor {
                     self.step("DNS is ready", || kubectl::await_dns(&self.cx))?;
                 }
             }
+        }
+        if self.plan.simulator.is_some() {
+            self.start(&proxmox::part(layout))?;
         }
         if self.plan.warren.is_some() {
             self.start(&warren::part(layout, api))?;
@@ -80,6 +87,7 @@ impl Supervisor {
             !keepers.iter().any(|keeper| name.starts_with(keeper))
         };
         self.stop_those(|name| name == "warren");
+        self.stop_those(|name| name == "proxmox");
         self.stop_those(ask_for_work);
         kill_pods();
         self.stop_those(|name| name.starts_with("containerd"));
