@@ -4,6 +4,7 @@ mod attempts;
 mod crash;
 mod files;
 mod holder;
+mod node;
 mod open;
 mod postgres;
 mod retention;

@@ -30,7 +30,7 @@ async fn a_deletion_supersedes_the_create_operation_and_is_asked_for_once(world:
     let delete = delete.expect("the owner may");
     assert_eq!((delete.kind, delete.state), (OperationKind::TenantDelete, OperationState::Waiting));
     let steps: Vec<&str> = delete.steps.iter().map(|step| step.name.as_str()).collect();
-    assert_eq!(steps, ["sessions", "workload", "service", "volumes", "namespace"]);
+    assert_eq!(steps, ["sessions", "workload", "service", "volumes", "nodes", "namespace"]);
     let create = store.operation_get(create.id).await.expect("readable").expect("it exists");
     assert_eq!(create.state, OperationState::Failed);
     assert_eq!(create.problem.map(|problem| problem.code), Some("superseded".to_owned()));

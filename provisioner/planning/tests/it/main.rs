@@ -4,5 +4,6 @@
 mod diff;
 mod fixture;
 mod isolation;
+mod machine;
 mod rendered;
 mod run;
