@@ -104,7 +104,7 @@ pub enum Error {
         #[source]
         source: Source,
     },
-    /// An answer is not what the API promises.
+    /// An answer is not what the API promises. A write has happened all the same.
     #[error("{call}: cannot read the answer")]
     Unreadable {
         /// Which call.
@@ -159,7 +159,7 @@ pub struct Sent {
     pub host: String,
     /// The node that would run the task.
     pub node: Option<NodeName>,
-    /// The VM that the task would be about; for a clone the source.
+    /// The VM that it is about; for a clone the source.
     pub vm: Option<VmId>,
     /// The type of the task that it would have begun; nothing if it begins none.
     pub task: Option<&'static str>,

@@ -123,7 +123,6 @@ impl Fault {
             | Self::NoQuorum
             | Self::NodeUnreachable
             | Self::AgentDown
-            | Self::DigestMismatch
             | Self::TimedOut
             | Self::TooManyCalls => true,
             Self::NotFound(_)
@@ -132,6 +131,7 @@ impl Fault {
             | Self::Running
             | Self::NotRunning
             | Self::Protected
+            | Self::DigestMismatch
             | Self::BadParameter { .. }
             | Self::Unauthorized
             | Self::Interrupted

@@ -68,7 +68,7 @@ pub use access::Permissions;
 pub use agent::{Address, CommandEnd, CommandState, Guest, GuestCommand, Interface};
 pub use client::{Begun, Client, Settings, SettingsError, Timing};
 pub use cluster::{ClusterMember, ClusterStatus, NodeEntry, Resource, ResourceKind};
-pub use config::{ConfigChange, VmConfig};
+pub use config::{ConfigChange, PendingOption, VmConfig};
 pub use credentials::ApiToken;
 pub use error::{Call, Error, Method, Repeat, Sent};
 pub use fault::{Fault, FieldFault, Missing};

@@ -15,9 +15,9 @@ pub(crate) struct Request {
     pub(crate) file: Option<File>,
     /// The node that works on it; its few workers are what limits how many calls are under way.
     pub(crate) node: Option<NodeName>,
-    /// For a write whose answer is lost: what its task would be about.
+    /// For a write whose answer is lost: what it is about.
     vm: Option<VmId>,
-    /// And of which type.
+    /// And the type of the task that it begins.
     task: Option<&'static str>,
     /// Whether a worker of the node is blocked by it, rather than the front that answers many at once.
     pub(crate) is_protected: bool,
@@ -71,15 +71,14 @@ impl Request {
         self
     }
 
-    /// Begins a task of this type about this VM.
-    pub(crate) fn begins(mut self, task: &'static str, vm: VmId) -> Self {
-        self.task = Some(task);
+    /// Is about this VM.
+    pub(crate) fn about(mut self, vm: VmId) -> Self {
         self.vm = Some(vm);
         self
     }
 
-    /// Begins a task of this type about something else.
-    pub(crate) fn begins_other(mut self, task: &'static str) -> Self {
+    /// Begins a task of this type.
+    pub(crate) fn begins(mut self, task: &'static str) -> Self {
         self.task = Some(task);
         self
     }

@@ -154,8 +154,7 @@ impl Storage {
         let digest = hex::encode(Sha256::digest(content));
         let fields = [("content", "iso"), ("checksum-algorithm", "sha256"), ("checksum", &*digest)];
         let boundary = format!("proxmox-client-{}", &digest[..32]);
-        let mut request =
-            Request::post(self.path(&["upload"])).on(&self.node).begins_other("imgcopy");
+        let mut request = Request::post(self.path(&["upload"])).on(&self.node).begins("imgcopy");
         request.file = Some(File::new(&boundary, &fields, name, content)?);
         self.client.begin(request).await
     }
@@ -178,7 +177,7 @@ impl Storage {
             return Err(crate::Invalid::new("volume", volume, rule).into());
         }
         let path = self.path(&["content", volume.as_str()]);
-        let request = Request::delete(path).on(&self.node).begins_other("imgdel");
+        let request = Request::delete(path).on(&self.node).begins("imgdel");
         self.client.begin_or_do(request).await
     }
 }

@@ -1,6 +1,6 @@
 use crate::{
-    Begun, Client, CloneOptions, ConfigChange, Destroy, Error, NodeName, Shutdown, Slot, Tags,
-    Task, Version, VmConfig, VmId,
+    Begun, Client, CloneOptions, ConfigChange, Destroy, Error, NodeName, PendingOption, Shutdown,
+    Slot, Tags, Task, Version, VmConfig, VmId,
     form::Form,
     request::{self, Request},
     scalar,
@@ -164,11 +164,11 @@ impl Vm {
     }
 
     pub(crate) async fn begin(&self, request: Request, task: &'static str) -> Result<Task, Error> {
-        self.client.begin(request.on(&self.node).begins(task, self.id)).await
+        self.client.begin(request.on(&self.node).about(self.id).begins(task)).await
     }
 
     async fn begin_or_do(&self, request: Request, task: &'static str) -> Result<Begun, Error> {
-        self.client.begin_or_do(request.on(&self.node).begins(task, self.id)).await
+        self.client.begin_or_do(request.on(&self.node).about(self.id).begins(task)).await
     }
 
     /// How it is now: `GET .../status/current`.
@@ -197,15 +197,27 @@ impl Vm {
         self.client.fetch(self.get(&["config"]).with(form)).await
     }
 
+    /// What of its configuration waits for a restart: `GET .../pending`.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub async fn pending(&self) -> Result<Vec<PendingOption>, Error> {
+        let all: Vec<PendingOption> = self.client.fetch(self.get(&["pending"])).await?;
+        Ok(all.into_iter().filter(PendingOption::is_waiting).collect())
+    }
+
     /// Changes its configuration and waits for it, also for new disks: `PUT .../config`. What a running
-    /// machine cannot take now waits for its restart.
+    /// machine cannot take now waits for its restart: [`Vm::pending`].
+    ///
+    /// No task does this. Whether a change with a lost answer has happened, the configuration shows; sending
+    /// the same again is harmless unless it makes a disk.
     ///
     /// # Errors
     /// If the server refuses it, or the release does not know an option.
     pub async fn change(&self, change: &ConfigChange) -> Result<(), Error> {
         self.check(change).await?;
         let request = Request::put(self.path(&["config"])).with(change.form());
-        self.client.done(request.on(&self.node).begins("qmconfig", self.id)).await
+        self.client.done(request.on(&self.node).about(self.id)).await
     }
 
     /// The same in a task, for changes that take long: `POST .../config`.
@@ -343,7 +355,8 @@ impl Vm {
     /// # Errors
     /// If the server refuses it.
     pub async fn regenerate_cloud_init(&self) -> Result<(), Error> {
-        self.client.done(Request::put(self.path(&["cloudinit"])).on(&self.node)).await
+        let request = Request::put(self.path(&["cloudinit"])).on(&self.node).about(self.id);
+        self.client.done(request).await
     }
 
     /// What the configuration tells cloud-init, as YAML: `GET .../cloudinit/dump`. Custom files are not

@@ -1,4 +1,4 @@
-//! Python packages from the Python Package Index: archives for agents to work on, and a client for tests.
+//! Python packages from the Python Package Index: archives for agents to work on, and what tests compare with.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +20,9 @@ const ARCHIVES: [(&str, &str, &str); 3] = [
 
 /// Kubernetes' own client for Python with everything that it needs.
 const CLIENT: &str = include_str!("../python/client.txt");
+
+/// A fake of Proxmox VE and descriptions of its API that others wrote, for the tests of our client.
+const PROXMOX: &str = include_str!("../python/proxmox.txt");
 
 /// The linter of the example's agents, in the version that Debian's package has.
 const LINTER: &str = "pyflakes==2.5.0\n";
@@ -67,6 +70,11 @@ pub(crate) fn with_linter(cx: &Context) -> Result<PathBuf> {
 /// An environment with Kubernetes' client.
 pub(crate) fn with_client(cx: &Context) -> Result<PathBuf> {
     environment(cx, CLIENT)
+}
+
+/// An environment with the fake of Proxmox VE.
+pub(crate) fn with_proxmox(cx: &Context) -> Result<PathBuf> {
+    environment(cx, PROXMOX)
 }
 
 /// A Python environment with these requirements installed.

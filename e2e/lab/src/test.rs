@@ -102,13 +102,19 @@ fn workspace(cx: &Context) -> Vec<Outcome> {
     let mut rust_tests = cargo(&cx.layout);
     rust_tests.args(["test", "--workspace", "--exclude", "black-box", "--no-fail-fast"]);
     rust_tests.env("WARREN_TEST_POSTGRES", "required");
+    let proxmox = python::with_proxmox(cx);
+    if let Ok(python) = &proxmox {
+        rust_tests.env("WARREN_FAKEPVE", python.join("bin/python3"));
+    }
+    let mut rust_tests = vec![Check::program(rust_tests, Count::Cargo)];
+    rust_tests.extend(proxmox.err().map(|error| Check::Fact(Err(error))));
     let mut rustdoc = cargo(&cx.layout);
     rustdoc.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
     let clippy = "clippy --workspace --all-targets -- -D warnings";
     vec![
         Group::new(cx, "format").run([check("fmt --all --check -- --color never", Count::One)]),
         Group::new(cx, "clippy").run([check(clippy, Count::One)]),
-        Group::new(cx, "rust tests").run([Check::program(rust_tests, Count::Cargo)]),
+        Group::new(cx, "rust tests").run(rust_tests),
         Group::new(cx, "rustdoc").run([Check::program(rustdoc, Count::One)]),
     ]
 }

@@ -1,7 +1,8 @@
 use super::*;
-use crate::{Bridge, NetModel, Tag};
+use crate::{Agent, Bridge, Invalid, IpConfig, Net, NetModel, Tag, Version};
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -7,11 +7,15 @@ use std::time::Duration;
 
 /// How far the clocks of a cluster's nodes may be apart.
 const SKEW: Duration = Duration::from_secs(10);
+/// How many tasks are looked through.
+const LOOK: u64 = 200;
 
 impl Client {
     /// The tasks that a call whose answer was lost may have begun: of that node, VM and type, begun by this token
-    /// since the call was sent; the latest first. None means that nothing was begun, once
-    /// the node answers again.
+    /// since the call was sent; the latest first.
+    ///
+    /// None means that nothing was begun, if the call is one that [begins a task](Sent::task). What a
+    /// call does at once leaves no task, as a resize before release 8.
     ///
     /// Several calls that are alike, e.g. clones of one template, cannot be told apart by their tasks: a task
     /// does not say which number it clones to. Then [`Client::is_free`] and the VM's own description decide.
@@ -20,8 +24,10 @@ impl Client {
     /// If the node cannot be asked.
     pub async fn find_task(&self, sent: &Sent) -> Result<Vec<TaskEntry>, Error> {
         let (Some(node), Some(kind)) = (&sent.node, sent.task) else { return Ok(Vec::new()) };
-        let filter =
-            TaskFilter { vm: sent.vm, kind: Some(kind.to_owned()), ..TaskFilter::default() };
+        let kinds = kinds(kind);
+        // Only one type can be asked for.
+        let only = (kinds.len() == 1).then(|| kind.to_owned());
+        let filter = TaskFilter { vm: sent.vm, kind: only, limit: Some(LOOK), since: None };
         let node = self.node(node);
         let request =
             request::Request::get(request::path(&["nodes", node.name().as_str(), "tasks"]))
@@ -40,13 +46,22 @@ impl Client {
             let upid = &task.upid;
             let is_about = sent.vm.is_none_or(|vm| upid.id() == vm.to_string());
             is_about
-                && upid.kind() == kind
+                && kinds.contains(&upid.kind())
                 && upid.user() == user
                 && u64::from(upid.started()) >= since
         };
         let mut tasks: Vec<TaskEntry> = tasks.into_iter().filter(is_ours).collect();
         tasks.sort_by_key(|task| std::cmp::Reverse(task.upid.started()));
         Ok(tasks)
+    }
+}
+
+/// The types of task that a call begins: of a VM with high availability its manager starts and stops it.
+fn kinds(kind: &'static str) -> Vec<&'static str> {
+    match kind {
+        "qmstart" => vec![kind, "hastart"],
+        "qmstop" | "qmshutdown" => vec![kind, "hastop"],
+        _ => vec![kind],
     }
 }
 

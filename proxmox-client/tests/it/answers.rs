@@ -105,6 +105,10 @@ fn of_vm(segments: &[&str]) -> Reply {
             "name": "a", "cores": 2, "memory": "2048", "agent": "1", "digest": "abc",
             "net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0", "scsi0": "local:120/vm-120-disk-0.qcow2,size=32G",
         })),
+        ["pending"] => Reply::Data(json!([
+            { "key": "cores", "value": 2, "pending": "4" },
+            { "key": "memory", "value": "2048" },
+        ])),
         ["cloudinit", "dump"] => Reply::Data(json!("#cloud-config\n")),
         ["snapshot"] => Reply::Data(json!([
             { "name": "before", "description": "", "snaptime": 1, "vmstate": 0 },

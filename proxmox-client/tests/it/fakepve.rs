@@ -20,13 +20,11 @@ use tokio::{
 /// A Python with the packages, as `cargo lab test` names one.
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where it is")]
 pub(crate) fn python() -> Option<PathBuf> {
-    match std::env::var("WARREN_FAKEPVE") {
-        Ok(path) => Some(path.into()),
-        Err(_) => {
-            eprintln!("skipped: needs packages of Python; run `cargo lab test`");
-            None
-        }
-    }
+    let Ok(path) = std::env::var("WARREN_FAKEPVE") else {
+        eprintln!("skipped: needs packages of Python; run `cargo lab test`");
+        return None;
+    };
+    Some(path.into())
 }
 
 /// A program of this folder's Python ones.

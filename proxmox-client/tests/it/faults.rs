@@ -6,7 +6,8 @@ use crate::{
 };
 use anyhow::{Context as _, Result, ensure};
 use proxmox_client::{
-    Client, CloneOptions, Error, Fault, Node, NodeName, Repeat, Sent, Settings, Timing, Trust, VmId,
+    Client, CloneOptions, Error, Fault, Node, NodeName, Pins, Repeat, Sent, Settings, Timing,
+    Trust, VmId,
 };
 use serde_json::json;
 use std::{
@@ -149,7 +150,7 @@ async fn a_write_that_something_on_the_way_lost_may_have_happened() -> Result<()
 async fn where_nobody_listens_nothing_was_sent() -> Result<()> {
     let settings = Settings {
         timing: quick(),
-        ..Settings::new(vec![nobody().await?], Trust::System, token()?)
+        ..Settings::new(vec![nobody().await?], Trust::Pinned(Pins::default()), token()?)
     };
     let client = Client::new(settings)?;
     let error = begin_clone(&client).await?;

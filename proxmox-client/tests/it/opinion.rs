@@ -111,7 +111,7 @@ async fn images_come_and_go() -> Result<()> {
     let Some(fake) = FakePve::start().await? else { return Ok(()) };
     let storage = fake.client.node(&NodeName::new("pve1")?).storage(&StorageId::new("local")?);
     let name = FileName::new("seed-120.iso")?;
-    storage.upload_iso(&name, &[7; 100_000]).await?.finish(MINUTE).await?;
+    storage.upload_iso(&name, &vec![7; 100_000]).await?.finish(MINUTE).await?;
     let volume = storage.iso(&name)?;
     let content = storage.content(Some(ContentKind::Iso), None).await?;
     ensure!(content.iter().any(|entry| entry.volume == volume), "{content:?}");

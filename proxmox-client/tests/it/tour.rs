@@ -162,6 +162,7 @@ pub(crate) fn node_change(version: Version) -> Result<ConfigChange> {
 async fn configure(vm: &Vm, version: Version, places: &Places) -> Result<()> {
     let config = vm.config().await?;
     vm.running_config().await?;
+    ensure!(vm.pending().await?.iter().all(|option| option.key == "cores"));
     vm.change(&node_change(version)?.only_if(config.digest().unwrap_or_default())).await?;
     let storage = &places.storage;
     let change = ConfigChange::new()

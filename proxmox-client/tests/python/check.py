@@ -136,7 +136,7 @@ def models():
             for item in node.body:
                 if isinstance(item, ast.AnnAssign):
                     keywords = getattr(item.value, 'keywords', [])
-                    alias = [word.value.value for word in keywords if word.arg == 'alias']
+                    alias = [word.value.value for word in keywords if word.arg in ('alias', 'serialization_alias')]
                     annotation = ast.unparse(item.annotation)
                     has_default = any(word.arg == 'default' for word in keywords)
                     is_needed = 'None' not in annotation and not has_default
@@ -159,16 +159,12 @@ def by_models(requests):
         fields = known[(request['method'], fitting[0])]
         in_path = set(re.findall(r'{(\w+)}', fitting[0]))
         sent = set(grouped(request['parameters']))
-        # Numbered options stand there as `netn` or `net[n]`, dashes often as underscores.
-        def plain(name):
-            return re.sub(r'\[n\]$|(?<=[a-z])n$|\d+$', '', name.replace('-', '_').lower())
-        names = {plain(name) for name in fields} | {name.replace('-', '_').lower() for name in fields}
-        for name in sent:
-            if plain(name) not in names and name.replace('-', '_').lower() not in names:
+        for name in sorted(sent):
+            numbered = re.sub(r'\d+$', '[n]', name)
+            if name not in fields and numbered not in fields:
                 yield f'{call}: {name}: unknown in release 7'
-        given = {name.replace('-', '_').lower() for name in sent | in_path}
         for name, is_needed in fields.items():
-            if is_needed and name.replace('-', '_').lower() not in given:
+            if is_needed and name not in sent | in_path:
                 yield f'{call}: {name}: missing in release 7'
 
 
