@@ -38,6 +38,8 @@ pub struct Extras {
     pub sets_hardware: bool,
     /// Makes snapshots.
     pub takes_snapshots: bool,
+    /// Makes, changes and removes the pool.
+    pub makes_pools: bool,
     /// Reads how much room the nodes have.
     pub reads_capacity: bool,
     /// Reads who belongs to the cluster and whether it has a majority.
@@ -65,6 +67,20 @@ pub enum RolePart {
     Cluster,
     /// `/mapping/pci/{mapping}`.
     Mapping,
+}
+
+impl RolePart {
+    /// Every part.
+    pub const ALL: [Self; 8] = [
+        Self::Template,
+        Self::Pool,
+        Self::Storage,
+        Self::ImageStorage,
+        Self::Network,
+        Self::Node,
+        Self::Cluster,
+        Self::Mapping,
+    ];
 }
 
 /// A right that is needed.
@@ -132,6 +148,9 @@ fn pool_role(extras: &Extras, version: Version) -> Vec<&'static str> {
     }
     if extras.takes_snapshots {
         privileges.extend(["VM.Snapshot", "VM.Snapshot.Rollback"]);
+    }
+    if extras.makes_pools {
+        privileges.push("Pool.Allocate");
     }
     privileges.sort_unstable();
     privileges
@@ -201,6 +220,7 @@ mod tests {
             uploads_images_to: storage,
             sets_hardware: true,
             takes_snapshots: true,
+            makes_pools: true,
             reads_capacity: true,
             reads_cluster: true,
             mappings: vec!["gpu".to_owned()],
@@ -220,18 +240,8 @@ mod tests {
 
     #[test]
     fn no_release_is_asked_for_a_privilege_that_it_does_not_know() {
-        let parts = [
-            RolePart::Template,
-            RolePart::Pool,
-            RolePart::Storage,
-            RolePart::ImageStorage,
-            RolePart::Network,
-            RolePart::Node,
-            RolePart::Cluster,
-            RolePart::Mapping,
-        ];
         let all = |version: Version| -> Vec<&str> {
-            parts.iter().flat_map(|part| role(*part, &everything(), version)).collect()
+            RolePart::ALL.iter().flat_map(|part| role(*part, &everything(), version)).collect()
         };
         let (old, middle, new) =
             (all(Version::new(7, 4)), all(Version::new(8, 4)), all(Version::new(9, 2)));

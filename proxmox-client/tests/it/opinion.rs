@@ -3,7 +3,7 @@
 use crate::{
     fakepve::{FakePve, program, python},
     tour::node_change,
-    wire::{RELEASES, keep, tour},
+    wire::{RELEASES, keep, keep_roles, tour},
 };
 use anyhow::{Context as _, Result, ensure};
 use futures::TryStreamExt as _;
@@ -35,7 +35,7 @@ async fn every_request_is_one_that_the_public_descriptions_know() -> Result<()> 
     for release in RELEASES {
         let file = keep(release, &tour(release).await?)?;
         let mut check = Command::new(&python);
-        check.arg("-B").arg(program("check.py")).arg(release).arg(file);
+        check.arg("-B").arg(program("check.py")).arg(release).arg(file).arg(keep_roles(release)?);
         let output = check.output().await.context("start the check")?;
         let text = String::from_utf8_lossy(&output.stdout);
         ensure!(

@@ -6,8 +6,9 @@ use crate::{
     tour::{Places, every_call},
 };
 use anyhow::{Context as _, Result, ensure};
+use proxmox_client::{Extras, RolePart, StorageId, Version, role};
 use serde_json::json;
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 /// The releases that are spoken to.
 pub(crate) const RELEASES: [&str; 3] = ["7.4-17", "8.4.5", "9.2.11"];
@@ -38,6 +39,38 @@ pub(crate) fn keep(release: &str, requests: &[Recorded]) -> Result<PathBuf> {
         format!("{line}\n")
     };
     fs::write(&file, requests.iter().map(line).collect::<String>())?;
+    Ok(file)
+}
+
+/// Writes what roles a token that makes every call is given, by the path that each is given on.
+pub(crate) fn keep_roles(release: &str) -> Result<PathBuf> {
+    let extras = Extras {
+        reads_guest_addresses: true,
+        commands_guests: true,
+        uploads_images_to: Some(StorageId::new("local")?),
+        sets_hardware: true,
+        takes_snapshots: true,
+        makes_pools: true,
+        reads_capacity: true,
+        reads_cluster: true,
+        mappings: vec!["gpu-a".to_owned()],
+    };
+    let version: Version = release.parse()?;
+    let mut roles: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for part in RolePart::ALL {
+        let path = match part {
+            RolePart::Template | RolePart::Pool => "vms",
+            RolePart::Storage | RolePart::ImageStorage => "storage",
+            RolePart::Network => "sdn",
+            RolePart::Node => "nodes",
+            RolePart::Cluster => "",
+            RolePart::Mapping => "mapping",
+        };
+        roles.entry(path).or_default().extend(role(part, &extras, version));
+    }
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("proxmox-requests/{release}-roles.json"));
+    fs::write(&file, json!(roles).to_string())?;
     Ok(file)
 }
 

@@ -1,10 +1,10 @@
 """Checks recorded requests against the public descriptions of the API.
 
-    check.py RELEASE FILE
+    check.py RELEASE FILE ROLES
 
-Each line of FILE is one request: method, path, parameters as pairs, and the kind of what was answered. The descriptions are read from installed packages and are no part of this project:
+ROLES has the privileges of the client's token, by the first part of the paths that they are given on. Each line of FILE is one request: method, path, parameters as pairs, and the kind of what was answered. The descriptions are read from installed packages and are no part of this project:
 
-  9.x  fakepve: every parameter with its type, format, range and nested property strings
+  9.x  fakepve: every parameter with its type, format, range and nested property strings, and the rights
   8.x  proxmoxer-stubs: which calls there are, and what they answer
   7.x  the same, and prmxctrl: the parameters of every call, by name
 
@@ -79,6 +79,38 @@ def by_schema(requests):
                 yield f'{call}: {name}: a flag is 0 or 1, not {values[name]!r}'
         if info.get('allowtoken') in (0, '0'):
             yield f'{call}: not for tokens'
+
+
+def is_allowed(check, roles):
+    """Whether the roles hold what a call checks. Pools hand their rights on to their VMs."""
+    kind, *rest = check
+    if kind == 'and':
+        return all(is_allowed(part, roles) for part in rest)
+    if kind == 'or':
+        return any(is_allowed(part, roles) for part in rest)
+    if kind != 'perm':
+        return True
+    path, privileges, *options = rest
+    place = path.strip('/').split('/')[0].replace('pool', 'vms')
+    held = [privilege in roles.get(place, []) for privilege in privileges]
+    return any(held) if 'any' in options else all(held)
+
+
+def by_rights(requests, roles):
+    """That the roles hold what every call checks, and name no privilege that nothing checks."""
+    from fakepve import schema
+    known = schema.load()
+    for request in requests:
+        match = known.match(shortened(request['path']))
+        rights = match.methods[request['method']].get('permissions') or {}
+        if not is_allowed(rights.get('check') or ['all'], roles):
+            yield f"{request['method']} {request['path']}: needs {rights['check']}"
+    checked = json.dumps(known.paths)
+    # Checked inside of calls, where the description does not say so.
+    checked += ' SDN.Use Mapping.Use '
+    for privilege in set(sum(roles.values(), [])):
+        if privilege not in checked:
+            yield f'{privilege}: no call checks it'
 
 
 def calls(release):
@@ -174,6 +206,7 @@ def main():
     problems = []
     if release.startswith('9'):
         problems += by_schema(requests)
+        problems += by_rights(requests, json.loads(pathlib.Path(sys.argv[3]).read_text()))
     if release.startswith('8'):
         problems += by_calls(requests, 8)
     if release.startswith('7'):
