@@ -138,7 +138,8 @@ impl TaskEntry {
     /// How it ended; nothing while it runs.
     #[must_use]
     pub fn end(&self) -> Option<TaskEnd> {
-        self.status.as_deref().filter(|text| *text != "running").map(TaskEnd::read)
+        let status = self.status.as_deref()?;
+        (!status.eq_ignore_ascii_case("running")).then(|| TaskEnd::read(status))
     }
 }
 

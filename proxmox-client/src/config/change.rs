@@ -139,11 +139,12 @@ impl ConfigChange {
         Ok(self.set(slot.to_string(), drive))
     }
 
-    /// A device of the host: 0 to 15.
+    /// A device of the host: 0 to 15; by its mapping from release 8.0 on.
     ///
     /// # Errors
     /// If there is no such place.
-    pub fn host_pci(self, index: u8, device: &HostPci) -> Result<Self, Invalid> {
+    pub fn host_pci(mut self, index: u8, device: &HostPci) -> Result<Self, Invalid> {
+        self.needs.push(("a mapping of devices", Version::V8_0));
         card("host device", index, 15).map(|index| self.set(format!("hostpci{index}"), device))
     }
 

@@ -18,7 +18,8 @@ impl Client {
     /// call does at once leaves no task, as a resize before release 8.
     ///
     /// Several calls that are alike, e.g. clones of one template, cannot be told apart by their tasks: a task
-    /// does not say which number it clones to. Then [`Client::is_free`] and the VM's own description decide.
+    /// does not say which number it clones to. So wait for the end of all that are found; then
+    /// [`Client::is_free`] tells whether one of them has made the VM, and its description whose it is.
     ///
     /// # Errors
     /// If the node cannot be asked.

@@ -2,6 +2,7 @@
 
 use crate::{
     fakepve::{FakePve, program, python},
+    server::quick,
     tour::node_change,
     wire::{RELEASES, keep, keep_roles, tour},
 };
@@ -9,8 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 use futures::TryStreamExt as _;
 use proxmox_client::{
     ApiToken, Client, CloneOptions, CommandState, ConfigChange, ContentKind, Destroy, Error, Fault,
-    FileName, GuestCommand, NodeName, PoolId, ResourceKind, Settings, Shutdown, Slot, SnapshotName,
-    StorageId, TaskEnd, TaskEvent, TaskFilter, Vm, VmId, VmName, VmState,
+    FileName, GuestCommand, NodeName, PoolId, Repeat, ResourceKind, Settings, Shutdown, Slot,
+    SnapshotName, StorageId, TaskEnd, TaskEvent, TaskFilter, Timing, Vm, VmId, VmName, VmState,
 };
 use serde_json::json;
 use std::time::Duration;
@@ -211,5 +212,55 @@ async fn a_wrong_secret_is_refused() -> Result<()> {
     let client = Client::new(Settings { token, ..fake.settings.clone() })?;
     let error = client.nodes().await.err().context("refused")?;
     ensure!(matches!(error, Error::Unauthorized { was_sent: true, .. }), "{error:?}");
+    Ok(())
+}
+
+/// Goes on as a saga does: what may be repeated is, and what may have happened is looked for first. Returns
+/// how often it had to look.
+async fn insist(client: &Client, source: &Vm, new: VmId) -> Result<usize> {
+    let mut looks = 0;
+    for _ in 0..50 {
+        let error = match source.clone_to(new, &CloneOptions::new()).await {
+            Ok(task) => return task.finish(MINUTE).await.map(|_| looks).context("the clone"),
+            Err(error) => error,
+        };
+        let Error::OutcomeUnknown { sent, .. } = &error else {
+            ensure!(error.repeat() == Repeat::Later, "{error:?}");
+            continue;
+        };
+        looks += 1;
+        // Clones of one template look alike. When none is under way any more, the number tells.
+        for task in client.find_task(sent).await? {
+            client.task(task.upid).wait(MINUTE).await?;
+        }
+        if !client.is_free(new).await? {
+            return Ok(looks);
+        }
+    }
+    anyhow::bail!("it was tried often enough")
+}
+
+#[tokio::test]
+async fn over_a_bad_network_every_clone_is_made_once() -> Result<()> {
+    let Some(mut fake) = FakePve::start().await? else { return Ok(()) };
+    let timing = Timing { reads: 30, read_pause: Duration::from_millis(1), ..quick() };
+    let client = Client::new(Settings { timing, ..fake.settings.clone() })?;
+    let template = vm(&client, 9000)?;
+    let network = json!({ "drop_rate": 0.3, "seed": 7 });
+    fake.tell(json!({ "call": "flaky_network", "named": network })).await?;
+    fake.tell(json!({ "lose": 0.3 })).await?;
+    let mut looks = 0;
+    for number in 300..310 {
+        looks += insist(&client, &template, VmId::new(number)?).await?;
+    }
+    ensure!(looks > 0, "nothing was lost");
+    fake.tell(json!({ "call": "flaky_network" })).await?;
+    fake.tell(json!({ "lose": 0 })).await?;
+    let filter = TaskFilter { kind: Some("qmclone".to_owned()), ..TaskFilter::default() };
+    let tasks = client.node(&NodeName::new("pve1")?).tasks(&filter).await?;
+    ensure!(
+        tasks.len() == 10 && tasks.iter().all(|task| task.end() == Some(TaskEnd::Ok)),
+        "{tasks:?}"
+    );
     Ok(())
 }

@@ -93,7 +93,6 @@ fn upload(request: &Recorded) -> Vec<(String, String)> {
 async fn every_call_is_one_that_the_real_server_lets_in() -> Result<()> {
     for release in RELEASES {
         let requests = tour(release).await?;
-        keep(release, &requests)?;
         for request in &requests {
             let Recorded { method, path, query, headers, body, .. } = request;
             ensure!(!headers.contains_key("transfer-encoding"), "chunks: {path}");

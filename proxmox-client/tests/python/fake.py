@@ -3,15 +3,30 @@
     fake.py CERTIFICATE KEY TOKEN SECRET
 
 Prints its port. Each line of the input is a JSON object: {"call": NAME, "arguments": [...]} calls a method of
-the fake, {"vm": NUMBER, "set": {...}} changes a VM, {"node": NAME, "online": BOOL} a node. Each is answered by a
-line. Ends with its input.
+the fake, {"vm": NUMBER, "set": {...}} changes a VM, {"node": NAME, "online": BOOL} a node, {"lose": SHARE} the
+share of answers that are lost after all was done. Each is answered by a line. Ends with its input.
 """
 
 import asyncio
 import json
+import logging
+import random
 import sys
 
 from fakepve.server import FakePve
+
+
+class Lossy(FakePve):
+    """Does what it is asked to, and then perhaps says nothing."""
+
+    lose_rate = 0.0
+    chance = random.Random(7)
+
+    async def _answer(self, request, *rest):
+        answer = await super()._answer(request, *rest)
+        if self.chance.random() < self.lose_rate:
+            request.transport.close()
+        return answer
 
 
 def populate(pve):
@@ -35,13 +50,15 @@ def told(pve, order):
                 pve.vm(order['vm']).config.update(value)
             else:
                 setattr(pve.vm(order['vm']), name, value)
+    elif 'lose' in order:
+        pve.lose_rate = order['lose']
     elif 'node' in order:
         pve.nodes[order['node']]['online'] = order['online']
 
 
 async def main():
     certificate, key, token, secret = sys.argv[1:]
-    pve = FakePve(user='root@pam', password='secret', host='127.0.0.1', port=0)
+    pve = Lossy(user='root@pam', password='secret', host='127.0.0.1', port=0)
     pve.apitokens[token] = secret
     pve.time_scale = 0.02
     populate(pve)
@@ -53,4 +70,6 @@ async def main():
         print('done', flush=True)
 
 
+# What it is told to break, it would complain about.
+logging.getLogger('aiohttp.server').setLevel(logging.CRITICAL)
 asyncio.run(main())
