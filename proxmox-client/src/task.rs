@@ -12,7 +12,7 @@ use crate::{
     request::{self, Request},
     scalar,
 };
-use futures::{Stream, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use serde::Deserialize;
 use std::time::Duration;
 use watch::Watch;
@@ -228,11 +228,10 @@ impl Task {
     ///
     /// It is looked at after 0.2 seconds and then ever more rarely, at last every 2 seconds. A node that is
     /// silent for a while is no end.
-    pub fn watch(
-        &self,
-        deadline: Duration,
-    ) -> impl Stream<Item = Result<TaskEvent, Error>> + Send + use<> {
-        Watch::new(self.clone(), self.upid.clone(), self.client.timing(), deadline, true).events()
+    #[must_use = "a stream does nothing unless it is read"]
+    pub fn watch(&self, deadline: Duration) -> BoxStream<'static, Result<TaskEvent, Error>> {
+        let (task, upid) = (self.clone(), self.upid.clone());
+        Watch::new(task, upid, self.client.timing(), deadline, true).events().boxed()
     }
 
     /// Waits for its end without reading its log.
@@ -242,7 +241,7 @@ impl Task {
     pub async fn wait(&self, deadline: Duration) -> Result<TaskEnd, Error> {
         let watch =
             Watch::new(self.clone(), self.upid.clone(), self.client.timing(), deadline, false);
-        let mut events = Box::pin(watch.events());
+        let mut events = watch.events().boxed();
         while let Some(event) = events.try_next().await? {
             if let TaskEvent::Ended(end) = event {
                 return Ok(end);

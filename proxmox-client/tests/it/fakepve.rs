@@ -52,7 +52,6 @@ impl FakePve {
             .arg("-B")
             .arg(program("fake.py"))
             .args([certificate, key])
-            .args([TOKEN, SECRET])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -65,7 +64,9 @@ impl FakePve {
         let trust = Trust::Pinned(Pins::new([identity.fingerprint()]));
         let settings = Settings { timing: quick(), ..Settings::new(vec![host], trust, token()?) };
         let client = Client::new(settings.clone())?;
-        Ok(Some(Self { client, settings, orders, answers, _process: process }))
+        let mut fake = Self { client, settings, orders, answers, _process: process };
+        fake.tell(json!({ "token": [TOKEN, SECRET] })).await?;
+        Ok(Some(fake))
     }
 
     /// Tells it something and waits until it is so.

@@ -1,8 +1,8 @@
 """Serves an independent fake of the API for tests, and makes it fail when it is told to.
 
-    fake.py CERTIFICATE KEY TOKEN SECRET
+    fake.py CERTIFICATE KEY
 
-Prints its port. Each line of the input is a JSON object: {"call": NAME, "arguments": [...]} calls a method of
+Prints its port. Each line of the input is a JSON object: {"token": [NAME, SECRET]} makes a token, {"call": NAME, "arguments": [...]} calls a method of
 the fake, {"vm": NUMBER, "set": {...}} changes a VM, {"node": NAME, "online": BOOL} a node, {"lose": SHARE} the
 share of answers that are lost after all was done. Each is answered by a line. Ends with its input.
 """
@@ -42,7 +42,10 @@ def populate(pve):
 
 
 def told(pve, order):
-    if 'call' in order:
+    if 'token' in order:
+        name, secret = order['token']
+        pve.apitokens[name] = secret
+    elif 'call' in order:
         getattr(pve, order['call'])(*order.get('arguments', []), **order.get('named', {}))
     elif 'vm' in order:
         for name, value in order['set'].items():
@@ -57,9 +60,8 @@ def told(pve, order):
 
 
 async def main():
-    certificate, key, token, secret = sys.argv[1:]
+    certificate, key = sys.argv[1:]
     pve = Lossy(user='root@pam', password='secret', host='127.0.0.1', port=0)
-    pve.apitokens[token] = secret
     pve.time_scale = 0.02
     populate(pve)
     await pve.start(certificate, key)
