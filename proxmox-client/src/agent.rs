@@ -232,6 +232,8 @@ impl Guest {
     }
 
     /// How a command is: `GET .../agent/exec-status`. That it has ended is told once, so keep it.
+    /// Should that one answer be lost on its way, nobody can ask for it again: let the command leave a
+    /// trace in the guest if its end matters.
     ///
     /// # Errors
     /// If it does not answer, or there is no such command.
