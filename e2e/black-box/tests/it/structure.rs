@@ -38,6 +38,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("lab", &[]),
     ("black-box", &[]),
     ("bench", &["black-box"]),
+    ("proxmox-simulator", &[]),
 ];
 
 /// Crates that the pure crates must not name.
