@@ -13,6 +13,9 @@ pub mod control;
 mod failure;
 mod fault;
 mod http;
+#[cfg(test)]
+#[path = "../tests/it/image.rs"]
+mod image;
 mod images;
 pub mod iso;
 mod locks;

@@ -235,7 +235,7 @@ fn parse<T: serde::de::DeserializeOwned>(name: &'static str, text: &str) -> Resu
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::iso::tests::{Names, image};
+    use crate::image::{Names, image};
 
     pub(crate) const META: &str = "instance-id: warren-1\nlocal-hostname: acme-1\n";
     pub(crate) const NETWORK: &str = "\

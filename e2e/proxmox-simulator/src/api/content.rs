@@ -91,7 +91,8 @@ fn remove(call: &Call) -> Result<Reply, Failure> {
         world.storage(call.node(), call.part("storage"))?;
         check_removal(call, &world, &id)?;
     }
-    let name = id.split_once(':').map_or(id.as_str(), |(_, name)| name).to_owned();
+    let storage = call.part("storage");
+    let name = owner(&id).map_or(storage.to_owned(), |vm| format!("{vm}@{storage}"));
     call.start("imgdel", &name, |work| async move {
         work.pause(work.cluster.config.times.destroy_ms).await;
         work.reach(Moment::Middle)?;
