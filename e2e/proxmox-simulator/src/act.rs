@@ -248,6 +248,7 @@ impl Simulator {
 
     async fn destroy_vm(&self, vm: u32) -> Result<(), ActError> {
         self.stop_vm(vm).await?;
+        self.cluster().machines.discard(vm).await;
         let mut world = self.cluster().world();
         world.forget_vm(vm);
         world.volumes.retain(|volume| volume.vm != Some(vm));

@@ -1,6 +1,7 @@
 //! The machines that VMs are when they run.
 
 pub mod imaginary;
+pub mod namespaces;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -106,6 +107,9 @@ pub trait Machines: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// If it cannot be written.
     async fn write_file(&self, vm: u32, path: &str, content: &[u8]) -> Result<(), MachineError>;
+
+    /// Throws away what a machine that is off kept on its disk.
+    async fn discard(&self, vm: u32);
 
     /// Ends all machines.
     async fn end(&self);

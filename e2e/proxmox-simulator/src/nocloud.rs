@@ -286,8 +286,7 @@ runcmd:
 
     #[test]
     fn a_network_below_a_key_of_its_own_is_the_same() {
-        let nested: String = NETWORK.lines().map(|line| format!("  {line}\n")).collect();
-        let nested = format!("network:\n{nested}");
+        let nested = format!("network:\n  {}\n", NETWORK.trim_end().replace('\n', "\n  "));
         let files = [("meta-data", META), ("network-config", &*nested), ("user-data", USER)];
         let seed = Seed::read(&image("CIDATA", &files, Names::Joliet)).expect("is a seed");
         assert!(seed.card("bc:24:11:00:00:01").is_some());

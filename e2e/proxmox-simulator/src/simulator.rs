@@ -159,8 +159,13 @@ impl Simulator {
 
     /// Ends the cluster as if its power went; what is kept is kept.
     pub async fn stop(mut self) {
-        self.cluster.end.cancel();
+        self.end().await;
         self.listeners.shutdown().await;
+    }
+
+    /// The same for one that others hold, too: it answers no more.
+    pub async fn end(&self) {
+        self.cluster.end.cancel();
         self.cluster.machines.end().await;
     }
 

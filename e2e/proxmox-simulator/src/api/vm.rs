@@ -145,6 +145,7 @@ async fn remove(work: Work, id: u32, unreferenced: bool) -> Result<(), String> {
             }
         }
     }
+    work.cluster.machines.discard(id).await;
     work.world().forget_vm(id);
     Ok(())
 }

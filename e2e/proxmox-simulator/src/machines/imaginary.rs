@@ -119,6 +119,8 @@ impl Machines for Imaginary {
         Ok(())
     }
 
+    async fn discard(&self, _vm: u32) {}
+
     async fn end(&self) {}
 }
 

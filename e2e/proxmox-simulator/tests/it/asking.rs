@@ -30,7 +30,7 @@ impl Answer {
     /// What the body says of a parameter.
     pub(crate) fn error(&self, parameter: &str) -> &str {
         assert_eq!(self.status, 400, "{self:?}");
-        self.body["errors"][parameter].as_str().unwrap_or_else(|| panic!("{self:?}"))
+        self.body["errors"][parameter].as_str().expect("names the parameter")
     }
 }
 
@@ -117,7 +117,7 @@ impl<'a> Asking<'a> {
             }
             sleep(Duration::from_millis(100)).await;
         }
-        panic!("{upid} does not end");
+        unreachable!("{upid} does not end")
     }
 
     /// The lines of a task's log.

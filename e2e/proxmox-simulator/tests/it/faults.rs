@@ -82,7 +82,7 @@ async fn a_task_that_hangs_ends_when_it_is_aborted() {
     simulator.inject(Effect::TaskHangs.once("POST", "*/clone"));
     let answer = asking.post(CLONE, "newid=100").await;
     let upid = answer.data().as_str().expect("a task").to_owned();
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
     let path = format!("/nodes/pve1/tasks/{upid}");
     assert_eq!(asking.get(&format!("{path}/status")).await.data()["status"], "running");
     assert_eq!(asking.delete(&path).await.status, 200);

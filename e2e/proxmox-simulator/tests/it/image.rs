@@ -21,7 +21,7 @@ fn record(name: &[u8], sector: usize, length: usize, flags: u8, system: &[u8]) -
     record[25] = flags;
     record[32] = u8::try_from(name.len()).expect("is short");
     record.extend_from_slice(name);
-    if name.len() % 2 == 0 {
+    if name.len().is_multiple_of(2) {
         record.push(0);
     }
     record.extend_from_slice(system);
