@@ -159,7 +159,7 @@ pub(crate) fn section(layout: &Layout) -> Result<String> {
          name_servers = [\"{SWITCH_ADDRESS}\"]\n",
         hosts = hosts.join(", "),
         token = text(&token_file(layout))?,
-        authority = text(&folder(layout).join("state/ca.pem"))?,
+        authority = text(&folder(layout).join("state/pki/authority.crt"))?,
         first = FIRST.address,
         own = own.join(", "),
     ))
