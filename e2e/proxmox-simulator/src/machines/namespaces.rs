@@ -141,6 +141,7 @@ impl Namespaces {
                 std::thread::park_timeout(Duration::from_millis(20));
             }
         }
+        cgroups::delete_if_empty(&self.settings.cgroup);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod errors;
 mod faults;
 mod image;
 mod machines;
+mod namespaces;
 mod persistence;
 mod proxmoxer;
 mod releases;

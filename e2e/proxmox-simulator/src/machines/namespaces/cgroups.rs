@@ -57,6 +57,14 @@ pub(crate) fn delete(group: &str) -> Result<()> {
     Ok(())
 }
 
+/// Removes a group if nothing is in it or below it.
+pub(crate) fn delete_if_empty(group: &str) {
+    for root in hierarchies().unwrap_or_default() {
+        // Others may have groups there.
+        let _ = std::fs::remove_dir(below(&root, group));
+    }
+}
+
 /// The names of the groups right below one that begin like this.
 pub(crate) fn children(group: &str, prefix: &str) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();

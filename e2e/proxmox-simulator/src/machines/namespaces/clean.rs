@@ -44,6 +44,7 @@ pub(super) fn end_leftovers(settings: &Settings) -> Result<()> {
             std::thread::park_timeout(Duration::from_millis(50));
         }
     }
+    cgroups::delete_if_empty(parent);
     for route in routes(settings) {
         cable::withdraw(settings, &route);
     }
