@@ -43,6 +43,12 @@ pub(crate) fn furnish(order: &Order) -> Result<()> {
         .context("share the mounts with containers")
 }
 
+/// What a program that is to see the machine's firmware is started by. Nobody else may see it: the kernel lets a user
+/// namespace have a `/sys` of its own only where nothing of the machine's is covered. What is mounted elsewhere is
+/// still shared.
+pub(crate) const SEES_FIRMWARE: &str = "mount --make-private /sys && mount -t overlay machine -o \
+    lowerdir=/sys/class,upperdir=/run/overlay/sys/class/own,workdir=/run/overlay/sys/class/work /sys/class && exec \"$@\"";
+
 /// The kubelet reads who its machine is from the firmware and from a file. Where the kernel shows no firmware, its
 /// folder is laid over what there is.
 fn identify(order: &Order) -> Result<()> {
@@ -53,7 +59,7 @@ fn identify(order: &Order) -> Result<()> {
     std::fs::write(firmware.join("product_serial"), format!("{}\n", order.hardware.name))?;
     std::fs::write(firmware.join("product_name"), "Standard PC (Q35 + ICH9, 2009)\n")?;
     std::fs::write(firmware.join("sys_vendor"), "QEMU\n")?;
-    overlay("/sys/class")?;
+    std::fs::create_dir_all("/run/overlay/sys/class/work")?;
     std::fs::write("/etc/machine-id", format!("{}\n", machine_id(&uuid)))
         .context("write the machine id")
 }

@@ -154,8 +154,16 @@ fn kubelet(order: &Order, agent: &Agent, authority: &Path) -> Result<Command> {
     write_json(&run.join("bootstrap.kubeconfig"), &bootstrap)?;
     let keys = disk.join("kubelet-keys");
     std::fs::create_dir_all(&keys)?;
-    let mut command = with_path(order, &order.settings.programs.kubelet);
-    command.arg("--config").arg(run.join("kubelet.json"));
+    let mut command = with_path(order, Path::new("/usr/bin/unshare"));
+    command.args([
+        "--mount",
+        "--propagation=unchanged",
+        "/bin/sh",
+        "-c",
+        furnish::SEES_FIRMWARE,
+        "sh",
+    ]);
+    command.arg(&order.settings.programs.kubelet).arg("--config").arg(run.join("kubelet.json"));
     // What it got at its first start is good for all others; the token is not asked for again.
     command.arg("--bootstrap-kubeconfig").arg(run.join("bootstrap.kubeconfig"));
     command.arg("--kubeconfig").arg(keys.join("kubelet.kubeconfig"));
