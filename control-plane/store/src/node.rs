@@ -164,8 +164,8 @@ fn random_uuid(random: [u8; 32]) -> Uuid {
 
 /// A locally administered unicast address (IEEE 802, second bit of the first byte).
 fn hardware_address(random: [u8; 32]) -> String {
-    let [a, b, c, d, e, ..] = random;
-    format!("02:{a:02X}:{b:02X}:{c:02X}:{d:02X}:{e:02X}")
+    let bytes: Vec<String> = random[..5].iter().map(|byte| format!("{byte:02X}")).collect();
+    format!("02:{}", bytes.join(":"))
 }
 
 async fn release_in_txn(txn: &mut Txn, id: NodeId) -> Result<Operation, StoreError> {

@@ -163,12 +163,11 @@ async fn run_authority(store: &Store, clock: &dyn Clock) -> Result<RunAuthority>
 
 /// What this installation marks its machines with; made at the first start, and not secret.
 async fn installation(store: &Store) -> Result<String> {
-    let stored = match store.setting_secret(INSTALLATION).await? {
-        Some(stored) => stored,
-        None => {
-            let made = hex::encode(&SystemIds.secret()[..8]);
-            store.setting_secret_put_if_absent(INSTALLATION, made.as_bytes()).await?
-        }
+    let stored = if let Some(stored) = store.setting_secret(INSTALLATION).await? {
+        stored
+    } else {
+        let made = hex::encode(&SystemIds.secret()[..8]);
+        store.setting_secret_put_if_absent(INSTALLATION, made.as_bytes()).await?
     };
     String::from_utf8(stored.expose_secret().clone()).context("read the installation's name")
 }

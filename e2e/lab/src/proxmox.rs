@@ -137,7 +137,7 @@ pub(crate) fn section(layout: &Layout) -> Result<String> {
         |path: &Path| path.to_str().map(str::to_owned).context("paths of the state are text");
     let hosts: Vec<String> = listens().map(|address| format!("\"https://{address}\"")).collect();
     let templates: String =
-        MEMBERS.iter().map(|(name, id, _)| format!("{name} = {id}\n")).collect();
+        MEMBERS.iter().fold(String::new(), |all, (name, id, _)| all + &format!("{name} = {id}\n"));
     let own: Vec<String> = NODES.iter().map(|node| format!("\"{}\"", node.name)).collect();
     Ok(format!(
         "\n[proxmox]\n\

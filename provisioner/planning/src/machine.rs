@@ -66,7 +66,7 @@ pub struct Seed<'a> {
     pub network: Network,
 }
 
-/// The files of a NoCloud volume (cloud-init, data source `NoCloud`), each with its name.
+/// The files of a volume for cloud-init's data source `NoCloud`, each with its name.
 #[must_use]
 pub fn render_seed(seed: &Seed<'_>) -> [(&'static str, String); 3] {
     [
@@ -175,6 +175,9 @@ pub fn password_key(name: &NodeName) -> Key {
 ///
 /// Source: K3s 1.36, `pkg/authenticator/hash/scrypt.go` and `pkg/nodepassword`: scrypt with N 2^15, r 8, p 1 and 64
 /// bytes of output.
+///
+/// # Panics
+/// Never: parameters and length are scrypt's.
 #[must_use]
 pub fn render_password(name: &NodeName, password: &str, salt: [u8; 8]) -> Rendered {
     let cost =

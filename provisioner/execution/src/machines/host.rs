@@ -139,6 +139,7 @@ pub(super) async fn cluster(cx: &StepContext<'_>) -> Result<ClusterName, StepErr
 }
 
 /// The record may answer in a while.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn of_store(error: store::StoreError) -> StepError {
     StepError::Retry(format!("the record: {error}"))
 }

@@ -133,6 +133,7 @@ pub(super) fn invalid(error: &proxmox_client::Invalid) -> StepError {
 }
 
 /// What comes of an error: most of them pass, and every step has a deadline.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn of_proxmox(error: Error) -> StepError {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);

@@ -35,7 +35,9 @@ pub(super) async fn off(cx: &StepContext<'_>) -> Result<String, StepError> {
     vm.stop().await.map_err(of_proxmox)?.finish(PATIENCE).await.map_err(of_proxmox)?;
     match vm.status().await.map_err(of_proxmox)?.state() {
         VmState::Stopped => Ok("it was switched off".to_owned()),
-        state => Err(StepError::Retry(format!("it was told to stop and is {state:?}"))),
+        state @ (VmState::Running | VmState::Other(_)) => {
+            Err(StepError::Retry(format!("it was told to stop and is {state:?}")))
+        }
     }
 }
 

@@ -22,14 +22,14 @@ pub(super) async fn drive(cx: &Context, saga: &Saga, id: OperationId) {
     let mut failures = 0;
     loop {
         match advance(cx, saga, id).await {
-            Ok(Turn::Over) => return,
+            // In the latter cases somebody else ended it, or another process has the record.
+            Ok(Turn::Over)
+            | Err(StoreError::Stale | StoreError::NotFound | StoreError::TakenOver) => return,
             Ok(Turn::Next) => failures = 0,
             Ok(Turn::Again) => {
                 failures += 1;
                 wait(cx, id, BACKOFF.after(failures)).await;
             }
-            // Somebody else ended it, or another process has the record.
-            Err(StoreError::Stale | StoreError::NotFound | StoreError::TakenOver) => return,
             Err(error) => {
                 failures += 1;
                 tracing::warn!(
@@ -54,8 +54,7 @@ async fn wait(cx: &Context, id: OperationId, time: Duration) {
     let until = Instant::now() + time;
     let mut changes = cx.store.changes();
     while let Ok(change) = timeout_at(until, changes.recv()).await {
-        let is_ours = matches!(change, Ok(Change::Operation(changed)) if changed == id);
-        if change.is_err() || !is_ours {
+        if change != Ok(Change::Operation(id)) {
             continue;
         }
         let operation = cx.store.operation_get(id).await;

@@ -100,11 +100,16 @@ impl Findings {
         if !self.has_nodes {
             self.conditions.forget(ConditionKind::NodesReady);
         }
-        let open = ConditionKind::ALL.into_iter().find(|kind| match kind {
+        let is_part = |kind: &ConditionKind| match kind {
             ConditionKind::Ready => false,
-            ConditionKind::NodesReady if !self.has_nodes => false,
-            kind => !self.conditions.is_true(*kind),
-        });
+            ConditionKind::NodesReady => self.has_nodes,
+            ConditionKind::NamespaceReady
+            | ConditionKind::ControlPlaneReady
+            | ConditionKind::DnsReady
+            | ConditionKind::BaselineReady => true,
+        };
+        let mut parts = ConditionKind::ALL.into_iter().filter(is_part);
+        let open = parts.find(|kind| !self.conditions.is_true(*kind));
         let Some(open) = open else {
             let message = "everything is as it should be";
             self.set(ConditionKind::Ready, ConditionStatus::True, "Ready", message);

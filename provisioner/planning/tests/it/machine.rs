@@ -56,8 +56,8 @@ fn a_machine_reads_where_and_with_what_to_join() {
         password: "0123456789abcdef0123456789abcdef",
         network,
     });
-    let text: String = files.iter().map(|(name, text)| format!("--- {name}\n{text}\n")).collect();
-    assert_snapshot!(text);
+    let texts = files.map(|(name, text)| format!("--- {name}\n{text}\n"));
+    assert_snapshot!(texts.concat());
 }
 
 #[test]
