@@ -65,6 +65,9 @@ impl Cluster {
                 let mut world: World = serde_json::from_slice(&text)
                     .with_context(|| format!("understand {}", file.display()))?;
                 world.tasks.interrupt_all(clock.unix_s());
+                // What was made before has its identifiers already.
+                let moment = clock.unix_s().wrapping_mul(1 << 20);
+                random = StdRng::seed_from_u64(config.seed ^ world.made ^ moment);
                 world
             }
             None => plan::build(&config, clock.unix_s(), &mut random)?,

@@ -87,7 +87,11 @@ async fn serve(
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing::Level::INFO.into())
         .parse_lossy("");
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
     let mut config: Config = config.map(|path| read(&path)).transpose()?.unwrap_or_default();
     if state.is_some() {
         config.folder = state;

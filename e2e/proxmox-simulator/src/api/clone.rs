@@ -185,6 +185,7 @@ async fn make(work: Work, plan: Plan) -> Result<(), String> {
         let _new = work.lock_new_id(plan.id).await?;
         reserve(&work, &plan)?
     };
+    work.cluster.machines.discard(plan.id).await;
     let mut config = source.config.clone();
     for (key, drive) in source.drives() {
         if drive.is_cdrom() && !drive.is_cloudinit() {

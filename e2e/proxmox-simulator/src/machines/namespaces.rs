@@ -115,10 +115,12 @@ impl Namespaces {
         }
         cgroups::create(&self.settings.parts_group(vm))?;
         cgroups::create(&self.settings.pods_group(vm))?;
+        if let Some(route) = &pods {
+            cable::announce(&self.settings, route)?;
+        }
         let child = launch(&disk, &order)?;
         if let Some(route) = &pods {
-            let machines: Vec<u32> = running.values().filter_map(Running::first).collect();
-            cable::announce(&self.settings, route, &machines)?;
+            running.values().filter_map(Running::first).for_each(|other| cable::tell(other, route));
         }
         running.insert(vm, Running { child, order, pods });
         Ok(())

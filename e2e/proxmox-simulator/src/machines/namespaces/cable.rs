@@ -1,13 +1,19 @@
 //! The network of a machine: a cable to its switch, and what its seed says of its cards.
 
 use std::net::Ipv4Addr;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::command::ip;
-use super::inside::Order;
+use super::command::{capture, ip};
+use super::inside::{Order, say};
 use super::settings::{Route, Settings, port};
 use crate::nocloud::{Ethernet, Seed};
+
+/// How long a machine that boots is told of another one, and how often.
+const TOLD: Duration = Duration::from_mins(1);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Puts the cable in, from inside the machine and before its `/run` is hidden. The other end vanishes with the machine.
 pub(crate) fn connect(order: &Order) -> Result<()> {
@@ -39,7 +45,9 @@ pub(crate) fn configure(order: &Order, seed: &Seed) -> Result<()> {
         ip(&command)?;
     }
     for route in &order.routes {
-        ip(&format!("route replace {} via {}", route.network, route.via))?;
+        if let Err(error) = ip(&format!("route replace {} via {}", route.network, route.via)) {
+            say(&format!("{error:#}"));
+        }
     }
     let servers =
         wanted.nameservers.addresses.iter().map(|server| format!("nameserver {server}\n"));
@@ -75,18 +83,29 @@ pub(crate) fn address(seed: &Seed, mac: &str) -> Option<Ipv4Addr> {
     })
 }
 
-/// Tells the peers, and machines that run, where the pods of a machine are.
-pub(crate) fn announce(settings: &Settings, route: &Route, machines: &[u32]) -> Result<()> {
+/// Tells the peers where the pods of a machine are.
+pub(crate) fn announce(settings: &Settings, route: &Route) -> Result<()> {
     for peer in &settings.peers {
         ip(&format!("-n {} route replace {} via {}", peer.namespace, route.network, route.via))?;
     }
-    for pid in machines {
-        let words = format!("route replace {} via {}", route.network, route.via);
-        let mut enter = std::process::Command::new("nsenter");
-        enter.arg(format!("--target={pid}")).arg("--net").arg("ip").args(words.split_whitespace());
-        super::command::capture(&mut enter)?;
-    }
     Ok(())
+}
+
+/// Tells another machine, by its first process, where the pods of a machine are. It is told again and again until it
+/// has an address, or is gone.
+pub(crate) fn tell(machine: u32, route: &Route) {
+    let words =
+        format!("--target={machine} --net ip route replace {} via {}", route.network, route.via);
+    std::thread::spawn(move || {
+        let began = Instant::now();
+        let is_there = || std::path::Path::new("/proc").join(machine.to_string()).exists();
+        while began.elapsed() < TOLD && is_there() {
+            if capture(Command::new("nsenter").args(words.split(' '))).is_ok() {
+                return;
+            }
+            std::thread::park_timeout(AGAIN);
+        }
+    });
 }
 
 /// Takes back what was told. What is gone already is fine.

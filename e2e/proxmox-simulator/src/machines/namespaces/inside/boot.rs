@@ -34,20 +34,26 @@ pub(crate) fn boot(order: &Order, power: &Power) -> Result<Vec<Service>> {
     cable::connect(order)?;
     furnish::furnish(order)?;
     let mut services = Vec::new();
-    if let Some(seed) = &order.seed {
-        rustix::system::sethostname(seed.hostname().as_bytes()).context("set the host name")?;
-        cable::configure(order, seed)?;
-        seed.user.write_files.iter().try_for_each(write_file)?;
-        run_commands(seed)?;
-        if Path::new(WANTED).exists() {
-            let agent = Agent::of(seed)?;
-            start(order, &agent, power, &mut services)?;
-        } else {
-            say("the seed starts no k3s-agent");
-        }
+    // A machine with a bad seed stays on all the same.
+    if let Some(seed) = &order.seed
+        && let Err(error) = apply(order, seed, power, &mut services)
+    {
+        say(&format!("the seed: {error:#}"));
     }
     std::fs::write(order.booted(), "").context("say that the machine has booted")?;
     Ok(services)
+}
+
+fn apply(order: &Order, seed: &Seed, power: &Power, services: &mut Vec<Service>) -> Result<()> {
+    rustix::system::sethostname(seed.hostname().as_bytes()).context("set the host name")?;
+    cable::configure(order, seed)?;
+    seed.user.write_files.iter().try_for_each(write_file)?;
+    run_commands(seed)?;
+    if Path::new(WANTED).exists() {
+        return start(order, &Agent::of(seed)?, power, services);
+    }
+    say("the seed starts no k3s-agent");
+    Ok(())
 }
 
 fn write_file(file: &WrittenFile) -> Result<()> {
