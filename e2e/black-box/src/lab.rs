@@ -234,6 +234,25 @@ impl Lab {
         Ok(Restart { part: part.to_owned(), socket })
     }
 
+    /// Gives the simulated Proxmox VE an order, and gives its answer; `e2e/proxmox-simulator/README.md` says which there
+    /// are.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or refuses.
+    pub fn proxmox(&self, order: &Value) -> Result<Value> {
+        let mut socket = UnixStream::connect(self.state.join("proxmox/control.sock"))
+            .context("reach the simulated Proxmox VE")?;
+        socket.set_read_timeout(Some(Duration::from_mins(1)))?;
+        writeln!(socket, "{order}")?;
+        let mut line = String::new();
+        BufReader::new(socket).read_line(&mut line).context("wait for Proxmox VE")?;
+        let mut answer: Value = serde_json::from_str(&line)?;
+        if answer["ok"] != Value::Bool(true) {
+            bail!("{order}: {answer}");
+        }
+        Ok(answer["answer"].take())
+    }
+
     /// Stops a part from running without ending it, until it is let go.
     ///
     /// # Errors

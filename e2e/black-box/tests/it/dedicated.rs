@@ -3,6 +3,12 @@
 use anyhow::{Context as _, Result, ensure};
 use black_box::{Lab, TestTenant};
 use serde_json::{Value, json};
+use std::time::Duration;
+
+#[expect(clippy::disallowed_methods, reason = "a server is killed at some moment or other")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
 
 /// Everything of one kind on the host.
 fn on_host(lab: &Lab, arguments: &[&str]) -> Result<Vec<Value>> {
@@ -18,20 +24,51 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-#[test]
-fn a_tenant_runs_on_a_machine_of_its_own_and_leaves_nothing_of_it() -> Result<()> {
-    let Some(lab) = Lab::running() else { return Ok(()) };
-    let name = format!("own-nodes-{}", std::process::id());
+/// A tenant that pays for a node of its own.
+fn created(lab: &Lab, name: &str) -> Result<TestTenant> {
+    let name = format!("{name}-{}", std::process::id());
     let body = json!({ "name": name, "plan": "dedicated-s", "nodes": 1 });
     let (status, body) = lab.post("/api/v1/tenants", &body)?;
     ensure!(status == 201, "{status} {body}");
-    let tenant = TestTenant::of(&lab, &body)?;
+    TestTenant::of(lab, &body)
+}
+
+/// The machines of a simulated cluster that are no templates, by their names.
+fn machines(lab: &Lab) -> Result<Vec<String>> {
+    let state = lab.proxmox(&json!("state"))?;
+    let machines = state["vms"].as_object().cloned().unwrap_or_default();
+    let made = machines.values().filter(|vm| vm["config"]["template"].is_null());
+    Ok(made.map(|vm| text(vm, "/config/name").to_owned()).collect())
+}
+
+/// What is left of a machine on Proxmox VE and in the host cluster.
+fn left_of(lab: &Lab, machine: &str) -> Result<Vec<String>> {
+    let mut left = machines(lab)?;
+    left.retain(|name| name == machine);
+    let state = lab.proxmox(&json!("state"))?;
+    let is_seed = state["volumes"].to_string().contains(&format!("{machine}.iso"));
+    left.extend(is_seed.then(|| "its image".to_owned()));
+    let names = ["nodes,secrets", "--all-namespaces", "-o", "name"];
+    let objects = lab.kubectl(&[&["get"][..], &names].concat())?.success()?;
+    left.extend(objects.lines().filter(|name| name.contains(machine)).map(str::to_owned));
+    Ok(left)
+}
+
+fn own_node(lab: &Lab, tenant: &TestTenant) -> Result<Value> {
+    let nodes = lab.get(&tenant.path("/nodes"))?;
+    let own = nodes["items"].as_array().and_then(|nodes| nodes.first());
+    own.cloned().with_context(|| format!("a node of its own: {nodes}"))
+}
+
+#[test]
+fn a_tenant_runs_on_a_machine_of_its_own_and_leaves_nothing_of_it() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let tenant = created(&lab, "own-nodes")?;
     tenant.wait_ready()?;
 
-    let nodes = lab.get(&tenant.path("/nodes"))?;
-    let own = &nodes["items"][0];
-    ensure!(own["state"] == "ready" && own["machine"]["vm"].is_u64(), "{nodes}");
-    let machine = text(own, "/name").to_owned();
+    let own = own_node(&lab, &tenant)?;
+    ensure!(own["state"] == "ready" && own["machine"]["vm"].is_u64(), "{own}");
+    let machine = text(&own, "/name").to_owned();
     let operations = lab.get(&tenant.path("/operations"))?;
     let attach = operations["items"].as_array().into_iter().flatten();
     let attach = attach.clone().find(|operation| operation["kind"] == "node-attach");
@@ -73,7 +110,55 @@ fn a_tenant_runs_on_a_machine_of_its_own_and_leaves_nothing_of_it() -> Result<()
     let operation = tenant.delete("")?;
     let end = tenant.operation_end(&operation, 180)?;
     ensure!(end["state"] == "succeeded", "{end}");
-    let left = on_host(&lab, &["nodes", "--field-selector", &format!("metadata.name={machine}")])?;
-    ensure!(left.is_empty(), "no node is left: {left:?}");
+    let left = left_of(&lab, &machine)?;
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+#[test]
+fn one_machine_is_made_though_the_server_is_killed_while_it_is_and_while_it_goes() -> Result<()> {
+    let Some(lab) = Lab::alone() else { return Ok(()) };
+    let tenant = created(&lab, "killed-attach")?;
+    for _ in 0..6 {
+        lab.restart("warren", "KILL")?;
+        pause(Duration::from_millis(900));
+    }
+    tenant.wait_ready()?;
+    let own = own_node(&lab, &tenant)?;
+    let machine = text(&own, "/name").to_owned();
+    let made = machines(&lab)?;
+    ensure!(made.iter().filter(|name| **name == machine).count() == 1, "{made:?}");
+    let operations = lab.get(&tenant.path("/operations"))?;
+    let attached = operations["items"].as_array().into_iter().flatten();
+    let attached: Vec<_> = attached.filter(|one| one["kind"] == "node-attach").collect();
+    ensure!(attached.len() == 1 && attached[0]["state"] == "succeeded", "{operations}");
+
+    let operation = tenant.delete("")?;
+    for _ in 0..4 {
+        pause(Duration::from_millis(900));
+        lab.restart("warren", "KILL")?;
+    }
+    let end = tenant.operation_end(&operation, 180)?;
+    ensure!(end["state"] == "succeeded", "{end}");
+    let left = left_of(&lab, &machine)?;
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+#[test]
+fn a_machine_that_somebody_made_his_own_is_never_touched() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let tenant = created(&lab, "recycled")?;
+    tenant.wait_ready()?;
+    let own = own_node(&lab, &tenant)?;
+    let vm = own["machine"]["vm"].as_u64().context("it has a number")?;
+    lab.proxmox(&json!({ "act": { "act": "recycle_vm", "vm": vm, "name": "payroll" } }))?;
+    let operation = tenant.delete("")?;
+    let end = tenant.operation_end(&operation, 240)?;
+    ensure!(end["state"] == "succeeded", "{end}");
+    let operations = lab.get(&tenant.path("/operations"));
+    ensure!(operations.is_err(), "the tenant is gone");
+    ensure!(machines(&lab)?.contains(&"payroll".to_owned()), "it is somebody else's now");
+    lab.proxmox(&json!({ "act": { "act": "destroy_vm", "vm": vm } }))?;
     Ok(())
 }
