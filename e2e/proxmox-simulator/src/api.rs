@@ -200,6 +200,13 @@ pub(crate) async fn perform(
     }
     check_quorum(cluster, route)?;
     let params = parameters(route, &captured, query, body, cluster.config.release)?;
+    let is_protected = method != "GET" || route.path.contains("/agent/");
+    let worker =
+        node.filter(|_| is_protected).map(|node| if node == "localhost" { &host } else { node });
+    let _worker = match worker {
+        Some(node) => cluster.worker(node).await,
+        None => None,
+    };
     cluster.look_at_machines();
     let call =
         Call { cluster: cluster.clone(), actor, host, path: captured, params, upload, faults };

@@ -8,13 +8,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Actor;
 use crate::api::Commands;
 use crate::clock::Clock;
-use crate::config::{Config, ms};
+use crate::config::{Config, NodeConfig, ms};
 use crate::fault::{Effect, Faults, Moment};
 use crate::images::Images;
 use crate::locks::Locks;
@@ -26,6 +26,8 @@ use crate::world::World;
 
 /// The state's file in its folder.
 const FILE: &str = "cluster.json";
+/// Workers of a node.
+const WORKERS: usize = 3;
 
 /// Everything that the API works with.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Cluster {
     pub(crate) machines: Arc<dyn Machines>,
     pub(crate) images: Images,
     pub(crate) commands: Commands,
+    /// The processes of each node that do what needs root; a call that blocks keeps one.
+    workers: HashMap<String, Arc<Semaphore>>,
     /// Wakes the listeners when nodes or their certificates change.
     pub(crate) changed: watch::Sender<u64>,
     /// Ends everything that was started here.
@@ -65,6 +69,7 @@ impl Cluster {
                 let mut world: World = serde_json::from_slice(&text)
                     .with_context(|| format!("understand {}", file.display()))?;
                 world.tasks.interrupt_all(clock.unix_s());
+                world.release = config.release;
                 // What was made before has its identifiers already.
                 let moment = clock.unix_s().wrapping_mul(1 << 20);
                 random = StdRng::seed_from_u64(config.seed ^ world.made ^ moment);
@@ -72,6 +77,8 @@ impl Cluster {
             }
             None => plan::build(&config, clock.unix_s(), &mut random)?,
         };
+        let workers = |node: &NodeConfig| (node.name.clone(), Arc::new(Semaphore::new(WORKERS)));
+        let workers = config.nodes.iter().map(workers).collect();
         let cluster = Arc::new(Self {
             config,
             clock,
@@ -80,6 +87,7 @@ impl Cluster {
             machines,
             images,
             commands: Commands::default(),
+            workers,
             changed: watch::Sender::new(0),
             end: CancellationToken::new(),
             world: Mutex::new(world),
@@ -96,6 +104,11 @@ impl Cluster {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.take_inventory(self.clock.unix_s());
         world
+    }
+
+    /// Waits for a worker of a node; it is free again when this is dropped.
+    pub(crate) async fn worker(&self, node: &str) -> Option<OwnedSemaphorePermit> {
+        self.workers.get(node)?.clone().acquire_owned().await.ok()
     }
 
     pub(crate) fn random(&self) -> MutexGuard<'_, StdRng> {

@@ -36,7 +36,8 @@ use inside::Order;
 /// How long a machine without power may take to vanish.
 const VANISH: Duration = Duration::from_secs(20);
 
-/// Machines in namespaces.
+/// Machines in namespaces. The program that uses them must take the orders `machine FILE` and `machine-boot FILE`
+/// ([`first`], [`second`]), and run on a runtime with several threads.
 #[derive(Debug)]
 pub struct Namespaces {
     settings: Settings,

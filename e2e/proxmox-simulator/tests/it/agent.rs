@@ -67,6 +67,24 @@ async fn the_end_of_a_command_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_asks_three_agents_at_a_time() {
+    let simulator = cluster().await;
+    let asking = Asking::root(&simulator);
+    asking.clone_to(100).await;
+    assert_eq!(asking.run("POST", "/nodes/pve1/qemu/100/status/start", "").await, "OK");
+    simulator.act(Act::SilenceAgent { vm: 100, is_silent: true }).await.expect("it is silent");
+    let path = format!("{AGENT}/ping");
+    let ask = async || {
+        let began = Instant::now();
+        assert_eq!(asking.post(&path, "").await.status, 500);
+        began.elapsed().as_secs_f64()
+    };
+    let (one, two, three, four) = tokio::join!(ask(), ask(), ask(), ask());
+    let waited = [one, two, three, four].into_iter().filter(|seconds| *seconds > 5.0).count();
+    assert_eq!(waited, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_has_at_most_sixty_kibibytes() {
     let simulator = cluster().await;
     let asking = Asking::root(&simulator);

@@ -205,6 +205,42 @@ async fn a_ticket_needs_its_guard_to_change_something_and_lives_two_hours() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_ticket_is_renewed_by_itself_and_goes_before_a_token() {
+    let simulator = cluster().await;
+    let nobody = Asking::with_token(&simulator, "");
+    let form = "username=root%40pam&password=secret";
+    let first = nobody.post("/access/ticket", form).await.data()["ticket"].clone();
+    let first = first.as_str().expect("a ticket").replace(':', "%3A").replace('@', "%40");
+    let form = format!("username=root&realm=pam&password={first}");
+    assert!(nobody.post("/access/ticket", &form).await.data()["ticket"].is_string());
+    let mut stream = simulator.connect("pve1");
+    let head = format!(
+        "GET /api2/json/version HTTP/1.1\r\nCookie: PVEAuthCookie=PVE:wrong\r\n{}\r\n",
+        login()
+    );
+    assert_eq!(say(&mut stream, &head).await.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_may_stand_still_over_sockets_too() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let simulator = cluster().await;
+    let began = Instant::now();
+    for _ in 0..50 {
+        let mut stream = tokio::net::TcpStream::connect(simulator.addresses()["pve1"])
+            .await
+            .expect("it listens");
+        let request =
+            format!("GET /api2/json/version HTTP/1.1\r\n{}Connection: close\r\n\r\n", login());
+        stream.write_all(request.as_bytes()).await.expect("is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("is text");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_other_format_always_answers_200() {
     let simulator = cluster().await;
     let mut stream = simulator.connect("pve1");
