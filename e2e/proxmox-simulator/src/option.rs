@@ -48,7 +48,7 @@ const MOST: i64 = i64::MAX;
 
 use Applies::{AtOnce, AtStart};
 
-const ALL: [VmOption; 53] = [
+const ALL: &[VmOption] = &[
     one("cores", Kind::Integer(1, 8192), CPU, AtStart),
     one("sockets", Kind::Integer(1, 8192), CPU, AtStart),
     one("vcpus", Kind::Integer(1, 8192), CPU, AtStart),
@@ -100,6 +100,18 @@ const ALL: [VmOption; 53] = [
     one("vmgenid", Kind::Text, OPTIONS, AtStart),
     many("serial", HARDWARE, AtStart),
     many("hostpci", HARDWARE, AtStart),
+    one("audio0", Kind::Text, HARDWARE, AtStart),
+    one("rng0", Kind::Text, HARDWARE, AtStart),
+    many("usb", HARDWARE, AtOnce),
+    many("numa", CPU, AtStart),
+    one("hugepages", Kind::Text, MEMORY, AtStart),
+    one("autostart", Kind::Boolean, OPTIONS, AtStart),
+    one("freeze", Kind::Boolean, OPTIONS, AtStart),
+    one("keyboard", Kind::Text, OPTIONS, AtStart),
+    one("reboot", Kind::Boolean, OPTIONS, AtStart),
+    one("vmstatestorage", Kind::Text, OPTIONS, AtOnce),
+    one("watchdog", Kind::Text, OPTIONS, AtStart),
+    of_root("hookscript", false),
     of_root("args", false),
     of_root("lock", false),
 ];

@@ -19,7 +19,7 @@ pub(crate) fn routes() -> Vec<Route> {
         now("GET", "/cluster/status", Rights::Need("/", &["Sys.Audit"]), &[], status),
         now("GET", "/cluster/resources", Rights::All, &KIND, resources),
         now("GET", "/cluster/nextid", Rights::All, const { &[optional("vmid", VM_ID)] }, next_id),
-        now("GET", "/cluster/options", Rights::All, &[], options),
+        now("GET", "/cluster/options", Rights::Need("/", &["Sys.Audit"]), &[], options),
         now("GET", "/cluster/tasks", Rights::All, &[], tasks),
     ]
 }

@@ -16,7 +16,18 @@ use crate::world::vm::{Vm, render};
 
 const VM: &str = "/vms/{vmid}";
 const READ: [Parameter; 2] = [optional("current", Kind::Boolean), optional("snapshot", Kind::Text)];
-const WRITE: [Parameter; 6] = [
+/// One of them is needed to change anything.
+const CHANGES: [&str; 8] = [
+    "VM.Config.Disk",
+    "VM.Config.CDROM",
+    "VM.Config.CPU",
+    "VM.Config.Memory",
+    "VM.Config.Network",
+    "VM.Config.HWType",
+    "VM.Config.Options",
+    "VM.Config.Cloudinit",
+];
+const WRITE_LATER: [Parameter; 6] = [
     optional("delete", Kind::Text),
     optional("revert", Kind::Text),
     optional("digest", Kind::Short(64)),
@@ -24,6 +35,8 @@ const WRITE: [Parameter; 6] = [
     optional("skiplock", Kind::Boolean),
     optional("background_delay", Kind::Integer(1, 30)),
 ];
+/// What only the form that is a task takes stands last.
+const WRITE: &[Parameter] = WRITE_LATER.split_last().expect("is not empty").1;
 const RESIZE: [Parameter; 4] = [
     required("disk", Kind::Text),
     required("size", Kind::Size),
@@ -34,11 +47,11 @@ const RESIZE: [Parameter; 4] = [
 pub(crate) fn routes() -> Vec<Route> {
     let audit = Rights::Need(VM, &["VM.Audit"]);
     let path = "/nodes/{node}/qemu/{vmid}/config";
-    let write = |method, handler| Route {
+    let write = |method, params, handler| Route {
         method,
         path,
-        rights: Rights::All,
-        params: &WRITE,
+        rights: Rights::Any(VM, &CHANGES),
+        params,
         takes: Takes::Options,
         handler,
     };
@@ -46,8 +59,8 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         now("GET", path, audit, &READ, read),
         now("GET", "/nodes/{node}/qemu/{vmid}/pending", audit, &[], pending),
-        write("PUT", Handler::Later(|call| Box::pin(put(call)))),
-        write("POST", Handler::Now(post)),
+        write("PUT", WRITE, Handler::Later(|call| Box::pin(put(call)))),
+        write("POST", &WRITE_LATER, Handler::Now(post)),
         later("PUT", "/nodes/{node}/qemu/{vmid}/resize", resize_right, &RESIZE, |call| {
             Box::pin(resize(call))
         }),
@@ -204,9 +217,9 @@ fn prepare(call: &Call) -> Result<Change, Failure> {
 
 fn check_digest(vm: &Vm, digest: Option<&str>) -> Result<(), Failure> {
     match digest {
-        Some(digest) if digest != vm.digest() => Err(Failure::internal(
-            "detected modified configuration - file changed by other user? Try again. checksum mismatch",
-        )),
+        Some(digest) if digest != vm.digest() => {
+            Err(Failure::internal("checksum mismatch (file change by other user?)"))
+        }
         _ => Ok(()),
     }
 }
@@ -315,8 +328,13 @@ async fn resize(call: Call) -> Result<Reply, Failure> {
         let vm = world.vm(call.node(), id)?;
         check_digest(vm, call.params.text("digest"))?;
         vm.check_lock().map_err(Failure::internal)?;
-        if !is_drive(&disk) || vm.get(&disk).is_none() {
-            return Err(Failure::internal(format!("disk '{disk}' does not exist")));
+        let drive = vm.get(&disk).filter(|_| is_drive(&disk)).map(Properties::parse);
+        match drive {
+            None => return Err(Failure::internal(format!("disk '{disk}' does not exist"))),
+            Some(drive) if drive.is_cdrom() => {
+                return Err(Failure::internal("you can't resize a cdrom"));
+            }
+            Some(_) => {}
         }
     }
     if call.release().resizes_in_a_task() {

@@ -28,7 +28,7 @@ pub(crate) fn routes() -> Vec<Route> {
         now("POST", "/pools", Rights::All, &MAKE, make),
         now("PUT", "/pools", Rights::All, &CHANGE, change),
         now("DELETE", "/pools", Rights::All, &REMOVE, remove),
-        now("GET", "/pools/{poolid*}", audit, &[], show),
+        now("GET", "/pools/{poolid*}", audit, const { &[optional("type", Kind::Text)] }, show),
         now("PUT", "/pools/{poolid*}", allocate, &CHANGE, change),
         now("DELETE", "/pools/{poolid*}", allocate, &[], remove),
     ]
@@ -100,7 +100,8 @@ fn make(call: &Call) -> Result<Reply, Failure> {
     if let Some((above, _)) = name.rsplit_once('/')
         && !world.pools.contains_key(above)
     {
-        return Err(Failure::internal(format!("parent pool '{above}' does not exist")));
+        let text = format!("create pool failed: parent '{above}' of pool '{name}' does not exist");
+        return Err(Failure::internal(text));
     }
     if world.pools.contains_key(&name) {
         return Err(Failure::internal(format!("create pool failed: pool '{name}' already exists")));
@@ -168,8 +169,16 @@ fn remove(call: &Call) -> Result<Reply, Failure> {
     call.require(&format!("/pool/{name}"), &["Pool.Allocate"])?;
     let mut world = call.cluster.world();
     let pool = world.pools.get(&name).ok_or_else(|| no_such(&name))?;
-    if !pool.vms.is_empty() || !pool.storages.is_empty() {
-        let text = format!("delete pool failed: pool '{name}' is not empty");
+    let below = format!("{name}/");
+    let content = if let Some(other) = world.pools.keys().find(|other| other.starts_with(&below)) {
+        Some(format!("pool '{other}'"))
+    } else if let Some(vm) = pool.vms.first() {
+        Some(format!("VM {vm}"))
+    } else {
+        pool.storages.first().map(|storage| format!("storage '{storage}'"))
+    };
+    if let Some(content) = content {
+        let text = format!("delete pool failed: pool '{name}' is not empty (contains {content})");
         return Err(Failure::internal(text));
     }
     world.pools.remove(&name);

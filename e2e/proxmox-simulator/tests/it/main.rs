@@ -10,6 +10,7 @@ mod faults;
 mod image;
 mod machines;
 mod namespaces;
+mod orders;
 mod persistence;
 mod proxmoxer;
 mod releases;
