@@ -1,6 +1,7 @@
 //! Tenants' own nodes: machines on Proxmox VE that join the host cluster, and leave it again.
 
 mod build;
+mod care;
 mod drain;
 mod host;
 mod image;
@@ -9,6 +10,7 @@ mod owned;
 mod power;
 mod settings;
 
+pub(crate) use care::run as care;
 pub use settings::{Addresses, MachineSettings};
 
 use crate::sagas::{End, Saga};

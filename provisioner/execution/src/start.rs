@@ -1,6 +1,6 @@
 use crate::{
-    Context, Obstacle, addresses, controller, host_policies, host_state::HostState, sagas, session,
-    watch,
+    Context, Obstacle, addresses, controller, host_policies, host_state::HostState, machines,
+    sagas, session, watch,
 };
 use std::time::Duration;
 use tokio::{
@@ -35,6 +35,7 @@ pub fn start(cx: &Context, drain: Duration) -> Controllers {
     tasks.spawn(session::run(cx.clone(), wake, cancel.clone()));
     if cx.machines.is_some() {
         tasks.spawn(sagas::run(cx.clone(), cancel.clone()));
+        tasks.spawn(machines::care(cx.clone(), cancel.clone()));
     }
     Controllers { cancel, drain, tasks }
 }

@@ -1,7 +1,7 @@
 //! Nodes that a tenant has for itself: machines of a simulated Proxmox VE that really join the host cluster.
 
 use anyhow::{Context as _, Result, ensure};
-use black_box::{Lab, TestTenant};
+use black_box::{Lab, TestTenant, until};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -146,19 +146,27 @@ fn one_machine_is_made_though_the_server_is_killed_while_it_is_and_while_it_goes
 }
 
 #[test]
-fn a_machine_that_somebody_made_his_own_is_never_touched() -> Result<()> {
+fn a_machine_that_somebody_made_his_own_is_left_alone_and_replaced() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
     let tenant = created(&lab, "recycled")?;
     tenant.wait_ready()?;
-    let own = own_node(&lab, &tenant)?;
-    let vm = own["machine"]["vm"].as_u64().context("it has a number")?;
+    let lost = own_node(&lab, &tenant)?;
+    let machine = text(&lost, "/name").to_owned();
+    let vm = lost["machine"]["vm"].as_u64().context("it has a number")?;
     lab.proxmox(&json!({ "act": { "act": "recycle_vm", "vm": vm, "name": "payroll" } }))?;
-    let operation = tenant.delete("")?;
-    let end = tenant.operation_end(&operation, 240)?;
-    ensure!(end["state"] == "succeeded", "{end}");
-    let operations = lab.get(&tenant.path("/operations"));
-    ensure!(operations.is_err(), "the tenant is gone");
-    ensure!(machines(&lab)?.contains(&"payroll".to_owned()), "it is somebody else's now");
+    until("another node takes its place", 180, || {
+        let nodes = lab.get(&tenant.path("/nodes"))?;
+        let all = nodes["items"].as_array().cloned().unwrap_or_default();
+        let is_replaced =
+            matches!(&all[..], [one] if one["state"] == "ready" && one["name"] != machine.as_str());
+        Ok(if is_replaced { Ok(()) } else { Err(nodes.to_string()) })
+    })?;
+    tenant.wait_ready()?;
+    let id = tenant.shell_session("echo on another machine")?;
+    let session = tenant.session_end(&id, 60)?;
+    ensure!(session["state"] == "succeeded", "{session}");
+    ensure!(left_of(&lab, &machine)?.is_empty(), "nothing of the lost one is left");
+    ensure!(machines(&lab)?.contains(&"payroll".to_owned()), "that is somebody else's now");
     lab.proxmox(&json!({ "act": { "act": "destroy_vm", "vm": vm } }))?;
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! What is ours on Proxmox VE. A number proves nothing: clones race for one, people and other programs take it when it is
 //! free. A machine is ours if its number, its name and the mark in its description are what the record says.
 
-use crate::sagas::{StepContext, StepError};
+use crate::{
+    machines::Machines,
+    sagas::{StepContext, StepError},
+};
 use domain::Node;
 use proxmox_client::{
     Client, ContentKind, Error, NodeName, Repeat, TaskFilter, Vm, VmConfig, VmId,
@@ -34,30 +37,35 @@ pub(super) fn description(installation: &str, node: &Node) -> String {
 
 /// Finds out whose machine has the number of a node, wherever in the cluster it is.
 pub(super) async fn look(cx: &StepContext<'_>) -> Result<Machine, StepError> {
-    let Some(id) = number(&cx.node)? else { return Ok(Machine::Absent) };
-    let client = &cx.machines.client;
+    look_for(cx.machines, &cx.node).await
+}
+
+/// The same outside of an operation.
+pub(super) async fn look_for(machines: &Machines, node: &Node) -> Result<Machine, StepError> {
+    let Some(id) = number(node)? else { return Ok(Machine::Absent) };
+    let client = &machines.client;
     // The one question that is answered whatever rights there are.
     if client.is_free(id).await.map_err(of_proxmox)? {
         return Ok(Machine::Absent);
     }
-    let Some(place) = place(cx, client, id).await? else {
+    let Some(place) = place(client, node, id).await? else {
         // It is shown to nobody while it is being copied, and never if it is not in our pool.
-        if is_cloning(cx).await? {
+        if is_cloning(machines, node).await? {
             return Err(StepError::Retry(format!("machine {id} is still being copied")));
         }
         return Ok(Machine::Foreign(format!("machine {id} is none that Warren may see")));
     };
     let vm = client.node(&place).vm(id);
     let config = vm.config().await.map_err(of_proxmox)?;
-    let mark = mark(&cx.machines.settings.installation, &cx.node);
+    let mark = mark(&machines.settings.installation, node);
     let (description, name) = (config.description(), config.name().unwrap_or_default());
     if !description.lines().any(|line| line.trim() == mark) {
         return Ok(Machine::Foreign(format!(
             "machine {id} on {place} does not carry the mark of this node"
         )));
     }
-    if name != cx.node.name.as_str() {
-        let expected = &cx.node.name;
+    if name != node.name.as_str() {
+        let expected = &node.name;
         return Ok(Machine::Foreign(format!(
             "machine {id} on {place} is called {name} instead of {expected}"
         )));
@@ -66,12 +74,8 @@ pub(super) async fn look(cx: &StepContext<'_>) -> Result<Machine, StepError> {
 }
 
 /// Where the machine is: where it was made, unless somebody moved it.
-async fn place(
-    cx: &StepContext<'_>,
-    client: &Client,
-    id: VmId,
-) -> Result<Option<NodeName>, StepError> {
-    if let Some(place) = placed(&cx.node)?
+async fn place(client: &Client, node: &Node, id: VmId) -> Result<Option<NodeName>, StepError> {
+    if let Some(place) = placed(node)?
         && client.node(&place).vm(id).status().await.is_ok()
     {
         return Ok(Some(place));
@@ -82,15 +86,15 @@ async fn place(
 }
 
 /// Whether a template is being copied for us where the machine is to be.
-async fn is_cloning(cx: &StepContext<'_>) -> Result<bool, StepError> {
-    let Some(place) = placed(&cx.node)? else { return Ok(false) };
+async fn is_cloning(machines: &Machines, node: &Node) -> Result<bool, StepError> {
+    let Some(place) = placed(node)? else { return Ok(false) };
     let filter = TaskFilter {
-        vm: cx.machines.settings.templates.get(&place).copied(),
+        vm: machines.settings.templates.get(&place).copied(),
         kind: Some("qmclone".to_owned()),
-        since: u64::try_from(cx.node.created_at.as_second()).ok(),
+        since: u64::try_from(node.created_at.as_second()).ok(),
         limit: None,
     };
-    let tasks = cx.machines.client.node(&place).tasks(&filter).await.map_err(of_proxmox)?;
+    let tasks = machines.client.node(&place).tasks(&filter).await.map_err(of_proxmox)?;
     Ok(tasks.iter().any(|task| task.end().is_none()))
 }
 

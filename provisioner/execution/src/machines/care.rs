@@ -1,0 +1,97 @@
+//! Looks after nodes that are there: one whose machine is gone, off or silent for long is given up, and its tenant gets
+//! another one.
+
+use super::{
+    Machines,
+    owned::{Machine, look_for},
+};
+use crate::{Context, api_server::ApiServer, node};
+use domain::{Node, NodeId, NodeState, TenantId};
+use jiff::{SignedDuration, Timestamp};
+use proxmox_client::VmState;
+use std::{
+    collections::{HashMap, HashSet},
+    error::Error,
+    time::Duration,
+};
+use store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(10);
+/// How long a node may be silent before its machine is looked at.
+const SILENT: SignedDuration = SignedDuration::from_secs(20);
+/// How long a node may be silent whose machine runs: then it is switched off, which proves that nothing runs there.
+const LOST: SignedDuration = SignedDuration::from_mins(5);
+
+/// Looks after all nodes until cancelled.
+pub(crate) async fn run(cx: Context, cancel: CancellationToken) {
+    let mut silent = HashMap::new();
+    loop {
+        if cancel.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
+            return;
+        }
+        let look = Box::pin(look(&cx, &mut silent));
+        match cancel.run_until_cancelled(look).await {
+            None => return,
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::warn!(error = &error as &dyn Error, "nodes could not be looked after");
+            }
+        }
+    }
+}
+
+async fn look(cx: &Context, silent: &mut HashMap<NodeId, Timestamp>) -> Result<(), StoreError> {
+    let nodes = cx.store.node_open().await?;
+    silent.retain(|id, _| nodes.iter().any(|node| node.id == *id));
+    let Some(machines) = &cx.machines else { return Ok(()) };
+    // One at a time for each tenant: whatever ails a node may ail all of them, and they are needed.
+    let mut busy: HashSet<TenantId> = nodes
+        .iter()
+        .filter(|node| node.state() == NodeState::Releasing)
+        .map(|node| node.tenant)
+        .collect();
+    for node in nodes.iter().filter(|node| node.state() == NodeState::Ready) {
+        if busy.contains(&node.tenant) || !is_lost(cx, machines, node, silent).await {
+            continue;
+        }
+        tracing::warn!(node.id = %node.id, node.name = %node.name, "a node is lost and given up");
+        match cx.store.node_release(node.id).await {
+            Ok(_) | Err(StoreError::Ended) => {
+                busy.insert(node.tenant);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a node has been silent for so long that it is given up.
+async fn is_lost(
+    cx: &Context,
+    machines: &Machines,
+    node: &Node,
+    silent: &mut HashMap<NodeId, Timestamp>,
+) -> bool {
+    let host = ApiServer::host(cx.host.client());
+    // Nobody is blamed for a host that does not answer.
+    let Ok(ready) = node::ready(&host, node.name.as_str()).await else { return false };
+    if ready.is_some_and(|ready| ready.holds()) {
+        silent.remove(&node.id);
+        return false;
+    }
+    let now = cx.clock.now();
+    let silence = now.duration_since(*silent.entry(node.id).or_insert(now));
+    if silence < SILENT {
+        return false;
+    }
+    match look_for(machines, node).await {
+        Ok(Machine::Absent | Machine::Foreign(_)) => true,
+        Ok(Machine::Ours { vm, .. }) => match vm.status().await {
+            Ok(status) => status.state() == VmState::Stopped || silence > LOST,
+            Err(_) => false,
+        },
+        Err(_) => false,
+    }
+}
