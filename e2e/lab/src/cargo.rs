@@ -39,9 +39,17 @@ pub(crate) fn cargo(layout: &Layout) -> Command {
 /// What the tests of the whole workspace were built to.
 #[derive(Debug)]
 pub(crate) struct Tests {
-    pub(crate) warren: PathBuf,
+    pub(crate) servers: Servers,
     /// The programs of the tests that look at a lab.
     pub(crate) black_box: Vec<PathBuf>,
+}
+
+/// The programs of this workspace that are parts of a lab.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    pub(crate) warren: PathBuf,
+    /// The simulator of Proxmox VE.
+    pub(crate) simulator: PathBuf,
 }
 
 /// A line of cargo's `--message-format json` (The Cargo Book, "External tools").
@@ -81,10 +89,15 @@ pub(crate) fn build_tests(cx: &Context) -> Result<Tests> {
         bail!("build the tests: {}; {} ends with\n{}", said.status, log.display(), tail(&errors));
     }
     let programs = programs(&String::from_utf8_lossy(&said.stdout));
-    let warren = programs.iter().find(|program| program.is("warren") && !program.is_test);
+    let server = |name: &str| {
+        let found = programs.iter().find(|program| program.is(name) && !program.is_test);
+        found
+            .map(|program| program.path.clone())
+            .with_context(|| format!("no test has {name} built"))
+    };
     let black_box = cx.layout.checkout.join("e2e/black-box/Cargo.toml");
     Ok(Tests {
-        warren: warren.context("no test has Warren built")?.path.clone(),
+        servers: Servers { warren: server("warren")?, simulator: server("proxmox-simulator")? },
         black_box: programs
             .into_iter()
             .filter(|program| program.is_test && program.is("it") && program.manifest == black_box)
@@ -120,6 +133,18 @@ fn programs(messages: &str) -> Vec<Executable> {
             })
         })
         .collect()
+}
+
+/// Builds what runs in a lab beside the host cluster; together, because cargo compiles anew what it is asked for with
+/// others.
+pub(crate) fn build_servers(cx: &Context) -> Result<Servers> {
+    let [warren, simulator] = ["warren", "proxmox-simulator"];
+    let folder = cx.layout.checkout.join("target/debug");
+    let _task = cx.progress.task("build warren and the simulator of Proxmox VE");
+    let mut cargo = cargo(&cx.layout);
+    cargo.args(["build", "--package", warren, "--package", simulator]);
+    logged(&cx.cancel, &mut cargo, &cx.layout.build_log(warren)).context("build warren")?;
+    Ok(Servers { warren: folder.join(warren), simulator: folder.join(simulator) })
 }
 
 /// Builds a program of this workspace.

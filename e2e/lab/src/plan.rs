@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::cache;
-use crate::cargo::{self, Form};
+use crate::cargo::{self, Form, Servers};
 use crate::catalogue::{Ingredients, Written};
 use crate::context::Context;
 use crate::debian::{self, BUILD_NEEDS, PYTHON, TOOLS};
@@ -52,20 +52,20 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Builds and fetches what the cache lacks; `warren` builds Warren, if it is wanted.
+    /// Builds and fetches what the cache lacks; `servers` builds Warren and what it works with, if they are wanted.
     pub(crate) fn prepare(
         cx: &Context,
-        warren: impl FnOnce(&Context) -> Result<Option<PathBuf>>,
+        servers: impl FnOnce(&Context) -> Result<Option<Servers>>,
     ) -> Result<Self> {
         cx.host.check()?;
         debian::install(cx, &BUILD_NEEDS)?;
-        let warren = warren(cx)?;
+        let (warren, simulator) =
+            servers(cx)?.map(|servers| (servers.warren, servers.simulator)).unzip();
+        // Its machines join what can do without K3s' supervisor.
+        let simulator = simulator.filter(|_| cx.host == Host::Parts);
         let runner = warren
             .is_some()
             .then(|| cargo::build(cx, "runner", "warren-runner", Form::Static))
-            .transpose()?;
-        let simulator = (warren.is_some() && cx.host == Host::Parts)
-            .then(|| cargo::build(cx, "proxmox-simulator", "proxmox-simulator", Form::Debug))
             .transpose()?;
         let tools = TOOLS.fetch(cx)?;
         let python = PYTHON.fetch(cx)?;

@@ -24,6 +24,9 @@ const CLIENT: &str = include_str!("../python/client.txt");
 /// A fake of Proxmox VE and descriptions of its API that others wrote, for the tests of our client.
 const PROXMOX: &str = include_str!("../python/proxmox.txt");
 
+/// A client of Proxmox VE.
+const PROXMOXER: &str = include_str!("../../proxmox-simulator/tests/proxmoxer/requirements.txt");
+
 /// The linter of the example's agents, in the version that Debian's package has.
 const LINTER: &str = "pyflakes==2.5.0\n";
 
@@ -75,6 +78,11 @@ pub(crate) fn with_client(cx: &Context) -> Result<PathBuf> {
 /// An environment with the fake of Proxmox VE.
 pub(crate) fn with_proxmox(cx: &Context) -> Result<PathBuf> {
     environment(cx, PROXMOX)
+}
+
+/// An environment with a client of Proxmox VE that others wrote.
+pub(crate) fn with_proxmoxer(cx: &Context) -> Result<PathBuf> {
+    environment(cx, PROXMOXER)
 }
 
 /// A Python environment with these requirements installed.

@@ -85,9 +85,9 @@ fn prepare(cx: &Context) -> Result<Prepared> {
     tools::rust_components(cx)?;
     let mut tests = Vec::new();
     let plan = Plan::prepare(cx, |cx| {
-        let Tests { warren, black_box } = build_tests(cx)?;
+        let Tests { servers, black_box } = build_tests(cx)?;
         tests = black_box;
-        Ok(Some(warren))
+        Ok(Some(servers))
     })?;
     Ok(Prepared { plan, tests })
 }
@@ -102,12 +102,18 @@ fn workspace(cx: &Context) -> Vec<Outcome> {
     let mut rust_tests = cargo(&cx.layout);
     rust_tests.args(["test", "--workspace", "--exclude", "black-box", "--no-fail-fast"]);
     rust_tests.env("WARREN_TEST_POSTGRES", "required");
-    let proxmox = python::with_proxmox(cx);
-    if let Ok(python) = &proxmox {
-        rust_tests.env("WARREN_FAKEPVE", python.join("bin/python3"));
+    let mut failures = Vec::new();
+    let clients = [
+        ("WARREN_FAKEPVE", python::with_proxmox(cx)),
+        ("PROXMOX_SIMULATOR_PYTHON", python::with_proxmoxer(cx)),
+    ];
+    for (name, python) in clients {
+        match python {
+            Ok(python) => drop(rust_tests.env(name, python.join("bin/python3"))),
+            Err(error) => failures.push(Check::Fact(Err(error))),
+        }
     }
-    let mut rust_tests = vec![Check::program(rust_tests, Count::Cargo)];
-    rust_tests.extend(proxmox.err().map(|error| Check::Fact(Err(error))));
+    let rust_tests = [Check::program(rust_tests, Count::Cargo)].into_iter().chain(failures);
     let mut rustdoc = cargo(&cx.layout);
     rustdoc.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
     let clippy = "clippy --workspace --all-targets -- -D warnings";

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::cargo::{self, Form};
+use crate::cargo;
 use crate::command::open_log;
 use crate::context::Context;
 use crate::layout::{read_json, write_json};
@@ -38,9 +38,7 @@ pub(crate) fn up(cx: &Context, with_warren: bool) -> Result<Outcome> {
         cx.progress.say("an earlier lab ended without `down`: its remains are removed");
         clean::clean(cx)?;
     }
-    let plan = Plan::prepare(cx, |cx| {
-        with_warren.then(|| cargo::build(cx, "warren", "warren", Form::Debug)).transpose()
-    })?;
+    let plan = Plan::prepare(cx, |cx| with_warren.then(|| cargo::build_servers(cx)).transpose())?;
     bring_up(cx, &plan)?;
     Ok(Outcome::Started)
 }
