@@ -3,6 +3,7 @@ use crate::{
     world::{World, create, start_session},
 };
 use domain::{Digest, RunId};
+use std::time::Duration;
 use store::{Artifact, Blob, Change, LogAppendError, LogGrowth, LogSegment, Store, StoreError};
 
 fn segment(first: u64, lines: u64) -> LogSegment {
@@ -115,4 +116,49 @@ async fn an_upload_belongs_to_one_tenant_and_is_noted_once(world: World) {
     let found = store.blob_get(tenant.id, &digest).await.expect("readable");
     assert_eq!(found, Some(Blob { digest: digest.clone(), size: 12 }));
     assert_eq!(store.blob_get(other.id, &digest).await.expect("readable"), None);
+}
+
+/// A runner sends lines for as long as its answers are no answers, as it does over the network, while the database
+/// loses every connection again and again, as when it fails over or starts anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_loses_its_connections_loses_and_doubles_no_line() {
+    const SEGMENTS: u64 = 60;
+    let Some(world) = World::postgres().await else { return };
+    let store = world.open().await;
+    let run = run(&store).await;
+    let tables = world.tables().await;
+    let cut = async {
+        loop {
+            let all = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            tables.number(all).await;
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+    };
+    let send = async {
+        let (mut next, mut failures) = (1, 0_u32);
+        while next <= SEGMENTS * 10 {
+            match store.log_append(run, segment(next, 10), LogGrowth::default()).await {
+                Ok(expected) => next = expected,
+                // Whether it was written nobody knows: it is sent again.
+                Err(LogAppendError::Store(StoreError::Database(_))) => failures += 1,
+                Err(error) => unreachable!("{error:?}"),
+            }
+        }
+        failures
+    };
+    let failures = tokio::select! {
+        () = cut => unreachable!("it goes on for ever"),
+        failures = send => failures,
+    };
+    assert!(failures > 0, "the connections were cut");
+    let segments = store.log_segments(run, 1).await;
+    let segments = match segments {
+        Ok(segments) => segments,
+        // The last cut may have hit the connections for reading.
+        Err(_) => store.log_segments(run, 1).await.expect("a new connection"),
+    };
+    let firsts: Vec<u64> = segments.iter().map(|segment| segment.first).collect();
+    let expected: Vec<u64> = (0..SEGMENTS).map(|number| number * 10 + 1).collect();
+    assert_eq!(firsts, expected, "each line once");
 }

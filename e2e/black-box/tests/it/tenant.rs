@@ -87,7 +87,10 @@ fn a_tenants_numbers_are_yours_overhead_and_limit() -> Result<()> {
             == [
                 "\"starter\" 2 4Gi 20Gi 20",
                 "\"pro\" 8 16Gi 100Gi 100",
-                "\"enterprise\" 32 64Gi 500Gi 500"
+                "\"enterprise\" 32 64Gi 500Gi 500",
+                "\"dedicated-s\" 3500m 14Gi 160Gi 100",
+                "\"dedicated-m\" 7500m 30Gi 460Gi 100",
+                "\"dedicated-l\" 15500m 62Gi 960Gi 100",
             ],
         "{sizes:?}"
     );

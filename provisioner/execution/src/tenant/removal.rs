@@ -276,6 +276,13 @@ async fn sessions(cx: &Context, record: &Tenant) -> Result<Outcome, ReconcileErr
 /// Gives up all nodes of its own. Each goes by an operation of its own.
 async fn nodes(cx: &Context, record: &Tenant) -> Result<Outcome, ReconcileError> {
     let nodes = cx.store.node_of_tenant(record.id).await.map_err(ReconcileError::Store)?;
+    if !nodes.is_empty() && cx.machines.is_none() {
+        let message = format!(
+            "{} of its nodes are left, and the configuration names no Proxmox VE: name the one they are on again",
+            nodes.len()
+        );
+        return Ok(Outcome::Blocked(message));
+    }
     for node in &nodes {
         match cx.store.node_release(node.id).await {
             Ok(_) | Err(StoreError::Ended | StoreError::Stale) => {}
