@@ -88,10 +88,10 @@ impl ProjectName {
 /// Letters that cannot be mistaken for one another.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-/// A name of `prefix` and a character (5 bits) for each random byte.
-fn random_name(prefix: &str, random: &[u8]) -> String {
-    let letters = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
-    prefix.chars().chain(letters).collect()
+/// A small letter or digit (5 bits) for each random byte.
+#[must_use]
+pub fn letters(random: &[u8]) -> String {
+    random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
 }
 
 impl NodeName {
@@ -101,7 +101,7 @@ impl NodeName {
     /// Derives a name from 32 random bytes: the prefix and 16 characters (80 bits).
     #[must_use]
     pub fn from_random(random: [u8; 32]) -> Self {
-        Self(random_name(Self::PREFIX, &random[..16]))
+        Self(Self::PREFIX.to_owned() + &letters(&random[..16]))
     }
 
     /// Takes a name that was made by [`NodeName::from_random`] and stored.
@@ -115,7 +115,7 @@ impl ClusterName {
     /// Derives a name from 32 random bytes: `w` and 12 characters (60 bits).
     #[must_use]
     pub fn from_random(random: [u8; 32]) -> Self {
-        Self(random_name("w", &random[..12]))
+        Self(format!("w{}", letters(&random[..12])))
     }
 
     /// Takes a name that was made by [`ClusterName::from_random`] and stored.

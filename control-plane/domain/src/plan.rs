@@ -99,10 +99,6 @@ pub struct Plan {
     pub version: u32,
     /// Where workloads run.
     pub isolation: Isolation,
-    /// How large its own nodes are; nothing where it has none.
-    pub node_shape: Option<NodeShape>,
-    /// How many nodes of its own it has. The amounts below are for that many.
-    pub nodes: u32,
     /// What the tenant's workloads may use.
     pub quota: Quota,
     /// What Warren adds on the host for the control plane and DNS, beyond `quota`.
@@ -316,16 +312,13 @@ impl Plan {
             PlanName::DedicatedM => Size::dedicated(NodeShape::M, nodes),
             PlanName::DedicatedL => Size::dedicated(NodeShape::L, nodes),
         };
-        let node_shape = name.node_shape();
         Self {
             name,
             version: 3,
-            isolation: match node_shape {
+            isolation: match name.node_shape() {
                 None => Isolation::Shared,
                 Some(_) => Isolation::Dedicated,
             },
-            node_shape,
-            nodes,
             quota: size.quota,
             overhead: Quota {
                 cpu: Millicores(3000),

@@ -102,22 +102,13 @@ impl Store {
         select.all(&self.0.read).await?.into_iter().map(Operation::try_from).collect()
     }
 
-    /// Writes how far an operation is. Nothing is written when nothing differs.
+    /// Writes how far an operation is.
     ///
     /// # Errors
     /// `Stale` if it is over, or if the database fails.
     #[tracing::instrument(name = "db.operation.progress", skip_all)]
     pub async fn operation_progress(&self, operation: &Operation) -> Result<(), StoreError> {
         in_txn!(self, |txn| write_in_txn(&mut txn, operation))
-    }
-
-    /// Asks for what an operation about a node did to be undone; repeating it changes nothing.
-    ///
-    /// # Errors
-    /// `NotFound` if there is no such operation, `Stale` if it is over.
-    #[tracing::instrument(name = "db.operation.cancel", skip_all)]
-    pub async fn operation_cancel(&self, id: OperationId) -> Result<Operation, StoreError> {
-        in_txn!(self, |txn| cancel_in_txn(&mut txn, id))
     }
 }
 

@@ -14,7 +14,6 @@ use crate::layout::Layout;
 /// How a program of this workspace is built.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Form {
-    Debug,
     /// Optimised: what benchmarks measure.
     Lab,
     /// Small, and without shared libraries: it runs in images that have none.
@@ -154,7 +153,6 @@ pub(crate) fn build(cx: &Context, package: &str, program: &str, form: Form) -> R
     cargo.args(["build", "--package", package]);
     let mut folder = cx.layout.checkout.join("target");
     match form {
-        Form::Debug => folder.push("debug"),
         Form::Lab => {
             cargo.args(["--profile", "lab"]);
             folder.push("lab");

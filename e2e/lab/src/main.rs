@@ -56,7 +56,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Parser, Subcommand};
 
 use crate::cancel::Cancel;
-use crate::cargo::Form;
 use crate::context::Context;
 use crate::host::Host;
 use crate::layout::Layout;
@@ -208,8 +207,8 @@ fn change(cx: &Context, task: Task) -> Result<ExitCode> {
         Task::Restart { part, kill, .. } => {
             ensure_up(&cx.layout)?;
             ensure!(part == "warren", "only warren can be built for a lab that is up");
-            let program = cargo::build(cx, "warren", "warren", Form::Debug)?;
-            warren::install(&cx.layout, &program)?;
+            let servers = cargo::build_servers(cx)?;
+            warren::install(&cx.layout, &servers.warren)?;
             restart(&cx.layout, &part, kill)?;
         }
         Task::Up { without_warren } => {

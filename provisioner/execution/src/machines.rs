@@ -13,9 +13,10 @@ mod settings;
 pub(crate) use care::run as care;
 pub use settings::{Addresses, MachineSettings};
 
-use crate::sagas::{End, Saga};
+use crate::sagas::Saga;
 use proxmox_client::Client;
 use std::{fmt, sync::Arc};
+use store::NodeEnd;
 use tokio::sync::Semaphore;
 
 /// Makes a machine and lets it join.
@@ -31,7 +32,7 @@ pub(crate) const ATTACH: Saga = Saga {
         &join::Verify,
         &build::Tidy,
     ],
-    end: End::Ready,
+    end: NodeEnd::Ready,
     commit: None,
 };
 
@@ -45,7 +46,7 @@ pub(crate) const RELEASE: Saga = Saga {
         &drain::Destroy,
         &drain::Absence,
     ],
-    end: End::Released,
+    end: NodeEnd::Released(None),
     commit: Some("stop"),
 };
 

@@ -14,6 +14,14 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
+    /// Reads it from a Node object.
+    pub(crate) fn of(node: &Value) -> Self {
+        let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
+        let found = conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready");
+        let text = |field: &str| found?.get(field)?.as_str().map(str::to_owned);
+        Self { status: text("status"), message: text("message") }
+    }
+
     pub(crate) fn holds(&self) -> bool {
         self.status.as_deref() == Some("True")
     }
@@ -29,9 +37,5 @@ pub(crate) async fn ready(host: &ApiServer, name: &str) -> Result<Option<Ready>,
     let field = format!("metadata.name={name}");
     // By a list: Warren may not read nodes one by one.
     let nodes = host.list_where(Kind::Node, None, &[("fieldSelector", &field)]).await?;
-    let Some(node) = nodes.first() else { return Ok(None) };
-    let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
-    let found = conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready");
-    let text = |field: &str| found?.get(field)?.as_str().map(str::to_owned);
-    Ok(Some(Ready { status: text("status"), message: text("message") }))
+    Ok(nodes.first().map(Ready::of))
 }

@@ -4,7 +4,7 @@
 mod executor;
 mod step;
 
-pub(crate) use step::{End, Saga, Step, StepContext, StepError};
+pub(crate) use step::{Saga, Step, StepContext, StepError};
 
 use crate::{Context, backoff::Backoff, machines};
 use domain::{Operation, OperationId, OperationKind};

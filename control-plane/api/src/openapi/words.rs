@@ -7,6 +7,12 @@ fn one_of(words: impl IntoIterator<Item = &'static str>) -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
 }
 
+fn one_of_or_null(words: impl IntoIterator<Item = &'static str>) -> Object {
+    let words: Vec<_> = words.into_iter().map(Some).chain([None]).collect();
+    let types = SchemaType::from_iter([Type::String, Type::Null]);
+    ObjectBuilder::new().schema_type(types).enum_values(Some(words)).build()
+}
+
 pub(crate) fn plan() -> Object {
     one_of(PlanName::ALL.map(PlanName::as_str))
 }
@@ -43,9 +49,7 @@ pub(crate) fn session_state() -> Object {
 pub(crate) fn failure_class() -> Object {
     let words =
         ["transient", "resource", "user-config", "policy-denied", "agent", "infrastructure"];
-    let words = words.into_iter().map(Some).chain([None]);
-    let types = SchemaType::from_iter([Type::String, Type::Null]);
-    ObjectBuilder::new().schema_type(types).enum_values(Some(words)).build()
+    one_of_or_null(words)
 }
 
 pub(crate) fn role() -> Object {
@@ -78,9 +82,7 @@ pub(crate) fn node_state() -> Object {
 
 /// Or null.
 pub(crate) fn node_shape() -> Object {
-    let words = NodeShape::ALL.map(NodeShape::as_str).into_iter().map(Some).chain([None]);
-    let types = SchemaType::from_iter([Type::String, Type::Null]);
-    ObjectBuilder::new().schema_type(types).enum_values(Some(words)).build()
+    one_of_or_null(NodeShape::ALL.map(NodeShape::as_str))
 }
 
 pub(crate) fn isolation() -> Object {

@@ -103,7 +103,7 @@ impl From<Plan> for PlanBody {
             name: plan.name.as_str(),
             version: plan.version,
             isolation: plan.isolation,
-            node_shape: plan.node_shape.map(NodeShape::as_str),
+            node_shape: plan.name.node_shape().map(NodeShape::as_str),
             quota: plan.quota.into(),
             overhead: plan.overhead.into(),
             sessions_at_once: plan.sessions_at_once,

@@ -5,7 +5,7 @@ use crate::{
     secret::{Cell, Vault},
     txn::{Txn, in_txn},
 };
-use domain::NodeId;
+use domain::{NodeId, letters};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Set};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,7 @@ async fn secrets_in_txn(txn: &mut Txn, id: NodeId) -> Result<NodeSecrets, StoreE
         return Ok(secrets);
     }
     let (token, password) = (txn.store.ids.secret(), txn.store.ids.secret());
+    // A join token consists of `[a-z0-9]` (Kubernetes 1.36, bootstrap tokens).
     let stored = Stored {
         token_id: letters(&token[..6]),
         token_secret: letters(&token[6..22]),
@@ -89,12 +90,6 @@ fn open(vault: &Vault, row: &nodes::Model) -> Result<Option<NodeSecrets>, StoreE
     let stored: Stored = serde_json::from_slice(text.expose_secret())
         .map_err(|error| StoreError::corrupt(COLUMN, error))?;
     Ok(Some(stored.into()))
-}
-
-/// What a join token may consist of: `[a-z0-9]` (Kubernetes 1.36, bootstrap tokens), 5 bits a byte.
-fn letters(random: &[u8]) -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
 }
 
 impl From<Stored> for NodeSecrets {

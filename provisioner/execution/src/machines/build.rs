@@ -20,9 +20,7 @@ use std::{collections::HashMap, time::Duration};
 
 /// How long a template's disk may take to be copied.
 const CLONE: SignedDuration = SignedDuration::from_mins(20);
-/// How long everything else may take.
-const SHORT: SignedDuration = SignedDuration::from_mins(5);
-/// The same for one task.
+/// How long one of the cluster's other tasks may take.
 const TASK: Duration = Duration::from_mins(4);
 
 /// Takes a number and an address that nobody has.
@@ -33,10 +31,6 @@ pub(super) struct Reserve;
 impl Step for Reserve {
     fn name(&self) -> &'static str {
         "reserve"
-    }
-
-    fn deadline(&self) -> SignedDuration {
-        SHORT
     }
 
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
@@ -223,10 +217,6 @@ impl Step for Configure {
         "configure"
     }
 
-    fn deadline(&self) -> SignedDuration {
-        SHORT
-    }
-
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
         let Machine::Ours { vm, config } = look(cx).await? else { return Err(power::gone()) };
         let hardware = cx.node.shape.hardware();
@@ -281,10 +271,6 @@ pub(super) struct Seed;
 impl Step for Seed {
     fn name(&self) -> &'static str {
         "seed"
-    }
-
-    fn deadline(&self) -> SignedDuration {
-        SHORT
     }
 
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
@@ -381,10 +367,6 @@ impl Step for Start {
         "start"
     }
 
-    fn deadline(&self) -> SignedDuration {
-        SHORT
-    }
-
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
         power::on(cx).await
     }
@@ -402,10 +384,6 @@ pub(super) struct Tidy;
 impl Step for Tidy {
     fn name(&self) -> &'static str {
         "tidy"
-    }
-
-    fn deadline(&self) -> SignedDuration {
-        SHORT
     }
 
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {

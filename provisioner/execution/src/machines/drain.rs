@@ -17,8 +17,6 @@ use std::time::Duration;
 
 /// How long pods may take to go by themselves.
 const DRAIN: SignedDuration = SignedDuration::from_mins(10);
-/// How long everything else may take.
-const SHORT: SignedDuration = SignedDuration::from_mins(5);
 /// Between two looks at the pods that are left.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -30,10 +28,6 @@ pub(super) struct Cordon;
 impl Step for Cordon {
     fn name(&self) -> &'static str {
         "cordon"
-    }
-
-    fn deadline(&self) -> SignedDuration {
-        SHORT
     }
 
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
@@ -119,10 +113,6 @@ impl Step for Stop {
         "stop"
     }
 
-    fn deadline(&self) -> SignedDuration {
-        SHORT
-    }
-
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
         power::off(cx).await
     }
@@ -146,10 +136,6 @@ impl Step for Remove {
         "remove"
     }
 
-    fn deadline(&self) -> SignedDuration {
-        SHORT
-    }
-
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
         host::remove_node(cx).await
     }
@@ -169,10 +155,6 @@ impl Step for Destroy {
         "destroy"
     }
 
-    fn deadline(&self) -> SignedDuration {
-        SHORT
-    }
-
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
         build::destroy(cx).await
     }
@@ -190,10 +172,6 @@ pub(super) struct Absence;
 impl Step for Absence {
     fn name(&self) -> &'static str {
         "absence"
-    }
-
-    fn deadline(&self) -> SignedDuration {
-        SHORT
     }
 
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {

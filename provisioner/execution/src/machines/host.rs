@@ -10,19 +10,11 @@ use planning::{
     machine::{node_key, password_key, render_expected, token_key},
 };
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
 impl From<ApiError> for StepError {
     /// Whatever the host said may be otherwise in a while; a step has a deadline.
     fn from(error: ApiError) -> Self {
-        let mut text = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            // Writing to a string cannot fail.
-            let _ = write!(text, ": {cause}");
-            source = cause.source();
-        }
-        Self::Retry(text)
+        Self::Retry(error.to_string())
     }
 }
 

@@ -1,7 +1,10 @@
 //! The steps in which a machine becomes a node of the host cluster.
 
 use super::host;
-use crate::sagas::{Step, StepContext, StepError};
+use crate::{
+    node::Ready,
+    sagas::{Step, StepContext, StepError},
+};
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use planning::machine::{admit_patch, node_key, prove, render_password, render_token};
@@ -22,10 +25,6 @@ pub(super) struct Admit;
 impl Step for Admit {
     fn name(&self) -> &'static str {
         "admit"
-    }
-
-    fn deadline(&self) -> SignedDuration {
-        SignedDuration::from_mins(5)
     }
 
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
@@ -101,17 +100,13 @@ impl Step for Verify {
         "verify"
     }
 
-    fn deadline(&self) -> SignedDuration {
-        SignedDuration::from_mins(5)
-    }
-
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
         let (host, node) = (host::server(cx), &cx.node);
         let cluster = host::cluster(cx).await?;
         let Some(object) = host::registered(&host, node).await? else {
             return Err(StepError::Retry(format!("{} is not there any more", node.name)));
         };
-        if !is_ready(&object) {
+        if !Ready::of(&object).holds() {
             return Err(StepError::Retry("its kubelet is not ready yet".to_owned()));
         }
         prove(&object, node, &cluster).map_err(|impostor| {
@@ -134,12 +129,4 @@ impl Step for Verify {
     async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
         Ok("its label and taints go with the node".to_owned())
     }
-}
-
-fn is_ready(object: &Value) -> bool {
-    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }

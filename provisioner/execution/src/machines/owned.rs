@@ -48,15 +48,14 @@ pub(super) async fn look_for(machines: &Machines, node: &Node) -> Result<Machine
     if client.is_free(id).await.map_err(of_proxmox)? {
         return Ok(Machine::Absent);
     }
-    let Some(place) = place(client, node, id).await? else {
+    let Some((vm, config)) = find(client, node, id).await? else {
         // It is shown to nobody while it is being copied, and never if it is not in our pool.
         if is_cloning(machines, node).await? {
             return Err(StepError::Retry(format!("machine {id} is still being copied")));
         }
         return Ok(Machine::Foreign(format!("machine {id} is none that Warren may see")));
     };
-    let vm = client.node(&place).vm(id);
-    let config = vm.config().await.map_err(of_proxmox)?;
+    let place = vm.node();
     let mark = mark(&machines.settings.installation, node);
     let (description, name) = (config.description(), config.name().unwrap_or_default());
     if !description.lines().any(|line| line.trim() == mark) {
@@ -73,16 +72,21 @@ pub(super) async fn look_for(machines: &Machines, node: &Node) -> Result<Machine
     Ok(Machine::Ours { vm, config: Box::new(config) })
 }
 
-/// Where the machine is: where it was made, unless somebody moved it.
-async fn place(client: &Client, node: &Node, id: VmId) -> Result<Option<NodeName>, StepError> {
-    if let Some(place) = placed(node)?
-        && client.node(&place).vm(id).status().await.is_ok()
-    {
-        return Ok(Some(place));
+/// The machine where it was made, unless somebody moved it.
+async fn find(client: &Client, node: &Node, id: VmId) -> Result<Option<(Vm, VmConfig)>, StepError> {
+    if let Some(place) = placed(node)? {
+        let vm = client.node(&place).vm(id);
+        if let Ok(config) = vm.config().await {
+            return Ok(Some((vm, config)));
+        }
     }
     let resources =
         client.resources(Some(proxmox_client::ResourceKind::Vm)).await.map_err(of_proxmox)?;
-    Ok(resources.into_iter().find(|resource| resource.vm == Some(id)).and_then(|found| found.node))
+    let found = resources.into_iter().find(|resource| resource.vm == Some(id));
+    let Some(place) = found.and_then(|found| found.node) else { return Ok(None) };
+    let vm = client.node(&place).vm(id);
+    let config = vm.config().await.map_err(of_proxmox)?;
+    Ok(Some((vm, config)))
 }
 
 /// Whether a template is being copied for us where the machine is to be.

@@ -1,7 +1,4 @@
-use super::{
-    Saga, StepContext, StepError,
-    step::{End, Progress},
-};
+use super::{Saga, StepContext, StepError, step::Progress};
 use crate::{
     Context,
     backoff::{Backoff, SPREAD},
@@ -82,11 +79,7 @@ async fn advance(cx: &Context, saga: &Saga, id: OperationId) -> Result<Turn, Sto
         Move::Run(step) => attempt(cx, saga, operation, step, Way::Forward).await,
         Move::Undo(step) => attempt(cx, saga, operation, step, Way::Back).await,
         Move::Finish => {
-            let end = match saga.end {
-                End::Ready => NodeEnd::Ready,
-                End::Released => NodeEnd::Released(None),
-            };
-            cx.store.node_end(&operation, end).await?;
+            cx.store.node_end(&operation, saga.end.clone()).await?;
             tracing::info!("operation done");
             Ok(Turn::Over)
         }

@@ -3,6 +3,7 @@ use async_trait::async_trait;
 use domain::{Node, Operation, OperationId, Problem};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
+use store::NodeEnd;
 use tokio::sync::Mutex;
 
 /// One reversible unit of a saga.
@@ -12,7 +13,9 @@ pub(crate) trait Step: Send + Sync + fmt::Debug {
     fn name(&self) -> &'static str;
 
     /// How long it may go on trying.
-    fn deadline(&self) -> SignedDuration;
+    fn deadline(&self) -> SignedDuration {
+        SignedDuration::from_mins(5)
+    }
 
     /// Brings the world to this step's postcondition, and says what was proven. Repeating it is harmless.
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError>;
@@ -26,16 +29,9 @@ pub(crate) trait Step: Send + Sync + fmt::Debug {
 pub(crate) struct Saga {
     pub(crate) steps: &'static [&'static dyn Step],
     /// What the node is at the end of all of them.
-    pub(crate) end: End,
+    pub(crate) end: NodeEnd,
     /// The first step after which it only goes forward; nothing if all can be taken back.
     pub(crate) commit: Option<&'static str>,
-}
-
-/// What a saga is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Ready,
-    Released,
 }
 
 /// Why a step did not come to its end.
