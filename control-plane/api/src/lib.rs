@@ -62,6 +62,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(tenant::explanation::explanation))
         .routes(routes!(tenant::operations::operations))
         .routes(routes!(node::list::list))
+        .routes(routes!(node::exclusivity::exclusivity))
         .routes(routes!(token::create::create, token::list::list))
         .routes(routes!(token::revoke::revoke))
         .routes(routes!(token::operator::create, token::operator::list))

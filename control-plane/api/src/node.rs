@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(crate) mod exclusivity;
 pub(crate) mod list;
 
 /// A node that nobody else uses: one virtual machine.

@@ -1,7 +1,7 @@
 //! What the use cases need of the world: implemented by the binary with the provisioner's parts.
 
 use async_trait::async_trait;
-use domain::{Actor, TenantId};
+use domain::{Actor, Exclusivity, TenantId};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use std::{error::Error, fmt};
@@ -24,6 +24,13 @@ pub trait TenantAccess: Send + Sync + fmt::Debug {
         tenant: TenantId,
         actor: &Actor,
     ) -> Result<SecretString, AccessError>;
+
+    /// What the last look found about who runs on a tenant's own nodes; nothing if it has none, or was not looked at
+    /// yet.
+    ///
+    /// # Errors
+    /// If the host cluster has not answered yet.
+    async fn exclusivity(&self, tenant: TenantId) -> Result<Option<Exclusivity>, AccessError>;
 
     /// Checks that the host cluster can do what Warren needs.
     async fn host_check(&self) -> Vec<Check>;

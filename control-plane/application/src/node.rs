@@ -3,9 +3,22 @@
 use crate::{
     App,
     error::FindError,
-    tenant::{self, TenantRef},
+    tenant::{self, ReachError, TenantRef},
 };
-use domain::{Actor, Node, OperationId, ReadTenant};
+use domain::{Actor, Exclusivity, Node, OperationId, ReadTenant};
+
+/// Who runs on a tenant's own nodes, as it was last seen; nothing before the first look.
+///
+/// # Errors
+/// If the caller may not see the tenant, or the host cluster has not answered yet.
+pub async fn exclusivity(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+) -> Result<Option<Exclusivity>, ReachError> {
+    let (tenant, _) = tenant::find::<ReadTenant>(app, actor, tenant).await?;
+    Ok(app.access.exclusivity(tenant.id).await?)
+}
 
 /// The nodes of a tenant of which something is left, oldest first, each with the operation about it.
 ///

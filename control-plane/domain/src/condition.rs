@@ -12,6 +12,9 @@ pub enum ConditionKind {
     /// Every node of its own that the tenant pays for is proven and takes pods; only on plans with such
     /// nodes.
     NodesReady,
+    /// Nobody else's pod runs on the tenant's own nodes, and none of its own elsewhere; only on plans with such
+    /// nodes.
+    NodesExclusive,
     /// The cluster's DNS server has an address and a ready pod.
     DnsReady,
     /// Project namespace, service account, roles, limits and policies are inside the tenant.
@@ -22,10 +25,11 @@ pub enum ConditionKind {
 
 impl ConditionKind {
     /// Every kind, in the order in which a tenant reaches them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NamespaceReady,
         Self::ControlPlaneReady,
         Self::NodesReady,
+        Self::NodesExclusive,
         Self::DnsReady,
         Self::BaselineReady,
         Self::Ready,
@@ -38,6 +42,7 @@ impl ConditionKind {
             Self::NamespaceReady => "NamespaceReady",
             Self::ControlPlaneReady => "ControlPlaneReady",
             Self::NodesReady => "NodesReady",
+            Self::NodesExclusive => "NodesExclusive",
             Self::DnsReady => "DnsReady",
             Self::BaselineReady => "BaselineReady",
             Self::Ready => "Ready",

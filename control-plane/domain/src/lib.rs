@@ -25,7 +25,7 @@ pub use condition::{Condition, ConditionKind, ConditionStatus, Conditions};
 pub use id::{NodeId, OperationId, ParseIdError, RunId, SessionId, TenantId, TokenId};
 pub use input::{Invalid, InvalidField};
 pub use name::{ClusterName, NodeName, ProjectName, TenantName, letters};
-pub use node::{Hardware, Node, NodeShape, NodeState, VmNumber};
+pub use node::{Exclusivity, Hardware, Node, NodeShape, NodeState, VmNumber};
 pub use operation::{Operation, OperationKind, OperationState, Problem, Step, StepState};
 pub use plan::{Isolation, Kept, Plan, PlanName, Quota, Retention, Share, Uploads};
 pub use policy::{

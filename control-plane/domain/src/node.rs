@@ -80,6 +80,29 @@ pub struct Node {
     pub released_at: Option<Timestamp>,
 }
 
+/// What one look found about who runs on a tenant's own nodes. Pods are told as `namespace/name`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exclusivity {
+    /// When it was looked at.
+    pub at: Timestamp,
+    /// The nodes that are the tenant's.
+    pub nodes: Vec<NodeName>,
+    /// Pods on them that belong to the nodes themselves.
+    pub system: Vec<String>,
+    /// Pods on them that are somebody else's.
+    pub foreign: Vec<String>,
+    /// Pods of the tenant on other nodes.
+    pub elsewhere: Vec<String>,
+}
+
+impl Exclusivity {
+    /// Whether nobody else runs there and the tenant runs nowhere else.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        self.foreign.is_empty() && self.elsewhere.is_empty()
+    }
+}
+
 impl NodeShape {
     /// Every shape, smallest first.
     pub const ALL: [Self; 3] = [Self::S, Self::M, Self::L];

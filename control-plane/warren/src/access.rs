@@ -5,7 +5,7 @@ use application::access::{
 };
 use async_trait::async_trait;
 use clusters::{Authority, Identity, Reach, ReachError, kubeconfig};
-use domain::{Actor, TenantId};
+use domain::{Actor, Exclusivity, TenantId};
 use execution::{Context, ExplainError};
 use jiff::SignedDuration;
 use planning::{Action, Change};
@@ -96,6 +96,10 @@ impl TenantAccess for Access {
             .client_certificate(&identity, now, now + CREDENTIAL_VALID)
             .map_err(unusable)?;
         Ok(kubeconfig(record.name.as_str(), &server, None, &authority, &user, &certificate))
+    }
+
+    async fn exclusivity(&self, tenant: TenantId) -> Result<Option<Exclusivity>, AccessError> {
+        Ok(self.cx()?.machines.as_ref().and_then(|machines| machines.exclusivity(tenant)))
     }
 
     async fn host_check(&self) -> Vec<Check> {

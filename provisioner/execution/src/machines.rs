@@ -3,21 +3,26 @@
 mod build;
 mod care;
 mod drain;
+mod exclusive;
 mod host;
 mod image;
 mod join;
 mod owned;
 mod power;
+mod seed;
 mod settings;
 
 pub(crate) use care::run as care;
+pub(crate) use exclusive::run as watch_exclusivity;
 pub use settings::{Addresses, MachineSettings};
 
 use crate::sagas::Saga;
+use domain::{Exclusivity, TenantId};
+use exclusive::Statements;
 use proxmox_client::Client;
 use std::{fmt, sync::Arc};
 use store::NodeEnd;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 /// Makes a machine and lets it join.
 pub(crate) const ATTACH: Saga = Saga {
@@ -25,12 +30,12 @@ pub(crate) const ATTACH: Saga = Saga {
         &build::Reserve,
         &build::Clone,
         &build::Configure,
-        &build::Seed,
+        &seed::Seed,
         &join::Admit,
         &build::Start,
         &join::Join,
         &join::Verify,
-        &build::Tidy,
+        &seed::Tidy,
     ],
     end: NodeEnd::Ready,
     commit: None,
@@ -57,6 +62,10 @@ pub struct Machines {
     pub(crate) settings: Arc<MachineSettings>,
     /// Clones that may be under way at the same time: a storage takes so many, and refuses the others.
     clones: Arc<Semaphore>,
+    /// Held by whoever writes the list of expected nodes, so that no older list is written over a newer one.
+    pub(crate) expected: Arc<Mutex<()>>,
+    /// Who was last seen on tenants' nodes.
+    statements: Statements,
 }
 
 impl fmt::Debug for Machines {
@@ -70,6 +79,18 @@ impl Machines {
     #[must_use]
     pub fn new(client: Client, settings: MachineSettings) -> Self {
         let clones = Arc::new(Semaphore::new(settings.clones_at_once));
-        Self { client, settings: Arc::new(settings), clones }
+        Self {
+            client,
+            settings: Arc::new(settings),
+            clones,
+            expected: Arc::default(),
+            statements: Statements::default(),
+        }
+    }
+
+    /// What the last look found about who runs on a tenant's own nodes; nothing before the first one.
+    #[must_use]
+    pub fn exclusivity(&self, tenant: TenantId) -> Option<Exclusivity> {
+        self.statements.of(tenant)
     }
 }

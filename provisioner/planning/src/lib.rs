@@ -19,6 +19,7 @@ mod cluster;
 mod config;
 mod control_plane;
 pub mod diff;
+pub mod exclusive;
 mod host_policies;
 pub mod job;
 pub mod machine;

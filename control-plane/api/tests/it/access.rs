@@ -22,7 +22,7 @@ enum Stranger {
 }
 
 /// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 34] = {
+const ROUTES: [(&str, &str, Stranger); 35] = {
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
         ("POST", "/api/v1/tenants", Forbidden),
@@ -33,6 +33,7 @@ const ROUTES: [(&str, &str, Stranger); 34] = {
         ("GET", "/api/v1/tenants/{tenant}/explanation", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/operations", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/nodes", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/exclusivity", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/tokens", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/tokens", Hidden),
         ("DELETE", "/api/v1/tenants/{tenant}/tokens/{token}", Hidden),

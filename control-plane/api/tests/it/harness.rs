@@ -16,8 +16,8 @@ use axum::{
 };
 use bytes::Bytes;
 use domain::{
-    Actor, Clock, ConditionKind, ConditionStatus, Conditions, Digest, IdGen, Role, RunId, Session,
-    SessionId, SessionState, TenantId,
+    Actor, Clock, ConditionKind, ConditionStatus, Conditions, Digest, Exclusivity, IdGen, Role,
+    RunId, Session, SessionId, SessionState, TenantId,
 };
 use http_body_util::BodyExt as _;
 use jiff::{Timestamp, ToSpan as _};
@@ -396,6 +396,10 @@ impl TenantAccess for World {
                 Ok(format!("user: {}\n", actor.role.as_str()).into())
             }
         }
+    }
+
+    async fn exclusivity(&self, _: TenantId) -> Result<Option<Exclusivity>, AccessError> {
+        Ok(None)
     }
 
     async fn host_check(&self) -> Vec<Check> {

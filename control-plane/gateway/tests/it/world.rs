@@ -9,9 +9,9 @@ use application::{
 };
 use async_trait::async_trait;
 use domain::{
-    Action, Actor, Authorized, Bytes, Clock, Digest, IdGen, Input, InputSource, PlanName,
-    ProjectName, Resources, RetryPolicy, Role, Run, RunId, Scope, Session, SessionId, SessionSpec,
-    SessionState, TenantId, TenantName, TokenId, authorize,
+    Action, Actor, Authorized, Bytes, Clock, Digest, Exclusivity, IdGen, Input, InputSource,
+    PlanName, ProjectName, Resources, RetryPolicy, Role, Run, RunId, Scope, Session, SessionId,
+    SessionSpec, SessionState, TenantId, TenantName, TokenId, authorize,
 };
 use futures::stream;
 use jiff::Timestamp;
@@ -73,6 +73,10 @@ impl TenantAccess for Nowhere {
 
     async fn kubeconfig(&self, _: TenantId, _: &Actor) -> Result<SecretString, AccessError> {
         Err(AccessError::NotReady { reason: "there is no cluster".to_owned() })
+    }
+
+    async fn exclusivity(&self, _: TenantId) -> Result<Option<Exclusivity>, AccessError> {
+        Ok(None)
     }
 
     async fn host_check(&self) -> Vec<Check> {

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use super::{
     Context,
     answer::{decode, items},
-    format::age,
+    format::{age, instant},
     options::reference,
-    output::Table,
+    output::{self, Table},
     problem::Failure,
 };
 
@@ -18,6 +18,8 @@ use super::{
 pub(crate) enum Command {
     /// List a tenant's own nodes
     Get(Get),
+    /// Show who was last seen on a tenant's own nodes, and when
+    Statement(Get),
 }
 
 #[derive(Debug, Args)]
@@ -48,12 +50,54 @@ struct Machine {
 }
 
 pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> {
-    let Command::Get(Get { tenant }) = command;
+    let Get { tenant } = match command {
+        Command::Get(get) => get,
+        Command::Statement(get) => return statement(cx, get).await,
+    };
     let answer = cx.client.get(&["api", "v1", "tenants", tenant, "nodes"]).await?;
     let items = items(answer, &["items"])?;
     let nodes: Vec<Node> = items.iter().map(decode).collect::<Result<_, _>>()?;
     let names: Vec<_> = nodes.iter().map(|node| node.id.clone()).collect();
     cx.printer.list("node", &names, &items, || table(nodes))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Exclusivity {
+    observed_at: Option<Timestamp>,
+    is_exclusive: Option<bool>,
+    nodes: Vec<String>,
+    system_pods: Vec<String>,
+    foreign_count: u64,
+    foreign_pods: Option<Vec<String>>,
+    pods_elsewhere: Vec<String>,
+}
+
+async fn statement(cx: &Context, Get { tenant }: &Get) -> Result<(), Failure> {
+    let value = cx.client.get(&["api", "v1", "tenants", tenant, "exclusivity"]).await?;
+    let found: Exclusivity = decode(&value)?;
+    cx.printer.item("exclusivity", tenant, &value, || text(&found))
+}
+
+fn text(found: &Exclusivity) -> String {
+    let verdict = match found.is_exclusive {
+        None => "nobody has looked yet, or there are no nodes of its own",
+        Some(true) => "yes: nobody else runs on its nodes, and it runs nowhere else",
+        Some(false) => "no",
+    };
+    let list = |pods: &[String]| if pods.is_empty() { "none".to_owned() } else { pods.join(", ") };
+    let foreign = match &found.foreign_pods {
+        Some(pods) => list(pods),
+        None => found.foreign_count.to_string(),
+    };
+    output::fields(&[
+        ("Exclusive", verdict.to_owned()),
+        ("Looked at", instant(found.observed_at)),
+        ("Nodes", list(&found.nodes)),
+        ("Pods of the nodes", list(&found.system_pods)),
+        ("Pods of others", foreign),
+        ("Own pods elsewhere", list(&found.pods_elsewhere)),
+    ])
 }
 
 fn table(nodes: Vec<Node>) -> String {

@@ -20,12 +20,12 @@ fn on_host(lab: &Lab, arguments: &[&str]) -> Result<Vec<Value>> {
     Ok(list["items"].as_array().cloned().unwrap_or_default())
 }
 
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A tenant that pays for a node of its own.
-fn created(lab: &Lab, name: &str) -> Result<TestTenant> {
+pub(crate) fn created(lab: &Lab, name: &str) -> Result<TestTenant> {
     let name = format!("{name}-{}", std::process::id());
     let body = json!({ "name": name, "plan": "dedicated-s", "nodes": 1 });
     let (status, body) = lab.post("/api/v1/tenants", &body)?;
@@ -54,7 +54,7 @@ fn left_of(lab: &Lab, machine: &str) -> Result<Vec<String>> {
     Ok(left)
 }
 
-fn own_node(lab: &Lab, tenant: &TestTenant) -> Result<Value> {
+pub(crate) fn own_node(lab: &Lab, tenant: &TestTenant) -> Result<Value> {
     let nodes = lab.get(&tenant.path("/nodes"))?;
     let own = nodes["items"].as_array().and_then(|nodes| nodes.first());
     own.cloned().with_context(|| format!("a node of its own: {nodes}"))
@@ -113,6 +113,42 @@ fn a_tenant_runs_on_a_machine_of_its_own_and_leaves_nothing_of_it() -> Result<()
     let left = left_of(&lab, &machine)?;
     ensure!(left.is_empty(), "{left:?}");
     Ok(())
+}
+
+#[test]
+fn who_runs_on_a_tenants_nodes_is_stated_and_a_stranger_is_found() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let tenant = created(&lab, "exclusive")?;
+    tenant.wait_ready()?;
+    let machine = text(&own_node(&lab, &tenant)?, "/name").to_owned();
+    let says = |is_exclusive: bool| {
+        until("the next look", 45, || {
+            let statement = lab.get(&tenant.path("/exclusivity"))?;
+            let is_so = statement["isExclusive"] == is_exclusive
+                && statement["nodes"][0] == machine.as_str();
+            Ok(if is_so { Ok(statement) } else { Err(statement.to_string()) })
+        })
+    };
+    let before = says(true)?;
+    ensure!(before["observedAt"].is_string() && before["podsElsewhere"] == json!([]), "{before}");
+    // Somebody with rights on the host puts a pod there past the scheduler.
+    let stranger = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranger", "namespace": "default"},
+        "spec": {
+            "nodeName": machine, "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": "a", "image": lab.image("busybox"), "command": ["/bin/sleep", "600"]}],
+        },
+    });
+    lab.kubectl_with_input(&["create", "-f", "-"], &stranger.to_string())?.success()?;
+    let found = says(false)?;
+    ensure!(found["foreignPods"] == json!(["default/stranger"]), "{found}");
+    until("the tenant says so too", 10, || {
+        let tenant = tenant.describe()?;
+        Ok(if tenant["phase"] == "degraded" { Ok(()) } else { Err(tenant.to_string()) })
+    })?;
+    lab.kubectl(&["delete", "pod", "stranger", "--namespace=default"])?.success()?;
+    says(true)?;
+    tenant.wait_ready()
 }
 
 #[test]

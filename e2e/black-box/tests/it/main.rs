@@ -9,6 +9,7 @@ mod doctor;
 mod failure;
 mod host;
 mod host_trouble;
+mod hostile_node;
 mod isolation;
 mod log;
 mod lost_node;

@@ -7,15 +7,12 @@ use super::{
 };
 use crate::sagas::{Step, StepContext, StepError};
 use async_trait::async_trait;
-use domain::Node;
 use futures::StreamExt as _;
 use jiff::SignedDuration;
-use planning::machine::{Seed as SeedContent, render_seed};
 use proxmox_client::{
-    CloneOptions, ConfigChange, ContentKind, Destroy, Drive, Fields, FileName, MacAddress, Net,
-    NetModel, NodeName, Slot, Smbios, Storage, Task, TaskEnd, TaskEvent, VmConfig, VmId, VmName,
+    CloneOptions, ConfigChange, Destroy, Fields, MacAddress, Net, NetModel, NodeName, Slot, Smbios,
+    Task, TaskEnd, TaskEvent, VmConfig, VmId, VmName,
 };
-use secrecy::ExposeSecret as _;
 use std::{collections::HashMap, time::Duration};
 
 /// How long a template's disk may take to be copied.
@@ -263,100 +260,6 @@ fn change(cx: &StepContext<'_>) -> Result<ConfigChange, StepError> {
     Ok(change.starts_with_node(true))
 }
 
-/// Gives the machine what it has to know to join.
-#[derive(Debug)]
-pub(super) struct Seed;
-
-#[async_trait]
-impl Step for Seed {
-    fn name(&self) -> &'static str {
-        "seed"
-    }
-
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        let Machine::Ours { vm, .. } = look(cx).await? else { return Err(power::gone()) };
-        let (storage, name) = (seeds(cx, vm.node()), file_name(&cx.node)?);
-        let image = image(cx).await?;
-        let uploaded = storage.upload_iso(&name, &image).await.map_err(of_proxmox)?;
-        uploaded.finish(TASK).await.map_err(of_proxmox)?;
-        let volume = storage.iso(&name).map_err(of_proxmox)?;
-        let change = ConfigChange::new().drive(slot()?, &Drive::disc(volume));
-        let change = change.map_err(|error| invalid(&error))?;
-        vm.change(&change).await.map_err(of_proxmox)?;
-        Ok(format!("{} bytes for its first start are in its drive", image.len()))
-    }
-
-    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        remove_seed(cx).await
-    }
-}
-
-/// Where the image lies while the machine needs it.
-fn seeds(cx: &StepContext<'_>, place: &NodeName) -> Storage {
-    cx.machines.client.node(place).storage(&cx.machines.settings.seed_storage)
-}
-
-fn file_name(node: &Node) -> Result<FileName, StepError> {
-    FileName::new(format!("{}.iso", node.name)).map_err(|error| invalid(&error))
-}
-
-/// The drive of the image.
-fn slot() -> Result<Slot, StepError> {
-    Slot::ide(2).map_err(|error| invalid(&error))
-}
-
-/// The image with all that a machine has to know. It holds secrets: it is made, sent and forgotten.
-async fn image(cx: &StepContext<'_>) -> Result<Vec<u8>, StepError> {
-    let node = &cx.node;
-    let secrets = cx.cx.store.node_secrets(node.id).await.map_err(host::of_store)?;
-    let network = cx.machines.settings.network(node.address).ok_or_else(power::gone)?;
-    let cluster = host::cluster(cx).await?;
-    let authority = host::authority(cx).await?;
-    let files = render_seed(&SeedContent {
-        node,
-        cluster: &cluster,
-        server: &cx.machines.settings.server,
-        authority: &authority,
-        token: (&secrets.token_id, secrets.token_secret.expose_secret()),
-        password: secrets.password.expose_secret(),
-        network,
-    });
-    super::image::write("cidata", &files).map_err(|error| {
-        StepError::fail("image", format!("the image could not be made: {error}"), "report this")
-    })
-}
-
-/// Takes the image out of the drive, and deletes it.
-pub(super) async fn remove_seed(cx: &StepContext<'_>) -> Result<String, StepError> {
-    let place = match look(cx).await? {
-        Machine::Ours { vm, config } => {
-            if config.drive(slot()?).is_some() {
-                let change = ConfigChange::new().unplug(slot()?);
-                vm.change(&change).await.map_err(of_proxmox)?;
-            }
-            vm.node().clone()
-        }
-        Machine::Absent | Machine::Foreign(_) => match placed(&cx.node)? {
-            Some(place) => place,
-            None => return Ok("there is no image".to_owned()),
-        },
-    };
-    let (storage, name) = (seeds(cx, &place), file_name(&cx.node)?);
-    let volume = storage.iso(&name).map_err(of_proxmox)?;
-    let is_there = async || {
-        let content = storage.content(Some(ContentKind::Iso), None).await.map_err(of_proxmox)?;
-        Ok::<_, StepError>(content.iter().any(|entry| entry.volume == volume))
-    };
-    if is_there().await? {
-        let deleted = storage.delete(&volume).await.map_err(of_proxmox)?;
-        deleted.finish(TASK).await.map_err(of_proxmox)?;
-        if is_there().await? {
-            return Err(StepError::Retry(format!("{volume} was deleted and is still there")));
-        }
-    }
-    Ok("the image with its token is deleted".to_owned())
-}
-
 /// Switches the machine on.
 #[derive(Debug)]
 pub(super) struct Start;
@@ -373,24 +276,5 @@ impl Step for Start {
 
     async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
         power::off(cx).await
-    }
-}
-
-/// Takes away what the machine needed for its first start only.
-#[derive(Debug)]
-pub(super) struct Tidy;
-
-#[async_trait]
-impl Step for Tidy {
-    fn name(&self) -> &'static str {
-        "tidy"
-    }
-
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        remove_seed(cx).await
-    }
-
-    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
-        Ok("there is nothing to put back".to_owned())
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     build, host,
     owned::{self, Machine, look},
-    power,
+    power, seed,
 };
 use crate::{
     api_server::{ApiError, ApiServer},
@@ -178,7 +178,7 @@ impl Step for Absence {
         if let Machine::Ours { vm, .. } = look(cx).await? {
             return Err(StepError::Retry(format!("machine {} is still there", vm.id())));
         }
-        build::remove_seed(cx).await?;
+        seed::remove(cx).await?;
         let disks = owned::disks(cx).await?;
         if let Some(first) = disks.first() {
             let count = disks.len();

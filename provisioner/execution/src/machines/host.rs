@@ -47,6 +47,7 @@ pub(super) async fn tell_expected(
     cx: &StepContext<'_>,
     without: Option<&Node>,
 ) -> Result<(), StepError> {
+    let _turn = cx.machines.expected.lock().await;
     let nodes = cx.cx.store.node_open().await.map_err(of_store)?;
     let mut expected = Vec::new();
     for node in nodes.iter().filter(|node| without.is_none_or(|gone| gone.id != node.id)) {

@@ -7,8 +7,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use jiff::SignedDuration;
-use planning::machine::{admit_patch, node_key, prove, render_password, render_token};
-use secrecy::ExposeSecret as _;
+use planning::{
+    Rendered,
+    machine::{
+        admit_patch, node_key, password_key, prove, render_password, render_token, token_key,
+    },
+};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -16,6 +21,8 @@ use std::time::Duration;
 const TOKEN_LIVES: SignedDuration = SignedDuration::from_mins(15);
 /// Between two looks at a node that is expected.
 const LOOK: Duration = Duration::from_millis(500);
+/// How many of them before the token is looked after again.
+const LOOKS: usize = 60;
 
 /// Tells the host which node to expect, and with which token and password.
 #[derive(Debug)]
@@ -32,15 +39,16 @@ impl Step for Admit {
         // A node that is there has used its token; another one would only be stolen.
         if host::registered(&host, node).await?.is_none() {
             let secrets = cx.cx.store.node_secrets(node.id).await.map_err(host::of_store)?;
-            let password = secrets.password.expose_secret();
-            let mut salt = [0; 8];
-            salt.copy_from_slice(&cx.cx.ids.secret()[..8]);
-            if host.get(&planning::machine::password_key(&node.name)).await?.is_none() {
-                host::ensure(&host, &render_password(&node.name, password, salt)).await?;
+            if host.get(&password_key(&node.name)).await?.is_none() {
+                let password = hashed(cx, secrets.password.clone()).await?;
+                host::ensure(&host, &password).await?;
             }
-            let token = (secrets.token_id.as_str(), secrets.token_secret.expose_secret());
-            let expiration = cx.now() + TOKEN_LIVES;
-            host::ensure(&host, &render_token(node, token, expiration)).await?;
+            // One that is there is left to die at its time.
+            if host.get(&token_key(&secrets.token_id)).await?.is_none() {
+                let token = (secrets.token_id.as_str(), secrets.token_secret.expose_secret());
+                let expiration = cx.now() + TOKEN_LIVES;
+                host::ensure(&host, &render_token(node, token, expiration)).await?;
+            }
         }
         host::tell_expected(cx, None).await?;
         Ok(format!("the host cluster expects {}; its join token lives for 15 minutes", node.name))
@@ -49,10 +57,21 @@ impl Step for Admit {
     async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
         let host = host::server(cx);
         host::forget_token(cx).await?;
-        host::remove(&host, &planning::machine::password_key(&cx.node.name)).await?;
+        host::remove(&host, &password_key(&cx.node.name)).await?;
         host::tell_expected(cx, Some(&cx.node)).await?;
         Ok("token and password are gone, and the name is not expected any more".to_owned())
     }
+}
+
+/// Hashes the password of a node's name; that it takes a while is its purpose.
+async fn hashed(cx: &StepContext<'_>, password: SecretString) -> Result<Rendered, StepError> {
+    let (name, random) = (cx.node.name.clone(), cx.cx.ids.secret());
+    let hash = tokio::task::spawn_blocking(move || {
+        let mut salt = [0; 8];
+        salt.copy_from_slice(&random[..8]);
+        render_password(&name, password.expose_secret(), salt)
+    });
+    hash.await.map_err(|error| StepError::Retry(error.to_string()))
 }
 
 /// Waits for the node and takes its token away as soon as it is there.
@@ -71,15 +90,17 @@ impl Step for Join {
 
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
         let host = host::server(cx);
+        cx.progress.say("the machine is booting").await;
         loop {
-            if host::registered(&host, &cx.node).await?.is_some() {
-                host::forget_token(cx).await?;
-                return Ok("the node has registered, and its join token is gone".to_owned());
-            }
-            cx.progress.say("the machine is booting").await;
-            // A token that has expired lets nobody in; the step before makes it once, so this one does after that.
+            // A token that has expired is removed by the host, and lets nobody in: it is made anew.
             Admit.run(cx).await?;
-            tokio::time::sleep(LOOK).await;
+            for _ in 0..LOOKS {
+                if host::registered(&host, &cx.node).await?.is_some() {
+                    host::forget_token(cx).await?;
+                    return Ok("the node has registered, and its join token is gone".to_owned());
+                }
+                tokio::time::sleep(LOOK).await;
+            }
         }
     }
 

@@ -38,6 +38,7 @@ pub(super) async fn ensure(
     let missing = wanted.saturating_sub(staying.clone().count());
     let attaching = staying.clone().filter(|node| node.state() == NodeState::Attaching).count();
     let ready = staying.filter(|node| node.state() == NodeState::Ready).count();
+    say_who_is_there(cx, record, findings);
     let kind = ConditionKind::NodesReady;
     if ready >= wanted {
         let message = format!("{ready} of {wanted} nodes are proven");
@@ -68,6 +69,27 @@ pub(super) async fn ensure(
     }
     findings.set(kind, ConditionStatus::False, "Attaching", story);
     Ok(Nodes::Waiting(Next::After(again)))
+}
+
+/// Says what the last look found about who runs on the tenant's nodes.
+fn say_who_is_there(cx: &Context, record: &Tenant, findings: &mut Findings) {
+    let found = cx.machines.as_ref().and_then(|machines| machines.exclusivity(record.id));
+    let Some(found) = found else { return };
+    let kind = ConditionKind::NodesExclusive;
+    if found.holds() {
+        let message = "nobody else's pod runs on its nodes, and none of its own elsewhere";
+        return findings.set(kind, ConditionStatus::True, "Exclusive", message);
+    }
+    let told = |what: &str, pods: &[String]| match pods {
+        [] => None,
+        [first, ..] => Some(format!("{} {what}, e.g. {first}", pods.len())),
+    };
+    let told = [
+        told("pods of others run on its nodes", &found.foreign),
+        told("pods of its own run elsewhere", &found.elsewhere),
+    ];
+    let message: Vec<String> = told.into_iter().flatten().collect();
+    findings.set(kind, ConditionStatus::False, "NotExclusive", message.join("; "));
 }
 
 /// How long ago the newest attempt to make a node failed, and why; nothing if that is long ago or another one has

@@ -99,10 +99,13 @@ impl Findings {
     fn conclude(&mut self) {
         if !self.has_nodes {
             self.conditions.forget(ConditionKind::NodesReady);
+            self.conditions.forget(ConditionKind::NodesExclusive);
         }
         let is_part = |kind: &ConditionKind| match kind {
             ConditionKind::Ready => false,
             ConditionKind::NodesReady => self.has_nodes,
+            // Before the first look nobody knows, and nobody waits for it.
+            ConditionKind::NodesExclusive => self.conditions.get(*kind).is_some(),
             ConditionKind::NamespaceReady
             | ConditionKind::ControlPlaneReady
             | ConditionKind::DnsReady

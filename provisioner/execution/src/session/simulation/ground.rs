@@ -10,7 +10,7 @@ use application::{
 };
 use async_trait::async_trait;
 use clusters::{HostCluster, RunAuthority, TenantClusters};
-use domain::{Actor, Clock, IdGen, TenantId};
+use domain::{Actor, Clock, Exclusivity, IdGen, TenantId};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -221,6 +221,10 @@ impl TenantAccess for NoAccess {
 
     async fn kubeconfig(&self, _: TenantId, _: &Actor) -> Result<SecretString, AccessError> {
         Err(AccessError::NotReady { reason: "there is none here".to_owned() })
+    }
+
+    async fn exclusivity(&self, _: TenantId) -> Result<Option<Exclusivity>, AccessError> {
+        Ok(None)
     }
 
     async fn host_check(&self) -> Vec<Check> {

@@ -1,0 +1,130 @@
+//! The steps in which a machine is given what it has to know to join, and in which that is taken away again.
+
+use super::{
+    host, image,
+    owned::{Machine, invalid, look, of_proxmox, placed},
+    power,
+};
+use crate::sagas::{Step, StepContext, StepError};
+use async_trait::async_trait;
+use domain::Node;
+use planning::machine::{Seed as SeedContent, render_seed};
+use proxmox_client::{ConfigChange, ContentKind, Drive, FileName, NodeName, Slot, Storage};
+use secrecy::ExposeSecret as _;
+use std::time::Duration;
+
+/// How long one task of the cluster may take.
+const TASK: Duration = Duration::from_mins(4);
+
+/// Gives the machine what it has to know to join.
+#[derive(Debug)]
+pub(super) struct Seed;
+
+#[async_trait]
+impl Step for Seed {
+    fn name(&self) -> &'static str {
+        "seed"
+    }
+
+    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        let Machine::Ours { vm, .. } = look(cx).await? else { return Err(power::gone()) };
+        let (storage, name) = (seeds(cx, vm.node()), file_name(&cx.node)?);
+        let image = content(cx).await?;
+        let uploaded = storage.upload_iso(&name, &image).await.map_err(of_proxmox)?;
+        uploaded.finish(TASK).await.map_err(of_proxmox)?;
+        let volume = storage.iso(&name).map_err(of_proxmox)?;
+        let change = ConfigChange::new().drive(slot()?, &Drive::disc(volume));
+        let change = change.map_err(|error| invalid(&error))?;
+        vm.change(&change).await.map_err(of_proxmox)?;
+        Ok(format!("{} bytes for its first start are in its drive", image.len()))
+    }
+
+    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        remove(cx).await
+    }
+}
+
+/// Where the image lies while the machine needs it.
+fn seeds(cx: &StepContext<'_>, place: &NodeName) -> Storage {
+    cx.machines.client.node(place).storage(&cx.machines.settings.seed_storage)
+}
+
+fn file_name(node: &Node) -> Result<FileName, StepError> {
+    FileName::new(format!("{}.iso", node.name)).map_err(|error| invalid(&error))
+}
+
+/// The drive of the image.
+fn slot() -> Result<Slot, StepError> {
+    Slot::ide(2).map_err(|error| invalid(&error))
+}
+
+/// The image with all that a machine has to know. It holds secrets: it is made, sent and forgotten.
+async fn content(cx: &StepContext<'_>) -> Result<Vec<u8>, StepError> {
+    let node = &cx.node;
+    let secrets = cx.cx.store.node_secrets(node.id).await.map_err(host::of_store)?;
+    let network = cx.machines.settings.network(node.address).ok_or_else(power::gone)?;
+    let cluster = host::cluster(cx).await?;
+    let authority = host::authority(cx).await?;
+    let files = render_seed(&SeedContent {
+        node,
+        cluster: &cluster,
+        server: &cx.machines.settings.server,
+        authority: &authority,
+        token: (&secrets.token_id, secrets.token_secret.expose_secret()),
+        password: secrets.password.expose_secret(),
+        network,
+    });
+    image::write("cidata", &files).map_err(|error| {
+        StepError::fail("image", format!("the image could not be made: {error}"), "report this")
+    })
+}
+
+/// Takes the image out of the drive, and deletes it.
+pub(super) async fn remove(cx: &StepContext<'_>) -> Result<String, StepError> {
+    let place = match look(cx).await? {
+        Machine::Ours { vm, config } => {
+            if config.drive(slot()?).is_some() {
+                let change = ConfigChange::new().unplug(slot()?);
+                vm.change(&change).await.map_err(of_proxmox)?;
+            }
+            vm.node().clone()
+        }
+        Machine::Absent | Machine::Foreign(_) => match placed(&cx.node)? {
+            Some(place) => place,
+            None => return Ok("there is no image".to_owned()),
+        },
+    };
+    let (storage, name) = (seeds(cx, &place), file_name(&cx.node)?);
+    let volume = storage.iso(&name).map_err(of_proxmox)?;
+    let is_there = async || {
+        let content = storage.content(Some(ContentKind::Iso), None).await.map_err(of_proxmox)?;
+        Ok::<_, StepError>(content.iter().any(|entry| entry.volume == volume))
+    };
+    if is_there().await? {
+        let deleted = storage.delete(&volume).await.map_err(of_proxmox)?;
+        deleted.finish(TASK).await.map_err(of_proxmox)?;
+        if is_there().await? {
+            return Err(StepError::Retry(format!("{volume} was deleted and is still there")));
+        }
+    }
+    Ok("the image with its token is deleted".to_owned())
+}
+
+/// Takes away what the machine needed for its first start only.
+#[derive(Debug)]
+pub(super) struct Tidy;
+
+#[async_trait]
+impl Step for Tidy {
+    fn name(&self) -> &'static str {
+        "tidy"
+    }
+
+    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+        remove(cx).await
+    }
+
+    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+        Ok("there is nothing to put back".to_owned())
+    }
+}
