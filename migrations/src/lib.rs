@@ -12,6 +12,7 @@ mod m0005_attempts;
 mod m0006_retention;
 mod m0007_log_limit;
 mod m0008_nodes;
+mod m0009_plan_changes;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_retention::MIGRATION),
             Box::new(m0007_log_limit::MIGRATION),
             Box::new(m0008_nodes::MIGRATION),
+            Box::new(m0009_plan_changes::MIGRATION),
         ]
     }
 }

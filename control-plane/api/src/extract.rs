@@ -11,5 +11,5 @@ pub(crate) use fields::{Field, Fields, Record};
 pub(crate) use header::{Preference, RetryKey};
 pub(crate) use parameters::Parameters;
 pub(crate) use path::{
-    ArtifactPath, DigestPath, OperationPath, SessionPath, TenantPath, TokenPath,
+    ArtifactPath, DigestPath, OperationPath, PlanChangePath, SessionPath, TenantPath, TokenPath,
 };

@@ -15,6 +15,7 @@ mod openapi;
 mod operation;
 mod page;
 mod plan;
+mod plan_change;
 mod planned;
 mod probe;
 mod problem;
@@ -80,6 +81,11 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(session::artifact::artifact))
         .routes(routes!(operation::get::get))
         .routes(routes!(plan::list::list))
+        .routes(routes!(plan_change::create::create, plan_change::list::list))
+        .routes(routes!(plan_change::get::get))
+        .routes(routes!(plan_change::cancel::cancel))
+        .routes(routes!(plan_change::pause::pause))
+        .routes(routes!(plan_change::resume::resume))
         .routes(routes!(doctor::doctor))
         .routes(routes!(probe::livez::livez))
         .routes(routes!(probe::readyz::readyz))

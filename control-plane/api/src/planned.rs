@@ -8,11 +8,10 @@ use crate::{
 use axum::{Router, routing::any};
 
 /// The paths, and what will be there.
-pub(crate) const PLANNED: [(&str, &str); 8] = [
+pub(crate) const PLANNED: [(&str, &str); 7] = [
     ("/", "the portal"),
     ("/k8s/{tenant}", "kubectl through Warren"),
     ("/k8s/{tenant}/{*path}", "kubectl through Warren"),
-    ("/api/v1/tenants/{tenant}/plan-changes", "changing a tenant's plan"),
     ("/api/v1/tenants/{tenant}/workflows", "workflows"),
     ("/api/v1/tenants/{tenant}/schedules", "schedules"),
     ("/api/v1/tenants/{tenant}/members", "people and their roles"),

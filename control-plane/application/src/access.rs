@@ -1,7 +1,7 @@
 //! What the use cases need of the world: implemented by the binary with the provisioner's parts.
 
 use async_trait::async_trait;
-use domain::{Actor, Exclusivity, TenantId};
+use domain::{Actor, Exclusivity, Subscription, Survey, TenantId};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use std::{error::Error, fmt};
@@ -31,6 +31,12 @@ pub trait TenantAccess: Send + Sync + fmt::Debug {
     /// # Errors
     /// If the host cluster has not answered yet.
     async fn exclusivity(&self, tenant: TenantId) -> Result<Option<Exclusivity>, AccessError>;
+
+    /// What of a tenant would have to move if it paid for `to`.
+    ///
+    /// # Errors
+    /// If the host cluster or the tenant's does not answer.
+    async fn survey(&self, tenant: TenantId, to: Subscription) -> Result<Survey, AccessError>;
 
     /// Checks that the host cluster can do what Warren needs.
     async fn host_check(&self) -> Vec<Check>;

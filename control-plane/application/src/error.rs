@@ -21,6 +21,8 @@ pub enum Noun {
     Result,
     /// A file that a session left.
     Artifact,
+    /// A change of plan.
+    PlanChange,
     /// Something that only operators know of.
     Page,
 }

@@ -15,6 +15,7 @@ pub mod node;
 pub mod numbers;
 pub mod operation;
 pub mod plan;
+pub mod plan_change;
 mod result_schema;
 pub mod run;
 pub mod session;

@@ -255,7 +255,7 @@ impl NewTenant {
         let name = TenantName::parse("/name", &self.name);
         let plan = PlanName::parse("/plan", &self.plan);
         let nodes = match &plan {
-            Ok(plan) => self.nodes(*plan, makes_nodes),
+            Ok(plan) => check_nodes(*plan, self.nodes, makes_nodes),
             Err(_) => Ok(0),
         };
         match (name, plan, nodes) {
@@ -266,23 +266,28 @@ impl NewTenant {
             }
         }
     }
+}
 
-    fn nodes(&self, plan: PlanName, makes_nodes: bool) -> Result<u32, Invalid> {
-        let refuse = |value: String, rule: String| Err(Invalid::field("/nodes", value, rule));
-        match (plan.node_shape(), self.nodes) {
-            (None, None | Some(0)) => Ok(0),
-            (None, Some(nodes)) => {
-                refuse(nodes.to_string(), format!("left out: plan {plan} has no nodes of its own"))
-            }
-            (Some(_), _) if !makes_nodes => {
-                let rule = "a plan on shared nodes: this installation makes no others, its configuration \
-                            names no Proxmox VE";
-                Err(Invalid::field("/plan", plan, rule))
-            }
-            (Some(_), nodes) => match nodes.unwrap_or(1) {
-                nodes @ 1..=MOST_NODES => Ok(nodes),
-                nodes => refuse(nodes.to_string(), format!("from 1 to {MOST_NODES}")),
-            },
+/// How many nodes of its own a tenant of a plan gets, if that many were asked for.
+pub(crate) fn check_nodes(
+    plan: PlanName,
+    nodes: Option<u32>,
+    makes_nodes: bool,
+) -> Result<u32, Invalid> {
+    let refuse = |value: String, rule: String| Err(Invalid::field("/nodes", value, rule));
+    match (plan.node_shape(), nodes) {
+        (None, None | Some(0)) => Ok(0),
+        (None, Some(nodes)) => {
+            refuse(nodes.to_string(), format!("left out: plan {plan} has no nodes of its own"))
         }
+        (Some(_), _) if !makes_nodes => {
+            let rule = "a plan on shared nodes: this installation makes no others, its configuration \
+                            names no Proxmox VE";
+            Err(Invalid::field("/plan", plan, rule))
+        }
+        (Some(_), nodes) => match nodes.unwrap_or(1) {
+            nodes @ 1..=MOST_NODES => Ok(nodes),
+            nodes => refuse(nodes.to_string(), format!("from 1 to {MOST_NODES}")),
+        },
     }
 }

@@ -12,6 +12,7 @@ mod name;
 mod node;
 mod operation;
 mod plan;
+mod plan_change;
 mod policy;
 mod quantity;
 #[cfg(any(test, feature = "samples"))]
@@ -28,10 +29,13 @@ pub use name::{ClusterName, NodeName, ProjectName, TenantName, letters};
 pub use node::{Exclusivity, Hardware, Node, NodeShape, NodeState, VmNumber};
 pub use operation::{Operation, OperationKind, OperationState, Problem, Step, StepState};
 pub use plan::{Isolation, Kept, Plan, PlanName, Quota, Retention, Share, Uploads};
+pub use plan_change::{
+    Measured, PlanChange, PlanPreview, SessionsDuringMove, Shift, Subscription, Survey, blockers,
+};
 pub use policy::{
-    Action, Actor, Authorized, CreateSession, CreateTenant, CreateToken, DeleteTenant, Denied,
-    ExplainTenant, ListTenants, Permission, ReadKubeconfig, ReadOperation, ReadSession, ReadTenant,
-    ReadToken, RevokeToken, Role, Scope, StopSession, UploadBlob, allows, authorize,
+    Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,
+    Denied, ExplainTenant, ListTenants, Permission, ReadKubeconfig, ReadOperation, ReadSession,
+    ReadTenant, ReadToken, RevokeToken, Role, Scope, StopSession, UploadBlob, allows, authorize,
 };
 pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{

@@ -14,6 +14,8 @@ pub enum OperationKind {
     NodeAttach,
     /// Empties a tenant's node and destroys its machine.
     NodeRelease,
+    /// Moves a tenant from one plan to another.
+    PlanChange,
 }
 
 /// How far an operation is. The last two are final.
@@ -107,8 +109,13 @@ pub struct Operation {
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 4] =
-        [Self::TenantCreate, Self::TenantDelete, Self::NodeAttach, Self::NodeRelease];
+    pub const ALL: [Self; 5] = [
+        Self::TenantCreate,
+        Self::TenantDelete,
+        Self::NodeAttach,
+        Self::NodeRelease,
+        Self::PlanChange,
+    ];
 
     /// The word as users see it.
     #[must_use]
@@ -118,6 +125,7 @@ impl OperationKind {
             Self::TenantDelete => "tenant-delete",
             Self::NodeAttach => "node-attach",
             Self::NodeRelease => "node-release",
+            Self::PlanChange => "plan-change",
         }
     }
 }

@@ -99,6 +99,8 @@ pub struct Plan {
     pub version: u32,
     /// Where workloads run.
     pub isolation: Isolation,
+    /// What a month costs, in hundredths of the installation's currency.
+    pub price: u64,
     /// What the tenant's workloads may use.
     pub quota: Quota,
     /// What Warren adds on the host for the control plane and DNS, beyond `quota`.
@@ -192,6 +194,7 @@ impl fmt::Display for PlanName {
 
 /// What differs from plan to plan.
 struct Size {
+    price: u64,
     quota: Quota,
     session_cpu: Millicores,
     session_memory: Bytes,
@@ -206,6 +209,7 @@ struct Size {
 
 impl Size {
     const STARTER: Self = Self {
+        price: 2_000,
         quota: quota(2, 4, 20, 20),
         session_cpu: Millicores(2000),
         session_memory: Bytes::gibi(4),
@@ -218,6 +222,7 @@ impl Size {
         retention: Retention { log_days: 7, file_days: 7 },
     };
     const PRO: Self = Self {
+        price: 8_000,
         quota: quota(8, 16, 100, 100),
         session_cpu: Millicores(8000),
         session_memory: Bytes::gibi(16),
@@ -230,6 +235,7 @@ impl Size {
         retention: Retention { log_days: 30, file_days: 30 },
     };
     const ENTERPRISE: Self = Self {
+        price: 32_000,
         quota: quota(32, 64, 500, 500),
         session_cpu: Millicores(32_000),
         session_memory: Bytes::gibi(64),
@@ -246,12 +252,13 @@ impl Size {
     const fn dedicated(shape: NodeShape, nodes: u32) -> Self {
         let usable = shape.usable();
         let count = nodes as u64;
-        let at_once = match shape {
-            NodeShape::S => 10,
-            NodeShape::M => 20,
-            NodeShape::L => 40,
+        let (at_once, price) = match shape {
+            NodeShape::S => (10, 12_000),
+            NodeShape::M => (20, 24_000),
+            NodeShape::L => (40, 48_000),
         };
         Self {
+            price: price * count,
             quota: Quota {
                 cpu: Millicores(usable.cpu.0 * count),
                 memory: Bytes(usable.memory.0 * count),
@@ -319,6 +326,7 @@ impl Plan {
                 None => Isolation::Shared,
                 Some(_) => Isolation::Dedicated,
             },
+            price: size.price,
             quota: size.quota,
             overhead: Quota {
                 cpu: Millicores(3000),

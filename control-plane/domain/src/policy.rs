@@ -69,6 +69,8 @@ pub enum Permission {
     TenantRead,
     /// Delete a tenant.
     TenantDelete,
+    /// Change a tenant's plan, or take such a change back.
+    PlanChange,
     /// See what a reconcile would change on the host.
     TenantExplain,
     /// Get a credential for the tenant's API server.
@@ -93,11 +95,12 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::TenantCreate,
         Self::TenantList,
         Self::TenantRead,
         Self::TenantDelete,
+        Self::PlanChange,
         Self::TenantExplain,
         Self::KubeconfigRead,
         Self::TokenCreate,
@@ -118,7 +121,10 @@ pub const fn allows(role: Role, permission: Permission) -> bool {
     match role {
         Role::Operator => true,
         Role::Owner => !matches!(permission, P::TenantCreate | P::TenantExplain),
-        Role::Admin => !matches!(permission, P::TenantCreate | P::TenantExplain | P::TenantDelete),
+        Role::Admin => !matches!(
+            permission,
+            P::TenantCreate | P::TenantExplain | P::TenantDelete | P::PlanChange
+        ),
         Role::Developer => matches!(
             permission,
             P::TenantList
@@ -187,6 +193,8 @@ actions! {
     ReadTenant => TenantRead;
     /// Delete a tenant.
     DeleteTenant => TenantDelete;
+    /// Change a tenant's plan.
+    ChangePlan => PlanChange;
     /// See what a reconcile would change.
     ExplainTenant => TenantExplain;
     /// Get a credential for the tenant's API server.
@@ -281,6 +289,7 @@ mod tests {
 ++++++ TenantList
 ++++++ TenantRead
 ++---- TenantDelete
+++---- PlanChange
 +----- TenantExplain
 ++++-- KubeconfigRead
 +++--- TokenCreate

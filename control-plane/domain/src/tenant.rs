@@ -1,6 +1,6 @@
 use crate::{
-    Bytes, ClusterName, ConditionKind, Conditions, Millicores, Plan, PlanName, Share, TenantId,
-    TenantName,
+    Bytes, ClusterName, ConditionKind, Conditions, Isolation, Millicores, NodeShape, Plan,
+    PlanName, Share, Shift, Subscription, TenantId, TenantName,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub struct Tenant {
     pub plan: PlanName,
     /// How many nodes of its own it pays for; none on a shared plan.
     pub nodes: u32,
+    /// The change of its plan that is under way.
+    pub shift: Option<Shift>,
     /// The name of its virtual cluster on the host.
     pub cluster: ClusterName,
     /// Changes of desire so far.
@@ -90,6 +92,36 @@ impl Tenant {
     #[must_use]
     pub fn plan(&self) -> Plan {
         Plan::with_nodes(self.plan, self.nodes)
+    }
+
+    /// What it pays for.
+    #[must_use]
+    pub const fn subscription(&self) -> Subscription {
+        Subscription { plan: self.plan, nodes: self.nodes }
+    }
+
+    /// What holds on the host: as [`Self::plan`], but during a change of plan there is room for both, and new pods go
+    /// where they belong by then.
+    #[must_use]
+    pub fn plan_on_host(&self) -> Plan {
+        let plan = self.plan();
+        let Some(shift) = self.shift else { return plan };
+        let next = shift.to.plan();
+        let isolation = if shift.is_placed { next.isolation } else { plan.isolation };
+        Plan { quota: plan.quota.or_more(next.quota), isolation, ..plan }
+    }
+
+    /// Where its new pods go.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.plan_on_host().isolation
+    }
+
+    /// How many nodes of a shape it is to have now: during a change of plan those of before and those of after.
+    #[must_use]
+    pub fn nodes_of(&self, shape: NodeShape) -> u32 {
+        let next = self.shift.map_or(0, |shift| shift.to.nodes_of(shape));
+        self.subscription().nodes_of(shape).max(next)
     }
 
     /// The state in one word.

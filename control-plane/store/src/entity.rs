@@ -39,6 +39,9 @@ entity!(tenants, "tenants" {
     is_ready: bool,
     erased_at: Option<i64>,
     nodes: i64,
+    next_plan: Option<String>,
+    next_nodes: i64,
+    is_placed: bool,
 });
 
 entity!(nodes, "nodes" {
@@ -59,6 +62,22 @@ entity!(nodes, "nodes" {
     ready_at: Option<i64>,
     release_requested_at: Option<i64>,
     released_at: Option<i64>,
+});
+
+entity!(plan_changes, "plan_changes" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    operation: Uuid,
+    tenant: Uuid,
+    from_plan: String,
+    from_nodes: i64,
+    to_plan: String,
+    to_nodes: i64,
+    sessions: String,
+    preview: String,
+    created_at: i64,
+    paused_at: Option<i64>,
+    committed_at: Option<i64>,
+    api_away_ms: Option<i64>,
 });
 
 entity!(resting_vms, "resting_vms" {

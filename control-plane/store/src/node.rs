@@ -5,7 +5,8 @@ use crate::{
     txn::{Txn, in_txn},
 };
 use domain::{
-    Node, NodeId, NodeName, NodeShape, Operation, OperationKind, Problem, TenantId, VmNumber,
+    Node, NodeId, NodeName, NodeShape, Operation, OperationKind, Problem, Tenant, TenantId,
+    VmNumber,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -101,7 +102,10 @@ impl Store {
     }
 }
 
-async fn of_tenant(db: &impl ConnectionTrait, tenant: TenantId) -> Result<Vec<Node>, StoreError> {
+pub(crate) async fn of_tenant(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+) -> Result<Vec<Node>, StoreError> {
     let select = nodes::Entity::find()
         .filter(nodes::Column::Tenant.eq(tenant.uuid()))
         .filter(nodes::Column::ReleasedAt.is_null())
@@ -118,11 +122,11 @@ async fn attach_in_txn(
         .filter(tenants::Column::DeletedAt.is_null())
         .lock_exclusive();
     let owner = select.one(&txn.db).await?.ok_or(StoreError::NotFound)?;
-    let wanted = column::to_count("tenants.nodes", owner.nodes)?;
+    let is_leaving = owner.deletion_requested_at.is_some();
+    let wanted = usize::try_from(Tenant::try_from(owner)?.nodes_of(shape)).unwrap_or(usize::MAX);
     let known = of_tenant(&txn.db, tenant).await?;
-    let staying = known.iter().filter(|node| node.release_requested_at.is_none()).count();
-    if owner.deletion_requested_at.is_some() || u64::try_from(staying).unwrap_or(u64::MAX) >= wanted
-    {
+    let is_staying = |node: &&Node| node.release_requested_at.is_none() && node.shape == shape;
+    if is_leaving || known.iter().filter(is_staying).count() >= wanted {
         return Ok(None);
     }
     let ids = &txn.store.ids;
@@ -168,7 +172,7 @@ fn hardware_address(random: [u8; 32]) -> String {
     format!("02:{}", bytes.join(":"))
 }
 
-async fn release_in_txn(txn: &mut Txn, id: NodeId) -> Result<Operation, StoreError> {
+pub(crate) async fn release_in_txn(txn: &mut Txn, id: NodeId) -> Result<Operation, StoreError> {
     let row = for_update(&txn.db, id).await?;
     if row.released_at.is_some() {
         return Err(StoreError::Ended);
@@ -178,7 +182,8 @@ async fn release_in_txn(txn: &mut Txn, id: NodeId) -> Result<Operation, StoreErr
             OperationKind::NodeAttach => operation::cancel_in_txn(txn, open.id).await,
             OperationKind::NodeRelease
             | OperationKind::TenantCreate
-            | OperationKind::TenantDelete => Ok(open),
+            | OperationKind::TenantDelete
+            | OperationKind::PlanChange => Ok(open),
         };
     }
     let tenant = TenantId::new(row.tenant);

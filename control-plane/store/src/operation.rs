@@ -17,6 +17,7 @@ const fn patience(kind: OperationKind) -> SignedDuration {
     match kind {
         OperationKind::TenantCreate | OperationKind::TenantDelete => SignedDuration::from_mins(10),
         OperationKind::NodeAttach | OperationKind::NodeRelease => SignedDuration::from_mins(30),
+        OperationKind::PlanChange => SignedDuration::from_mins(60),
     }
 }
 
@@ -44,6 +45,9 @@ const fn step_names(kind: OperationKind) -> &'static [&'static str] {
             &["reserve", "clone", "configure", "seed", "admit", "start", "join", "verify", "tidy"]
         }
         OperationKind::NodeRelease => &["cordon", "drain", "stop", "remove", "destroy", "absence"],
+        OperationKind::PlanChange => {
+            &["check", "nodes", "placement", "move", "verify", "commit", "release"]
+        }
     }
 }
 
@@ -89,14 +93,16 @@ impl Store {
         row.map(Operation::try_from).transpose()
     }
 
-    /// The operations about nodes that are not over, oldest first.
+    /// The operations of reversible steps that are not over, oldest first.
     ///
     /// # Errors
     /// If the database fails.
-    #[tracing::instrument(name = "db.operation.of_nodes", skip_all)]
-    pub async fn operation_of_nodes(&self) -> Result<Vec<Operation>, StoreError> {
+    #[tracing::instrument(name = "db.operation.sagas", skip_all)]
+    pub async fn operation_sagas(&self) -> Result<Vec<Operation>, StoreError> {
+        const SAGAS: [OperationKind; 3] =
+            [OperationKind::NodeAttach, OperationKind::NodeRelease, OperationKind::PlanChange];
         let select = operations::Entity::find()
-            .filter(operations::Column::Node.is_not_null())
+            .filter(operations::Column::Kind.is_in(SAGAS.map(|kind| column::word(&kind))))
             .filter(operations::Column::FinishedAt.is_null())
             .order_by_asc(operations::Column::Id);
         select.all(&self.0.read).await?.into_iter().map(Operation::try_from).collect()

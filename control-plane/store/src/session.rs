@@ -22,6 +22,7 @@ mod stop;
 pub use retention::Removing;
 pub(crate) use sealed::opened;
 pub use stop::StopMode;
+pub(crate) use stop::stop_in_txn;
 
 /// Why a session was not accepted.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use crate::{
 };
 use domain::{
     Authorized, ClusterName, CreateTenant, DeleteTenant, Generation, Operation, OperationKind,
-    PlanName, Problem, Tenant, TenantId, TenantName,
+    PlanName, Problem, Shift, Subscription, Tenant, TenantId, TenantName,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -163,6 +163,9 @@ async fn create_in_txn(
         is_ready: false,
         erased_at: None,
         nodes: i64::from(nodes),
+        next_plan: None,
+        next_nodes: 0,
+        is_placed: false,
     };
     tenants::Entity::insert(row.clone().into_active_model())
         .exec_without_returning(&txn.db)
@@ -208,8 +211,8 @@ async fn delete_in_txn(
             return Err(StoreError::corrupt("operations.tenant", missing));
         }
         (None, open) => {
-            if let Some(create) = open {
-                operation::end_in_txn(txn, create, None, Some(superseded())).await?;
+            if let Some(open) = open {
+                operation::end_in_txn(txn, open, None, Some(superseded())).await?;
             }
             let kind = OperationKind::TenantDelete;
             operation::begin_in_txn(txn, kind, id, About::Tenant).await?
@@ -230,7 +233,7 @@ async fn delete_in_txn(
 fn superseded() -> Problem {
     Problem {
         code: "superseded".to_owned(),
-        detail: "the tenant's deletion was asked for before it was ready".to_owned(),
+        detail: "the tenant's deletion was asked for before this was done".to_owned(),
         hint: "nothing is to be done; the delete operation goes on".to_owned(),
     }
 }
@@ -252,7 +255,7 @@ async fn named(
 }
 
 /// A tenant that is not deleted; nobody else changes it before the transaction ends.
-async fn existing_for_update(
+pub(crate) async fn existing_for_update(
     db: &impl ConnectionTrait,
     id: TenantId,
 ) -> Result<tenants::Model, StoreError> {
@@ -261,7 +264,7 @@ async fn existing_for_update(
 }
 
 /// Writes a change that was decided from `row`.
-async fn update_in_txn(
+pub(crate) async fn update_in_txn(
     txn: &mut Txn,
     row: &tenants::Model,
     change: tenants::ActiveModel,
@@ -280,6 +283,16 @@ async fn update_in_txn(
     Ok(())
 }
 
+fn shift(plan: &str, row: &tenants::Model) -> Result<Shift, StoreError> {
+    let plan = column::to_word("tenants.next_plan", plan)?;
+    let to = Subscription { plan, nodes: nodes(row.next_nodes)? };
+    Ok(Shift { to, is_placed: row.is_placed })
+}
+
+fn nodes(count: i64) -> Result<u32, StoreError> {
+    u32::try_from(count).map_err(|error| StoreError::corrupt("tenants.nodes", error))
+}
+
 impl TryFrom<tenants::Model> for Tenant {
     type Error = StoreError;
 
@@ -290,8 +303,8 @@ impl TryFrom<tenants::Model> for Tenant {
             id: TenantId::new(row.id),
             name: name.map_err(|error| StoreError::corrupt("tenants.name", error))?,
             plan: column::to_word("tenants.plan", &row.plan)?,
-            nodes: u32::try_from(row.nodes)
-                .map_err(|error| StoreError::corrupt("tenants.nodes", error))?,
+            nodes: nodes(row.nodes)?,
+            shift: row.next_plan.as_deref().map(|plan| shift(plan, &row)).transpose()?,
             cluster: ClusterName::stored(row.cluster),
             generation: Generation(row.generation),
             observed_generation: Generation(row.observed_generation),

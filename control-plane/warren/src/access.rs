@@ -5,8 +5,8 @@ use application::access::{
 };
 use async_trait::async_trait;
 use clusters::{Authority, Identity, Reach, ReachError, kubeconfig};
-use domain::{Actor, Exclusivity, TenantId};
-use execution::{Context, ExplainError};
+use domain::{Actor, Exclusivity, Subscription, Survey, TenantId};
+use execution::{Context, ExplainError, SurveyError};
 use jiff::SignedDuration;
 use planning::{Action, Change};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -100,6 +100,18 @@ impl TenantAccess for Access {
 
     async fn exclusivity(&self, tenant: TenantId) -> Result<Option<Exclusivity>, AccessError> {
         Ok(self.cx()?.machines.as_ref().and_then(|machines| machines.exclusivity(tenant)))
+    }
+
+    async fn survey(&self, tenant: TenantId, to: Subscription) -> Result<Survey, AccessError> {
+        let cx = self.cx()?;
+        let internal = |error| AccessError::Internal(Box::new(error));
+        let record = cx.store.tenant_get(tenant).await.map_err(internal)?;
+        let record = record
+            .ok_or_else(|| AccessError::NotReady { reason: "the tenant was deleted".to_owned() })?;
+        execution::survey(cx, &record, to).await.map_err(|error| match error {
+            SurveyError::Store(error) => internal(error),
+            error @ SurveyError::Look(_) => AccessError::Unreachable(Box::new(error)),
+        })
     }
 
     async fn host_check(&self) -> Vec<Check> {

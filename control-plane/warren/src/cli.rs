@@ -13,6 +13,7 @@ mod node;
 mod operation;
 mod options;
 mod output;
+mod plan;
 mod plans;
 mod problem;
 mod progress;
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Operation(Box<Group<operation::Command>>),
     /// Look at nodes that tenants have for themselves
     Node(Box<Group<node::Command>>),
+    /// Move tenants from one plan to another
+    Plan(Box<Group<plan::Command>>),
     /// List the plans
     Plans(Box<Single<plans::Arguments>>),
     /// Check the server and its host cluster; exits 1 if something is wrong
@@ -132,6 +135,7 @@ impl Command {
             Self::Explain(group) => &group.common,
             Self::Operation(group) => &group.common,
             Self::Node(group) => &group.common,
+            Self::Plan(group) => &group.common,
             Self::Plans(single) => &single.common,
             Self::Doctor(single) => &single.common,
             Self::Version(single) => &single.common,
@@ -149,6 +153,7 @@ async fn dispatch(cx: &Context, command: &Command) -> Result<(), Failure> {
         Command::Explain(group) => explain::run(cx, &group.command).await,
         Command::Operation(group) => operation::run(cx, &group.command).await,
         Command::Node(group) => node::run(cx, &group.command).await,
+        Command::Plan(group) => plan::run(cx, &group.command).await,
         Command::Plans(single) => plans::run(cx, &single.arguments).await,
         Command::Doctor(single) => doctor::run(cx, &single.arguments).await,
         Command::Version(single) => version::run(cx, &single.arguments).await,

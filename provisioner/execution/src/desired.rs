@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 pub(crate) fn spec(record: &Tenant) -> ClusterSpec {
     ClusterSpec {
         cluster: record.cluster.clone(),
-        plan: record.plan(),
+        plan: record.plan_on_host(),
         was_ready: record.was_ready,
     }
 }

@@ -13,19 +13,25 @@ mod seed;
 mod settings;
 
 pub(crate) use care::run as care;
-pub(crate) use exclusive::run as watch_exclusivity;
+pub(crate) use drain::evict;
+pub(crate) use exclusive::{look_at, run as watch_exclusivity};
+pub(crate) use host::cordon;
 pub use settings::{Addresses, MachineSettings};
 
-use crate::sagas::Saga;
-use domain::{Exclusivity, TenantId};
+use crate::{
+    Context,
+    sagas::{Saga, StepContext, Subject},
+};
+use async_trait::async_trait;
+use domain::{Exclusivity, Node, Operation, Problem, TenantId};
 use exclusive::Statements;
 use proxmox_client::Client;
 use std::{fmt, sync::Arc};
-use store::NodeEnd;
+use store::{NodeEnd, StoreError};
 use tokio::sync::{Mutex, Semaphore};
 
 /// Makes a machine and lets it join.
-pub(crate) const ATTACH: Saga = Saga {
+pub(crate) static ATTACH: Saga<OwnNode> = Saga {
     steps: &[
         &build::Reserve,
         &build::Clone,
@@ -42,7 +48,7 @@ pub(crate) const ATTACH: Saga = Saga {
 };
 
 /// Empties a node and destroys its machine. From the moment at which it is switched off there is no way back.
-pub(crate) const RELEASE: Saga = Saga {
+pub(crate) static RELEASE: Saga<OwnNode> = Saga {
     steps: &[
         &drain::Cordon,
         &drain::Drain,
@@ -54,6 +60,37 @@ pub(crate) const RELEASE: Saga = Saga {
     end: NodeEnd::Released(None),
     commit: Some("stop"),
 };
+
+/// What the steps of those sagas are about.
+#[derive(Debug)]
+pub(crate) struct OwnNode {
+    machines: Machines,
+    /// The node as it was when the step began.
+    node: Node,
+}
+
+type NodeContext<'a> = StepContext<'a, OwnNode>;
+
+#[async_trait]
+impl Subject for OwnNode {
+    type End = NodeEnd;
+
+    async fn load(cx: &Context, operation: &Operation) -> Result<Self, StoreError> {
+        let (Some(machines), Some(node)) = (&cx.machines, operation.node) else {
+            return Err(StoreError::Refused("an operation about a node has machines and a node"));
+        };
+        let node = cx.store.node_get(node).await?.ok_or(StoreError::NotFound)?;
+        Ok(Self { machines: machines.clone(), node })
+    }
+
+    async fn end(cx: &Context, operation: &Operation, end: NodeEnd) -> Result<(), StoreError> {
+        cx.store.node_end(operation, end).await
+    }
+
+    fn undone(problem: Option<Problem>) -> NodeEnd {
+        NodeEnd::Released(problem)
+    }
+}
 
 /// Where machines are made, and how. Cheap to clone.
 #[derive(Clone)]

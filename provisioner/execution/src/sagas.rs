@@ -1,12 +1,13 @@
-//! Operations of ordered, reversible steps across systems: a node is attached or released. The log of steps is in the
+//! Operations of ordered, reversible steps across systems: a node is attached or released, a
+//! tenant moved to another plan. The log of steps is in the
 //! record, so any process can go on with any of them from any point.
 
 mod executor;
 mod step;
 
-pub(crate) use step::{Saga, Step, StepContext, StepError};
+pub(crate) use step::{Saga, Step, StepContext, StepError, Subject};
 
-use crate::{Context, backoff::Backoff, machines};
+use crate::{Context, backoff::Backoff, machines, plan_change};
 use domain::{Operation, OperationId, OperationKind};
 use std::{collections::HashMap, error::Error};
 use store::Change;
@@ -15,15 +16,6 @@ use tokio::{
     task::{Id, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
-
-/// The saga of an operation; nothing if it is none.
-fn saga(kind: OperationKind) -> Option<&'static Saga> {
-    match kind {
-        OperationKind::NodeAttach => Some(&machines::ATTACH),
-        OperationKind::NodeRelease => Some(&machines::RELEASE),
-        OperationKind::TenantCreate | OperationKind::TenantDelete => None,
-    }
-}
 
 /// Sees to it that every saga goes on, one task for each, until cancelled.
 pub(crate) async fn run(cx: Context, cancel: CancellationToken) {
@@ -68,7 +60,7 @@ impl Sagas {
     async fn start_all(&mut self) {
         let mut failures = 0;
         let open = loop {
-            match self.cx.store.operation_of_nodes().await {
+            match self.cx.store.operation_sagas().await {
                 Ok(open) => break open,
                 Err(error) => {
                     failures += 1;
@@ -94,11 +86,18 @@ impl Sagas {
     }
 
     fn start(&mut self, operation: &Operation) {
-        let Some(saga) = saga(operation.kind) else { return };
-        let id = operation.id;
-        if self.running.contains_key(&id) {
+        if self.running.contains_key(&operation.id) {
             return;
         }
+        match operation.kind {
+            OperationKind::NodeAttach => self.drive(&machines::ATTACH, operation.id),
+            OperationKind::NodeRelease => self.drive(&machines::RELEASE, operation.id),
+            OperationKind::PlanChange => self.drive(&plan_change::CHANGE, operation.id),
+            OperationKind::TenantCreate | OperationKind::TenantDelete => {}
+        }
+    }
+
+    fn drive<S: Subject>(&mut self, saga: &'static Saga<S>, id: OperationId) {
         let cx = self.cx.clone();
         let task = self.tasks.spawn(async move { executor::drive(&cx, saga, id).await });
         self.running.insert(id, task);

@@ -33,9 +33,9 @@ pub fn start(cx: &Context, drain: Duration) -> Controllers {
     tasks.spawn(host_policies::run(cx.clone(), tell, cancel.clone()));
     tasks.spawn(controller::run(cx.clone(), wakes, host, cancel.clone()));
     tasks.spawn(session::run(cx.clone(), wake.clone(), cancel.clone()));
+    tasks.spawn(sagas::run(cx.clone(), cancel.clone()));
     if cx.machines.is_some() {
         tasks.spawn(machines::watch_exclusivity(cx.clone(), wake, cancel.clone()));
-        tasks.spawn(sagas::run(cx.clone(), cancel.clone()));
         tasks.spawn(machines::care(cx.clone(), cancel.clone()));
     }
     Controllers { cancel, drain, tasks }

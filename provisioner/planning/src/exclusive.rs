@@ -1,5 +1,6 @@
 //! Whether a tenant's own nodes are its own: who runs on them, and whether it runs elsewhere.
 
+use crate::moving::{is_alive, name};
 use domain::{Exclusivity, NodeName};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -38,18 +39,9 @@ pub fn judge(
     Exclusivity { at, nodes: nodes.to_vec(), system, foreign, elsewhere }
 }
 
-/// Whether a pod may still have processes.
-fn is_alive(pod: &Value) -> bool {
-    !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
-}
-
 /// Whether a pod in a tenant's namespace is the tenant's: its control plane runs on the host's own nodes.
 fn is_workload(pod: &Value) -> bool {
     pod.pointer("/metadata/labels").is_some_and(|labels| labels.get(SYNCED).is_some())
-}
-
-fn name(pod: &Value) -> String {
-    format!("{}/{}", text(pod, "/metadata/namespace"), text(pod, "/metadata/name"))
 }
 
 fn text<'a>(pod: &'a Value, pointer: &str) -> &'a str {

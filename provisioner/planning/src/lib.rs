@@ -23,6 +23,7 @@ pub mod exclusive;
 mod host_policies;
 pub mod job;
 pub mod machine;
+pub mod moving;
 mod namespace;
 pub mod network;
 mod node_policies;

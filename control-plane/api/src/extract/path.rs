@@ -17,6 +17,13 @@ pub(crate) struct TenantPath(pub(crate) TenantRef);
 #[derive(Debug)]
 pub(crate) struct OperationPath(pub(crate) OperationId);
 
+/// `{tenant}` and `{operation}`.
+#[derive(Debug)]
+pub(crate) struct PlanChangePath {
+    pub(crate) tenant: TenantRef,
+    pub(crate) operation: OperationId,
+}
+
 /// `{tenant}` and `{session}`.
 #[derive(Debug)]
 pub(crate) struct SessionPath {
@@ -66,6 +73,15 @@ impl<S: Send + Sync> FromRequestParts<S> for OperationPath {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parse(parts, "operation").await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PlanChangePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let tenant = TenantPath::of(parts).await?;
+        Ok(Self { tenant, operation: parse(parts, "operation").await? })
     }
 }
 

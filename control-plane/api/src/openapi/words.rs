@@ -1,6 +1,8 @@
 //! Texts that are one of some words, for the OpenAPI document.
 
-use domain::{ConditionKind, NodeShape, OperationKind, PlanName, Role, SessionState};
+use domain::{
+    ConditionKind, NodeShape, OperationKind, PlanName, Role, SessionState, SessionsDuringMove,
+};
 use utoipa::openapi::{Object, ObjectBuilder, Type, schema::SchemaType};
 
 fn one_of(words: impl IntoIterator<Item = &'static str>) -> Object {
@@ -27,6 +29,10 @@ pub(crate) fn condition() -> Object {
 
 pub(crate) fn condition_status() -> Object {
     one_of(["True", "False", "Unknown"])
+}
+
+pub(crate) fn sessions_during_move() -> Object {
+    one_of(SessionsDuringMove::ALL.map(SessionsDuringMove::as_str))
 }
 
 pub(crate) fn operation_kind() -> Object {

@@ -23,6 +23,8 @@ pub(crate) struct PlanBody {
     #[schema(schema_with = words::node_shape)]
     node_shape: Option<&'static str>,
     /// What workloads may use.
+    /// What a month costs, in hundredths of the installation's currency; of a plan with nodes of its own, for one node.
+    price: u64,
     quota: QuotaBody,
     /// What the tenant's control plane may use beyond that.
     overhead: QuotaBody,
@@ -104,6 +106,7 @@ impl From<Plan> for PlanBody {
             version: plan.version,
             isolation: plan.isolation,
             node_shape: plan.name.node_shape().map(NodeShape::as_str),
+            price: plan.price,
             quota: plan.quota.into(),
             overhead: plan.overhead.into(),
             sessions_at_once: plan.sessions_at_once,

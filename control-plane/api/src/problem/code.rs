@@ -102,6 +102,18 @@ codes! {
     /// The tenant is not far enough.
     TenantNotReady = "tenant-not-ready", CONFLICT, "Tenant is not ready",
         "The tenant is not ready for this.", Some("Watch the tenant's operation, and try again when it is done.");
+    /// Something else is being done about the tenant.
+    TenantBusy = "tenant-busy", CONFLICT, "Tenant is busy", "Something else is being done about the tenant.",
+        Some("Wait until that operation is over, or take it back, and ask again.");
+    /// Something is in the way of a change of plan.
+    PlanChangeBlocked = "plan-change-blocked", CONFLICT, "Something is in the way",
+        "Something is in the way of the change.", Some("Nothing was changed. dryRun=true shows everything that is in the way.");
+    /// The tenant changed while it was looked at.
+    PlanChangeOutdated = "plan-change-outdated", CONFLICT, "The tenant changed meanwhile",
+        "The tenant pays for something else than a moment ago.", Some("Look at it and ask again.");
+    /// The change is over, or there is no way back.
+    PlanChangeOver = "plan-change-over", CONFLICT, "Too late for that",
+        "The change of plan is over.", Some("A new change leads back.");
     /// The session is not far enough.
     SessionNotOver = "session-not-over", CONFLICT, "Session is not over",
         "The session is not over.", Some("Wait until it is over, or stop it.");

@@ -6,7 +6,7 @@ use application::{
     blob::UploadError,
     blobs::{PieceError, WriteError},
     error::{FindError, Noun},
-    session, tenant, token,
+    plan_change, session, tenant, token,
 };
 use domain::{Kept, Plan, PlanName, Retention};
 use jiff::Timestamp;
@@ -54,6 +54,37 @@ impl From<tenant::ReachError> for Problem {
                 Self::new(Code::ClusterUnreachable)
             }
             E::Access(error @ AccessError::Internal(_)) => internal(&error),
+        }
+    }
+}
+
+impl From<plan_change::ChangeError> for Problem {
+    fn from(error: plan_change::ChangeError) -> Self {
+        use plan_change::ChangeError as E;
+        match error {
+            E::Find(error) => error.into(),
+            E::Invalid(invalid) => Self::with_fields(Code::InvalidInput, invalid),
+            E::Deleting => Self::new(Code::TenantDeleting),
+            E::NotReady => Self::new(Code::TenantNotReady),
+            E::Busy(operation) => {
+                let (id, kind) = (operation.id, operation.kind.as_str());
+                let detail = format!("Operation {id} ({kind}) about the tenant is not over.");
+                Self::with_detail(Code::TenantBusy, detail)
+            }
+            E::Blocked(preview) => {
+                let blockers = preview.blockers.iter();
+                let details: Vec<&str> = blockers.clone().map(|one| one.detail.as_str()).collect();
+                let hints: Vec<&str> = blockers.map(|one| one.hint.as_str()).collect();
+                let problem = Self::with_detail(Code::PlanChangeBlocked, details.join("; "));
+                problem.hint(format!("Nothing was changed. Way out: {}", hints.join("; ")))
+            }
+            E::Outdated => Self::new(Code::PlanChangeOutdated),
+            E::Committed => {
+                let detail = "The tenant has the new plan already: from here on the change only goes forward.";
+                Self::with_detail(Code::PlanChangeOver, detail)
+            }
+            E::Over => Self::new(Code::PlanChangeOver),
+            E::Access(error) => tenant::ReachError::Access(error).into(),
         }
     }
 }
@@ -185,6 +216,7 @@ fn missing(noun: Noun) -> Problem {
         Noun::Tenant => ("There is no such tenant, or you may not see it.", None),
         Noun::Session => ("There is no such session in this tenant.", None),
         Noun::Operation => ("There is no such operation, or you may not see it.", None),
+        Noun::PlanChange => ("There is no such change of plan in this tenant.", None),
         Noun::Token => ("There is no such token.", Some("The list of tokens has all ids.")),
         Noun::Blob => ("There is no such input.", Some("Upload it with PUT.")),
         Noun::Result => (

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use domain::{
     Action, Actor, Authorized, Bytes, Clock, Digest, Exclusivity, IdGen, Input, InputSource,
     PlanName, ProjectName, Resources, RetryPolicy, Role, Run, RunId, Scope, Session, SessionId,
-    SessionSpec, SessionState, TenantId, TenantName, TokenId, authorize,
+    SessionSpec, SessionState, Subscription, Survey, TenantId, TenantName, TokenId, authorize,
 };
 use futures::stream;
 use jiff::Timestamp;
@@ -77,6 +77,10 @@ impl TenantAccess for Nowhere {
 
     async fn exclusivity(&self, _: TenantId) -> Result<Option<Exclusivity>, AccessError> {
         Ok(None)
+    }
+
+    async fn survey(&self, _: TenantId, _: Subscription) -> Result<Survey, AccessError> {
+        Ok(Survey::default())
     }
 
     async fn host_check(&self) -> Vec<Check> {

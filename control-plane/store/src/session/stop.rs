@@ -5,7 +5,7 @@ use crate::{
     run,
     txn::{Txn, in_txn},
 };
-use domain::{Authorized, Cause, Session, SessionId, SessionState, StopSession};
+use domain::{Actor, Authorized, Cause, Session, SessionId, SessionState, StopSession, TenantId};
 use sea_orm::{EntityTrait, QuerySelect};
 
 /// How a stop is meant.
@@ -31,7 +31,8 @@ impl Store {
         id: SessionId,
         mode: StopMode,
     ) -> Result<Session, StoreError> {
-        in_txn!(self, |txn| stop_in_txn(&mut txn, proof, id, mode))
+        let tenant = proof.tenant().ok_or(StoreError::NotFound)?;
+        in_txn!(self, |txn| stop_in_txn(&mut txn, Some(proof.actor()), (tenant, id), mode))
     }
 
     /// Ends the run of a session that is stopping, for the record, while nobody can prove that its
@@ -51,19 +52,19 @@ impl Store {
     }
 }
 
-async fn stop_in_txn(
+pub(crate) async fn stop_in_txn(
     txn: &mut Txn,
-    proof: &Authorized<StopSession>,
-    id: SessionId,
+    actor: Option<&Actor>,
+    (tenant, id): (TenantId, SessionId),
     mode: StopMode,
 ) -> Result<Session, StoreError> {
     let select = sessions::Entity::find_by_id(id.uuid()).lock_exclusive();
     let row = select.one(&txn.db).await?.ok_or(StoreError::NotFound)?;
     let mut session = opened(&txn.store.vault, &row)?;
-    if proof.tenant() != Some(session.tenant) {
+    if session.tenant != tenant {
         return Err(StoreError::NotFound);
     }
-    let (tenant, before) = (session.tenant, session.revision);
+    let before = session.revision;
     match session.state {
         SessionState::Queued => {
             let cause = Cause::plain("StoppedBeforeStart", "it was stopped before it started");
@@ -90,7 +91,7 @@ async fn stop_in_txn(
             StopMode::Proven => "session.stop",
             StopMode::Unproven => "session.stop.unproven",
         };
-        txn.audit(Some(proof.actor()), action, Some(tenant), id.to_string()).await?;
+        txn.audit(actor, action, Some(tenant), id.to_string()).await?;
     }
     Ok(session)
 }

@@ -44,7 +44,7 @@ async fn a_tenant_gets_as_many_nodes_as_it_pays_for_and_each_has_an_operation(wo
     assert!(own.steps.iter().any(|step| step.name == "nodes"), "{own:?}");
     let about = store.node_operation(first.id).await.expect("readable").expect("it is being made");
     assert_eq!((about.kind, about.node), (OperationKind::NodeAttach, Some(first.id)));
-    assert_eq!(store.operation_of_nodes().await.expect("readable").len(), 2);
+    assert_eq!(store.operation_sagas().await.expect("readable").len(), 2);
     store.node_end(&about, NodeEnd::Ready).await.expect("it is open");
     let ready = store.node_get(first.id).await.expect("readable").expect("it is there");
     assert_eq!(ready.state(), NodeState::Ready);

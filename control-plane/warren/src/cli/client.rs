@@ -129,6 +129,17 @@ impl Client {
         self.json(request, repeat).await
     }
 
+    /// Asks what a document would do.
+    pub(super) async fn ask_about(
+        &self,
+        path: &[&str],
+        query: &Query<'_>,
+        body: &Value,
+    ) -> Result<Value, Failure> {
+        let request = self.request(Method::POST, path).query(query).json(body);
+        self.json(request, Repeat::Harmless).await
+    }
+
     /// Asks for something that may be asked for twice.
     pub(super) async fn ask(&self, path: &[&str], query: &Query<'_>) -> Result<Value, Failure> {
         self.json(self.request(Method::POST, path).query(query), Repeat::Harmless).await

@@ -2,10 +2,13 @@
 
 use super::{
     host,
-    owned::{self, Machine, invalid, look, number, of_proxmox, placed},
+    owned::{self, Machine, invalid, look, look_for, number, of_proxmox, placed},
     power,
 };
-use crate::sagas::{Step, StepContext, StepError};
+use crate::{
+    machines::{NodeContext, OwnNode},
+    sagas::{Step, StepError},
+};
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use jiff::SignedDuration;
@@ -25,14 +28,14 @@ const TASK: Duration = Duration::from_mins(4);
 pub(super) struct Reserve;
 
 #[async_trait]
-impl Step for Reserve {
+impl Step<OwnNode> for Reserve {
     fn name(&self) -> &'static str {
         "reserve"
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        let (store, settings) = (&cx.cx.store, &cx.machines.settings);
-        let id = cx.node.id;
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
+        let (store, settings) = (&cx.cx.store, &cx.subject.machines.settings);
+        let id = cx.subject.node.id;
         let address = match &settings.addresses {
             None => None,
             Some(addresses) => {
@@ -45,7 +48,7 @@ impl Step for Reserve {
             let found = store.node_reserve_vm(id, settings.vms.clone()).await;
             let number = found.map_err(host::of_store)?.ok_or_else(|| exhausted("vms"))?;
             let vm = VmId::new(number.0).map_err(|error| invalid(&error))?;
-            if cx.machines.client.is_free(vm).await.map_err(of_proxmox)? {
+            if cx.subject.machines.client.is_free(vm).await.map_err(of_proxmox)? {
                 let address =
                     address.map_or_else(|| "an address from DHCP".to_owned(), |a| a.to_string());
                 return Ok(format!("machine {vm}, {address}"));
@@ -53,7 +56,7 @@ impl Step for Reserve {
             // Whoever repeats this step may find its own machine.
             let node = store.node_get(id).await.map_err(host::of_store)?;
             let node = node.ok_or_else(power::gone)?;
-            if let Machine::Ours { .. } = look(&cx.with(node)).await? {
+            if let Machine::Ours { .. } = look_for(&cx.subject.machines, &node).await? {
                 return Ok(format!("machine {vm}"));
             }
             store
@@ -63,7 +66,7 @@ impl Step for Reserve {
         }
     }
 
-    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
         Ok("number and address are free again; the number rests for a day".to_owned())
     }
 }
@@ -83,7 +86,7 @@ fn exhausted(key: &str) -> StepError {
 pub(super) struct Clone;
 
 #[async_trait]
-impl Step for Clone {
+impl Step<OwnNode> for Clone {
     fn name(&self) -> &'static str {
         "clone"
     }
@@ -92,8 +95,8 @@ impl Step for Clone {
         CLONE
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        let id = number(&cx.node)?.ok_or_else(power::gone)?;
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
+        let id = number(&cx.subject.node)?.ok_or_else(power::gone)?;
         match look(cx).await? {
             Machine::Ours { vm, .. } => return Ok(format!("machine {id} is on {}", vm.node())),
             Machine::Foreign(what) => {
@@ -107,11 +110,11 @@ impl Step for Clone {
         }
         let place = self.place(cx).await?;
         let template =
-            cx.machines.settings.templates.get(&place).copied().ok_or_else(power::gone)?;
+            cx.subject.machines.settings.templates.get(&place).copied().ok_or_else(power::gone)?;
         cx.progress.say("it waits for its turn: a storage takes few clones at the same time").await;
-        let turn = cx.machines.clones.acquire().await;
+        let turn = cx.subject.machines.clones.acquire().await;
         let _turn = turn.map_err(|_| StepError::Retry("this process ends".to_owned()))?;
-        let source = cx.machines.client.node(&place).vm(template);
+        let source = cx.subject.machines.client.node(&place).vm(template);
         let task = source.clone_to(id, &options(cx)?).await.map_err(of_proxmox)?;
         follow(cx, &task).await?;
         match look(cx).await? {
@@ -125,18 +128,18 @@ impl Step for Clone {
         }
     }
 
-    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         destroy(cx).await
     }
 }
 
 impl Clone {
     /// Where the machine is to be: where it was to be, else where the fewest of ours are, of those that are there.
-    async fn place(&self, cx: &StepContext<'_>) -> Result<NodeName, StepError> {
-        if let Some(place) = placed(&cx.node)? {
+    async fn place(&self, cx: &NodeContext<'_>) -> Result<NodeName, StepError> {
+        if let Some(place) = placed(&cx.subject.node)? {
             return Ok(place);
         }
-        let entries = cx.machines.client.nodes().await.map_err(of_proxmox)?;
+        let entries = cx.subject.machines.client.nodes().await.map_err(of_proxmox)?;
         let nodes = cx.cx.store.node_open().await.map_err(host::of_store)?;
         let mut load: HashMap<&str, usize> = HashMap::new();
         for node in &nodes {
@@ -144,7 +147,7 @@ impl Clone {
         }
         let usable = entries.iter().filter(|entry| entry.status == "online");
         let usable =
-            usable.filter(|entry| cx.machines.settings.templates.contains_key(&entry.name));
+            usable.filter(|entry| cx.subject.machines.settings.templates.contains_key(&entry.name));
         let best = usable.min_by_key(|entry| {
             (load.get(entry.name.as_str()).copied().unwrap_or(0), entry.name.clone())
         });
@@ -153,15 +156,19 @@ impl Clone {
                 "no node of Proxmox VE that has a template is there".to_owned(),
             ));
         };
-        cx.cx.store.node_place(cx.node.id, best.name.as_str()).await.map_err(host::of_store)?;
+        cx.cx
+            .store
+            .node_place(cx.subject.node.id, best.name.as_str())
+            .await
+            .map_err(host::of_store)?;
         Ok(best.name.clone())
     }
 }
 
-fn options(cx: &StepContext<'_>) -> Result<CloneOptions, StepError> {
-    let settings = &cx.machines.settings;
-    let name = VmName::new(cx.node.name.as_str()).map_err(|error| invalid(&error))?;
-    let description = owned::description(&settings.installation, &cx.node);
+fn options(cx: &NodeContext<'_>) -> Result<CloneOptions, StepError> {
+    let settings = &cx.subject.machines.settings;
+    let name = VmName::new(cx.subject.node.name.as_str()).map_err(|error| invalid(&error))?;
+    let description = owned::description(&settings.installation, &cx.subject.node);
     let options = CloneOptions::new().name(&name).pool(&settings.pool);
     let options = options.description(&description).map_err(|error| invalid(&error))?;
     Ok(match &settings.storage {
@@ -171,7 +178,7 @@ fn options(cx: &StepContext<'_>) -> Result<CloneOptions, StepError> {
 }
 
 /// Follows a task to its end and says how far it is.
-async fn follow(cx: &StepContext<'_>, task: &Task) -> Result<(), StepError> {
+async fn follow(cx: &NodeContext<'_>, task: &Task) -> Result<(), StepError> {
     let mut events = std::pin::pin!(task.watch(Duration::try_from(CLONE).unwrap_or(TASK)));
     while let Some(event) = events.next().await {
         match event.map_err(of_proxmox)? {
@@ -187,7 +194,7 @@ async fn follow(cx: &StepContext<'_>, task: &Task) -> Result<(), StepError> {
 }
 
 /// Destroys the machine if it is ours, and proves that nothing of it is left.
-pub(super) async fn destroy(cx: &StepContext<'_>) -> Result<String, StepError> {
+pub(super) async fn destroy(cx: &NodeContext<'_>) -> Result<String, StepError> {
     power::off(cx).await?;
     let vm = match look(cx).await? {
         Machine::Absent => return Ok("there is no machine".to_owned()),
@@ -209,14 +216,14 @@ pub(super) async fn destroy(cx: &StepContext<'_>) -> Result<String, StepError> {
 pub(super) struct Configure;
 
 #[async_trait]
-impl Step for Configure {
+impl Step<OwnNode> for Configure {
     fn name(&self) -> &'static str {
         "configure"
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         let Machine::Ours { vm, config } = look(cx).await? else { return Err(power::gone()) };
-        let hardware = cx.node.shape.hardware();
+        let hardware = cx.subject.node.shape.hardware();
         vm.change(&change(cx)?).await.map_err(of_proxmox)?;
         let disk = first_disk(&config).ok_or_else(|| {
             let hint = "make the template with a disk to start from";
@@ -228,7 +235,7 @@ impl Step for Configure {
         Ok(format!("{} CPUs, {}, disk of {}", hardware.cpus, hardware.memory, hardware.disk))
     }
 
-    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
         Ok("goes with the machine".to_owned())
     }
 }
@@ -242,18 +249,18 @@ fn first_disk(config: &VmConfig) -> Option<Slot> {
     config.drives().find(|(_, fields)| is_disk(fields)).map(|(slot, _)| slot)
 }
 
-fn change(cx: &StepContext<'_>) -> Result<ConfigChange, StepError> {
-    let hardware = cx.node.shape.hardware();
+fn change(cx: &NodeContext<'_>) -> Result<ConfigChange, StepError> {
+    let hardware = cx.subject.node.shape.hardware();
     let cpus = u16::try_from(hardware.cpus).unwrap_or(u16::MAX);
     let memory_mebibytes = u32::try_from(hardware.memory.0 >> 20).unwrap_or(u32::MAX);
     let of_invalid = |error: proxmox_client::Invalid| invalid(&error);
-    let settings = &cx.machines.settings;
-    let mac = MacAddress::new(cx.node.hardware_address.as_str()).map_err(of_invalid)?;
+    let settings = &cx.subject.machines.settings;
+    let mac = MacAddress::new(cx.subject.node.hardware_address.as_str()).map_err(of_invalid)?;
     let mut net = Net::new(NetModel::Virtio, settings.bridge.clone()).mac(mac);
     if let Some(vlan) = settings.vlan {
         net = net.vlan(vlan).map_err(of_invalid)?;
     }
-    let machine = Smbios::new().uuid(&cx.node.machine.to_string()).map_err(of_invalid)?;
+    let machine = Smbios::new().uuid(&cx.subject.node.machine.to_string()).map_err(of_invalid)?;
     let change = ConfigChange::new().cores(cpus).and_then(|change| change.memory(memory_mebibytes));
     let change = change.and_then(|change| change.net(0, &net));
     let change = change.and_then(|change| change.smbios(&machine)).map_err(of_invalid)?;
@@ -265,16 +272,16 @@ fn change(cx: &StepContext<'_>) -> Result<ConfigChange, StepError> {
 pub(super) struct Start;
 
 #[async_trait]
-impl Step for Start {
+impl Step<OwnNode> for Start {
     fn name(&self) -> &'static str {
         "start"
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         power::on(cx).await
     }
 
-    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         power::off(cx).await
     }
 }

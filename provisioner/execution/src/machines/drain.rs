@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     api_server::{ApiError, ApiServer},
-    sagas::{Step, StepContext, StepError},
+    machines::{NodeContext, OwnNode},
+    sagas::{Step, StepError},
 };
 use async_trait::async_trait;
 use jiff::SignedDuration;
@@ -25,18 +26,18 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Cordon;
 
 #[async_trait]
-impl Step for Cordon {
+impl Step<OwnNode> for Cordon {
     fn name(&self) -> &'static str {
         "cordon"
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        host::cordon(&host::server(cx), &cx.node, true).await?;
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
+        host::cordon(&host::server(cx), &cx.subject.node, true).await?;
         Ok("no new pod is placed on it".to_owned())
     }
 
-    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        host::cordon(&host::server(cx), &cx.node, false).await?;
+    async fn undo(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
+        host::cordon(&host::server(cx), &cx.subject.node, false).await?;
         Ok("pods are placed on it again".to_owned())
     }
 }
@@ -46,7 +47,7 @@ impl Step for Cordon {
 pub(super) struct Drain;
 
 #[async_trait]
-impl Step for Drain {
+impl Step<OwnNode> for Drain {
     fn name(&self) -> &'static str {
         "drain"
     }
@@ -55,11 +56,11 @@ impl Step for Drain {
         DRAIN
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         let host = host::server(cx);
         let begun = cx.now();
         loop {
-            let pods = host::pods_on(&host, &cx.node).await?;
+            let pods = host::pods_on(&host, &cx.subject.node).await?;
             if pods.is_empty() {
                 return Ok("no pod is left on it".to_owned());
             }
@@ -80,18 +81,18 @@ impl Step for Drain {
         }
     }
 
-    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
         Ok("what went has been made elsewhere".to_owned())
     }
 }
 
-async fn is_ready(cx: &StepContext<'_>, host: &ApiServer) -> Result<bool, ApiError> {
-    let ready = crate::node::ready(host, cx.node.name.as_str()).await?;
+async fn is_ready(cx: &NodeContext<'_>, host: &ApiServer) -> Result<bool, ApiError> {
+    let ready = crate::node::ready(host, cx.subject.node.name.as_str()).await?;
     Ok(ready.is_some_and(|ready| ready.holds()))
 }
 
 /// Asks a pod to go, unless a budget forbids it now.
-async fn evict(host: &ApiServer, pod: &Key) -> Result<(), ApiError> {
+pub(crate) async fn evict(host: &ApiServer, pod: &Key) -> Result<(), ApiError> {
     let body = json!({
         "apiVersion": "policy/v1", "kind": "Eviction",
         "metadata": { "name": pod.name, "namespace": pod.namespace },
@@ -108,16 +109,16 @@ async fn evict(host: &ApiServer, pod: &Key) -> Result<(), ApiError> {
 pub(super) struct Stop;
 
 #[async_trait]
-impl Step for Stop {
+impl Step<OwnNode> for Stop {
     fn name(&self) -> &'static str {
         "stop"
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         power::off(cx).await
     }
 
-    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
         Err(forward_only())
     }
 }
@@ -131,16 +132,16 @@ fn forward_only() -> StepError {
 pub(super) struct Remove;
 
 #[async_trait]
-impl Step for Remove {
+impl Step<OwnNode> for Remove {
     fn name(&self) -> &'static str {
         "remove"
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         host::remove_node(cx).await
     }
 
-    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
         Err(forward_only())
     }
 }
@@ -150,16 +151,16 @@ impl Step for Remove {
 pub(super) struct Destroy;
 
 #[async_trait]
-impl Step for Destroy {
+impl Step<OwnNode> for Destroy {
     fn name(&self) -> &'static str {
         "destroy"
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         build::destroy(cx).await
     }
 
-    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
         Err(forward_only())
     }
 }
@@ -169,12 +170,12 @@ impl Step for Destroy {
 pub(super) struct Absence;
 
 #[async_trait]
-impl Step for Absence {
+impl Step<OwnNode> for Absence {
     fn name(&self) -> &'static str {
         "absence"
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         if let Machine::Ours { vm, .. } = look(cx).await? {
             return Err(StepError::Retry(format!("machine {} is still there", vm.id())));
         }
@@ -188,7 +189,7 @@ impl Step for Absence {
         }
         let host = host::server(cx);
         let volumes = host.list(Kind::PersistentVolume, None, "").await?;
-        let name = cx.node.name.as_str();
+        let name = cx.subject.node.name.as_str();
         let bound = volumes.iter().filter(|volume| names(volume, name)).count();
         let volumes = match bound {
             0 => String::new(),
@@ -197,7 +198,7 @@ impl Step for Absence {
         Ok(format!("no machine, no disk, no image is left{volumes}"))
     }
 
-    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
         Err(forward_only())
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     hint::Hint,
     watch::{Target, Wake},
 };
-use domain::{Exclusivity, NodeName, NodeState, TenantId};
+use domain::{Exclusivity, Isolation, NodeName, NodeState, TenantId};
 use planning::{Kind, exclusive::judge};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -36,6 +36,10 @@ impl Statements {
         before.is_none_or(|before| {
             (before.foreign, before.elsewhere) != (found.foreign, found.elsewhere)
         })
+    }
+
+    fn forget(&self, tenant: TenantId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
     }
 
     fn keep(&self, is_there: impl Fn(&TenantId) -> bool) {
@@ -75,6 +79,11 @@ async fn look(
     let host = ApiServer::host(cx.host.client());
     for (tenant, nodes) in tenants {
         let Some(record) = cx.store.tenant_get(tenant).await? else { continue };
+        if record.shift.is_some() || record.isolation() == Isolation::Shared {
+            // Nothing is claimed of a tenant that is moving.
+            machines.statements.forget(tenant);
+            continue;
+        }
         let namespace = record.cluster.host_namespace();
         let found = look_at(cx, &host, &nodes, &namespace).await?;
         if machines.statements.note(tenant, found) {
@@ -85,7 +94,7 @@ async fn look(
     Ok(())
 }
 
-async fn look_at(
+pub(crate) async fn look_at(
     cx: &Context,
     host: &ApiServer,
     nodes: &[NodeName],

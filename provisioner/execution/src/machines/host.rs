@@ -2,7 +2,8 @@
 
 use crate::{
     api_server::{ApiError, ApiServer, Propagation, delete_options},
-    sagas::{StepContext, StepError},
+    machines::NodeContext,
+    sagas::StepError,
 };
 use domain::{ClusterName, Node};
 use planning::{
@@ -19,7 +20,7 @@ impl From<ApiError> for StepError {
 }
 
 /// The host cluster's API server.
-pub(super) fn server(cx: &StepContext<'_>) -> ApiServer {
+pub(super) fn server(cx: &NodeContext<'_>) -> ApiServer {
     ApiServer::host(cx.cx.host.client())
 }
 
@@ -44,10 +45,10 @@ pub(super) async fn remove(host: &ApiServer, key: &Key) -> Result<(), StepError>
 /// Lets exactly those nodes register that are being attached or are there. The list comes from the record, so
 /// whoever writes it last is right.
 pub(super) async fn tell_expected(
-    cx: &StepContext<'_>,
+    cx: &NodeContext<'_>,
     without: Option<&Node>,
 ) -> Result<(), StepError> {
-    let _turn = cx.machines.expected.lock().await;
+    let _turn = cx.subject.machines.expected.lock().await;
     let nodes = cx.cx.store.node_open().await.map_err(of_store)?;
     let mut expected = Vec::new();
     for node in nodes.iter().filter(|node| without.is_none_or(|gone| gone.id != node.id)) {
@@ -65,14 +66,14 @@ pub(super) async fn registered(host: &ApiServer, node: &Node) -> Result<Option<V
 }
 
 /// Takes away what lets a node register. What registered stays.
-pub(super) async fn forget_token(cx: &StepContext<'_>) -> Result<(), StepError> {
-    let secrets = cx.cx.store.node_secrets(cx.node.id).await.map_err(of_store)?;
+pub(super) async fn forget_token(cx: &NodeContext<'_>) -> Result<(), StepError> {
+    let secrets = cx.cx.store.node_secrets(cx.subject.node.id).await.map_err(of_store)?;
     remove(&server(cx), &token_key(&secrets.token_id)).await
 }
 
 /// Deletes a node that is known to be switched off, with all that the host keeps of it, and proves it.
-pub(super) async fn remove_node(cx: &StepContext<'_>) -> Result<String, StepError> {
-    let (host, node) = (server(cx), &cx.node);
+pub(super) async fn remove_node(cx: &NodeContext<'_>) -> Result<String, StepError> {
+    let (host, node) = (server(cx), &cx.subject.node);
     forget_token(cx).await?;
     let pods = pods_on(&host, node).await?;
     for pod in &pods {
@@ -98,7 +99,7 @@ pub(super) async fn pods_on(host: &ApiServer, node: &Node) -> Result<Vec<Key>, A
 }
 
 /// Keeps new pods off a node, or lets them on again.
-pub(super) async fn cordon(host: &ApiServer, node: &Node, is_closed: bool) -> Result<(), ApiError> {
+pub(crate) async fn cordon(host: &ApiServer, node: &Node, is_closed: bool) -> Result<(), ApiError> {
     let patch = json!({ "spec": { "unschedulable": is_closed.then_some(true) } });
     match host.merge(&node_key(&node.name), &patch).await {
         Ok(_) => Ok(()),
@@ -108,7 +109,7 @@ pub(super) async fn cordon(host: &ApiServer, node: &Node, is_closed: bool) -> Re
 }
 
 /// The certificate of the host's authority, byte for byte as its servers show it.
-pub(super) async fn authority(cx: &StepContext<'_>) -> Result<String, StepError> {
+pub(super) async fn authority(cx: &NodeContext<'_>) -> Result<String, StepError> {
     let key = Key::namespaced(Kind::ConfigMap, "kube-system", "kube-root-ca.crt");
     let object = server(cx).get(&key).await?;
     let text = object.as_ref().and_then(|object| object.pointer("/data/ca.crt")?.as_str());
@@ -124,8 +125,8 @@ pub(super) async fn authority(cx: &StepContext<'_>) -> Result<String, StepError>
 }
 
 /// The tenant's cluster; a tenant that is gone has no nodes to be worked on.
-pub(super) async fn cluster(cx: &StepContext<'_>) -> Result<ClusterName, StepError> {
-    let tenant = cx.cx.store.tenant_get(cx.node.tenant).await.map_err(of_store)?;
+pub(super) async fn cluster(cx: &NodeContext<'_>) -> Result<ClusterName, StepError> {
+    let tenant = cx.cx.store.tenant_get(cx.subject.node.tenant).await.map_err(of_store)?;
     tenant.map(|tenant| tenant.cluster).ok_or_else(|| {
         StepError::fail("tenant-gone", "the tenant is gone", "nothing is to be done")
     })

@@ -2,8 +2,9 @@
 
 use super::host;
 use crate::{
+    machines::{NodeContext, OwnNode},
     node::Ready,
-    sagas::{Step, StepContext, StepError},
+    sagas::{Step, StepError},
 };
 use async_trait::async_trait;
 use jiff::SignedDuration;
@@ -29,13 +30,13 @@ const LOOKS: usize = 60;
 pub(super) struct Admit;
 
 #[async_trait]
-impl Step for Admit {
+impl Step<OwnNode> for Admit {
     fn name(&self) -> &'static str {
         "admit"
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        let (host, node) = (host::server(cx), &cx.node);
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
+        let (host, node) = (host::server(cx), &cx.subject.node);
         // A node that is there has used its token; another one would only be stolen.
         if host::registered(&host, node).await?.is_none() {
             let secrets = cx.cx.store.node_secrets(node.id).await.map_err(host::of_store)?;
@@ -54,18 +55,18 @@ impl Step for Admit {
         Ok(format!("the host cluster expects {}; its join token lives for 15 minutes", node.name))
     }
 
-    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         let host = host::server(cx);
         host::forget_token(cx).await?;
-        host::remove(&host, &password_key(&cx.node.name)).await?;
-        host::tell_expected(cx, Some(&cx.node)).await?;
+        host::remove(&host, &password_key(&cx.subject.node.name)).await?;
+        host::tell_expected(cx, Some(&cx.subject.node)).await?;
         Ok("token and password are gone, and the name is not expected any more".to_owned())
     }
 }
 
 /// Hashes the password of a node's name; that it takes a while is its purpose.
-async fn hashed(cx: &StepContext<'_>, password: SecretString) -> Result<Rendered, StepError> {
-    let (name, random) = (cx.node.name.clone(), cx.cx.ids.secret());
+async fn hashed(cx: &NodeContext<'_>, password: SecretString) -> Result<Rendered, StepError> {
+    let (name, random) = (cx.subject.node.name.clone(), cx.cx.ids.secret());
     let hash = tokio::task::spawn_blocking(move || {
         let mut salt = [0; 8];
         salt.copy_from_slice(&random[..8]);
@@ -79,7 +80,7 @@ async fn hashed(cx: &StepContext<'_>, password: SecretString) -> Result<Rendered
 pub(super) struct Join;
 
 #[async_trait]
-impl Step for Join {
+impl Step<OwnNode> for Join {
     fn name(&self) -> &'static str {
         "join"
     }
@@ -88,14 +89,14 @@ impl Step for Join {
         SignedDuration::from_mins(10)
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         let host = host::server(cx);
         cx.progress.say("the machine is booting").await;
         loop {
             // A token that has expired is removed by the host, and lets nobody in: it is made anew.
             Admit.run(cx).await?;
             for _ in 0..LOOKS {
-                if host::registered(&host, &cx.node).await?.is_some() {
+                if host::registered(&host, &cx.subject.node).await?.is_some() {
                     host::forget_token(cx).await?;
                     return Ok("the node has registered, and its join token is gone".to_owned());
                 }
@@ -104,7 +105,7 @@ impl Step for Join {
         }
     }
 
-    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         // Its machine is off before its node is deleted: it would register again.
         super::power::off(cx).await?;
         host::remove_node(cx).await
@@ -116,13 +117,13 @@ impl Step for Join {
 pub(super) struct Verify;
 
 #[async_trait]
-impl Step for Verify {
+impl Step<OwnNode> for Verify {
     fn name(&self) -> &'static str {
         "verify"
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        let (host, node) = (host::server(cx), &cx.node);
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
+        let (host, node) = (host::server(cx), &cx.subject.node);
         let cluster = host::cluster(cx).await?;
         let Some(object) = host::registered(&host, node).await? else {
             return Err(StepError::Retry(format!("{} is not there any more", node.name)));
@@ -147,7 +148,7 @@ impl Step for Verify {
         ))
     }
 
-    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
         Ok("its label and taints go with the node".to_owned())
     }
 }

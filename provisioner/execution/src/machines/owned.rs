@@ -2,8 +2,8 @@
 //! free. A machine is ours if its number, its name and the mark in its description are what the record says.
 
 use crate::{
-    machines::Machines,
-    sagas::{StepContext, StepError},
+    machines::{Machines, NodeContext},
+    sagas::StepError,
 };
 use domain::Node;
 use proxmox_client::{
@@ -36,8 +36,8 @@ pub(super) fn description(installation: &str, node: &Node) -> String {
 }
 
 /// Finds out whose machine has the number of a node, wherever in the cluster it is.
-pub(super) async fn look(cx: &StepContext<'_>) -> Result<Machine, StepError> {
-    look_for(cx.machines, &cx.node).await
+pub(super) async fn look(cx: &NodeContext<'_>) -> Result<Machine, StepError> {
+    look_for(&cx.subject.machines, &cx.subject.node).await
 }
 
 /// The same outside of an operation.
@@ -103,15 +103,15 @@ async fn is_cloning(machines: &Machines, node: &Node) -> Result<bool, StepError>
 }
 
 /// The disks that carry the number of a node's machine, on the storages that it could have some on.
-pub(super) async fn disks(cx: &StepContext<'_>) -> Result<Vec<String>, StepError> {
-    let (Some(id), Some(place)) = (number(&cx.node)?, placed(&cx.node)?) else {
+pub(super) async fn disks(cx: &NodeContext<'_>) -> Result<Vec<String>, StepError> {
+    let (Some(id), Some(place)) = (number(&cx.subject.node)?, placed(&cx.subject.node)?) else {
         return Ok(Vec::new());
     };
     if let Machine::Foreign(_) = look(cx).await? {
         // They are those of whoever has the number now.
         return Ok(Vec::new());
     }
-    let place = cx.machines.client.node(&place);
+    let place = cx.subject.machines.client.node(&place);
     let mut found = Vec::new();
     for storage in place.storages().await.map_err(of_proxmox)? {
         if storage.is_active && storage.takes(ContentKind::Images) {

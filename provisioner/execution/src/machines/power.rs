@@ -1,7 +1,7 @@
 //! Machines are switched on and off.
 
 use super::owned::{Machine, look, of_proxmox};
-use crate::sagas::{StepContext, StepError};
+use crate::{machines::NodeContext, sagas::StepError};
 use proxmox_client::{Fault, VmState};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Sees to it that the machine runs.
-pub(super) async fn on(cx: &StepContext<'_>) -> Result<String, StepError> {
+pub(super) async fn on(cx: &NodeContext<'_>) -> Result<String, StepError> {
     let Machine::Ours { vm, .. } = look(cx).await? else { return Err(gone()) };
     if vm.status().await.map_err(of_proxmox)?.state() == VmState::Running {
         return Ok("it runs".to_owned());
@@ -23,7 +23,7 @@ pub(super) async fn on(cx: &StepContext<'_>) -> Result<String, StepError> {
 }
 
 /// Sees to it that the machine does not run: as if by its plug, and proven. One that is not ours is left alone.
-pub(super) async fn off(cx: &StepContext<'_>) -> Result<String, StepError> {
+pub(super) async fn off(cx: &NodeContext<'_>) -> Result<String, StepError> {
     let vm = match look(cx).await? {
         Machine::Ours { vm, .. } => vm,
         Machine::Absent => return Ok("there is no machine".to_owned()),

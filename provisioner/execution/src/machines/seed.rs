@@ -5,7 +5,10 @@ use super::{
     owned::{Machine, invalid, look, of_proxmox, placed},
     power,
 };
-use crate::sagas::{Step, StepContext, StepError};
+use crate::{
+    machines::{NodeContext, OwnNode},
+    sagas::{Step, StepError},
+};
 use async_trait::async_trait;
 use domain::Node;
 use planning::machine::{Seed as SeedContent, render_seed};
@@ -21,14 +24,14 @@ const TASK: Duration = Duration::from_mins(4);
 pub(super) struct Seed;
 
 #[async_trait]
-impl Step for Seed {
+impl Step<OwnNode> for Seed {
     fn name(&self) -> &'static str {
         "seed"
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         let Machine::Ours { vm, .. } = look(cx).await? else { return Err(power::gone()) };
-        let (storage, name) = (seeds(cx, vm.node()), file_name(&cx.node)?);
+        let (storage, name) = (seeds(cx, vm.node()), file_name(&cx.subject.node)?);
         let image = content(cx).await?;
         let uploaded = storage.upload_iso(&name, &image).await.map_err(of_proxmox)?;
         uploaded.finish(TASK).await.map_err(of_proxmox)?;
@@ -39,14 +42,14 @@ impl Step for Seed {
         Ok(format!("{} bytes for its first start are in its drive", image.len()))
     }
 
-    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         remove(cx).await
     }
 }
 
 /// Where the image lies while the machine needs it.
-fn seeds(cx: &StepContext<'_>, place: &NodeName) -> Storage {
-    cx.machines.client.node(place).storage(&cx.machines.settings.seed_storage)
+fn seeds(cx: &NodeContext<'_>, place: &NodeName) -> Storage {
+    cx.subject.machines.client.node(place).storage(&cx.subject.machines.settings.seed_storage)
 }
 
 fn file_name(node: &Node) -> Result<FileName, StepError> {
@@ -59,16 +62,16 @@ fn slot() -> Result<Slot, StepError> {
 }
 
 /// The image with all that a machine has to know. It holds secrets: it is made, sent and forgotten.
-async fn content(cx: &StepContext<'_>) -> Result<Vec<u8>, StepError> {
-    let node = &cx.node;
+async fn content(cx: &NodeContext<'_>) -> Result<Vec<u8>, StepError> {
+    let node = &cx.subject.node;
     let secrets = cx.cx.store.node_secrets(node.id).await.map_err(host::of_store)?;
-    let network = cx.machines.settings.network(node.address).ok_or_else(power::gone)?;
+    let network = cx.subject.machines.settings.network(node.address).ok_or_else(power::gone)?;
     let cluster = host::cluster(cx).await?;
     let authority = host::authority(cx).await?;
     let files = render_seed(&SeedContent {
         node,
         cluster: &cluster,
-        server: &cx.machines.settings.server,
+        server: &cx.subject.machines.settings.server,
         authority: &authority,
         token: (&secrets.token_id, secrets.token_secret.expose_secret()),
         password: secrets.password.expose_secret(),
@@ -80,7 +83,7 @@ async fn content(cx: &StepContext<'_>) -> Result<Vec<u8>, StepError> {
 }
 
 /// Takes the image out of the drive, and deletes it.
-pub(super) async fn remove(cx: &StepContext<'_>) -> Result<String, StepError> {
+pub(super) async fn remove(cx: &NodeContext<'_>) -> Result<String, StepError> {
     let place = match look(cx).await? {
         Machine::Ours { vm, config } => {
             if config.drive(slot()?).is_some() {
@@ -89,12 +92,12 @@ pub(super) async fn remove(cx: &StepContext<'_>) -> Result<String, StepError> {
             }
             vm.node().clone()
         }
-        Machine::Absent | Machine::Foreign(_) => match placed(&cx.node)? {
+        Machine::Absent | Machine::Foreign(_) => match placed(&cx.subject.node)? {
             Some(place) => place,
             None => return Ok("there is no image".to_owned()),
         },
     };
-    let (storage, name) = (seeds(cx, &place), file_name(&cx.node)?);
+    let (storage, name) = (seeds(cx, &place), file_name(&cx.subject.node)?);
     let volume = storage.iso(&name).map_err(of_proxmox)?;
     let is_there = async || {
         let content = storage.content(Some(ContentKind::Iso), None).await.map_err(of_proxmox)?;
@@ -115,16 +118,16 @@ pub(super) async fn remove(cx: &StepContext<'_>) -> Result<String, StepError> {
 pub(super) struct Tidy;
 
 #[async_trait]
-impl Step for Tidy {
+impl Step<OwnNode> for Tidy {
     fn name(&self) -> &'static str {
         "tidy"
     }
 
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
+    async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         remove(cx).await
     }
 
-    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
         Ok("there is nothing to put back".to_owned())
     }
 }

@@ -1,4 +1,4 @@
-use super::{Saga, StepContext, StepError, step::Progress};
+use super::{Saga, StepContext, StepError, Subject, step::Progress};
 use crate::{
     Context,
     backoff::{Backoff, SPREAD},
@@ -6,7 +6,7 @@ use crate::{
 use domain::{Operation, OperationId, OperationState, Problem, StepState};
 use planning::saga::{Move, next};
 use std::{error::Error, time::Duration};
-use store::{Change, NodeEnd, StoreError};
+use store::{Change, StoreError};
 use tokio::time::{Instant, timeout_at};
 
 /// Between two attempts at a step.
@@ -15,7 +15,7 @@ const BACKOFF: Backoff =
 
 /// Takes one operation as far as it goes, to its end unless the record fails for good.
 #[tracing::instrument(name = "saga", skip_all, fields(operation.id = %id))]
-pub(super) async fn drive(cx: &Context, saga: &Saga, id: OperationId) {
+pub(super) async fn drive<S: Subject>(cx: &Context, saga: &Saga<S>, id: OperationId) {
     let mut failures = 0;
     loop {
         match advance(cx, saga, id).await {
@@ -66,7 +66,11 @@ fn is_to_turn_back(operation: &Operation) -> bool {
     operation.cancel_requested_at.is_some() && operation.state != OperationState::Undoing
 }
 
-async fn advance(cx: &Context, saga: &Saga, id: OperationId) -> Result<Turn, StoreError> {
+async fn advance<S: Subject>(
+    cx: &Context,
+    saga: &Saga<S>,
+    id: OperationId,
+) -> Result<Turn, StoreError> {
     let operation = cx.store.operation_get(id).await?.ok_or(StoreError::NotFound)?;
     if operation.state.is_final() {
         return Ok(Turn::Over);
@@ -79,13 +83,13 @@ async fn advance(cx: &Context, saga: &Saga, id: OperationId) -> Result<Turn, Sto
         Move::Run(step) => attempt(cx, saga, operation, step, Way::Forward).await,
         Move::Undo(step) => attempt(cx, saga, operation, step, Way::Back).await,
         Move::Finish => {
-            cx.store.node_end(&operation, saga.end.clone()).await?;
+            S::end(cx, &operation, saga.end.clone()).await?;
             tracing::info!("operation done");
             Ok(Turn::Over)
         }
         Move::GiveUp => {
             let problem = operation.problem.clone();
-            cx.store.node_end(&operation, NodeEnd::Released(problem)).await?;
+            S::end(cx, &operation, S::undone(problem)).await?;
             tracing::info!("operation undone");
             Ok(Turn::Over)
         }
@@ -93,7 +97,7 @@ async fn advance(cx: &Context, saga: &Saga, id: OperationId) -> Result<Turn, Sto
 }
 
 /// Whether it only goes forward by now.
-fn is_committed(saga: &Saga, operation: &Operation) -> bool {
+fn is_committed<S: Subject>(saga: &Saga<S>, operation: &Operation) -> bool {
     let Some(commit) = saga.commit else { return false };
     let reached = operation.steps.iter().find(|step| step.name == commit);
     reached.is_some_and(|step| step.state != StepState::Waiting)
@@ -106,24 +110,20 @@ enum Way {
 }
 
 /// Makes one attempt at a step and writes what came of it.
-async fn attempt(
+async fn attempt<S: Subject>(
     cx: &Context,
-    saga: &Saga,
+    saga: &Saga<S>,
     mut operation: Operation,
     index: usize,
     way: Way,
 ) -> Result<Turn, StoreError> {
     let name = operation.steps[index].name.clone();
-    let missing =
-        StoreError::Refused("an operation about a node has machines and steps that are known");
-    let Some(step) = saga.steps.iter().find(|step| step.name() == name) else {
-        return Err(missing);
-    };
-    let (Some(machines), Some(node)) = (&cx.machines, operation.node) else { return Err(missing) };
-    let node = cx.store.node_get(node).await?.ok_or(StoreError::NotFound)?;
+    let step = saga.steps.iter().find(|step| step.name() == name);
+    let step = step.ok_or(StoreError::Refused("the operation has a step that nobody knows"))?;
+    let subject = S::load(cx, &operation).await?;
     begin(cx, &mut operation, index, way).await?;
     let progress = Progress::new(cx, &operation, index);
-    let step_cx = StepContext { cx, machines, node, progress: &progress };
+    let step_cx = StepContext { cx, subject, progress: &progress };
     let patience = Duration::try_from(step.deadline()).unwrap_or(Duration::MAX);
     let work = async {
         match way {

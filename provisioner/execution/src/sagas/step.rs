@@ -1,14 +1,30 @@
-use crate::{Context, machines::Machines};
+use crate::Context;
 use async_trait::async_trait;
-use domain::{Node, Operation, OperationId, Problem};
+use domain::{Operation, OperationId, Problem};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
-use store::NodeEnd;
+use store::StoreError;
 use tokio::sync::Mutex;
+
+/// What a saga's operation is about.
+#[async_trait]
+pub(crate) trait Subject: Send + Sync + Sized + fmt::Debug + 'static {
+    /// What an operation about it can come to.
+    type End: Clone + Send + Sync + fmt::Debug;
+
+    /// Reads it from the record, before each attempt at a step.
+    async fn load(cx: &Context, operation: &Operation) -> Result<Self, StoreError>;
+
+    /// Ends the operation.
+    async fn end(cx: &Context, operation: &Operation, end: Self::End) -> Result<(), StoreError>;
+
+    /// What an operation came to of which nothing is left.
+    fn undone(problem: Option<Problem>) -> Self::End;
+}
 
 /// One reversible unit of a saga.
 #[async_trait]
-pub(crate) trait Step: Send + Sync + fmt::Debug {
+pub(crate) trait Step<S: Subject>: Send + Sync + fmt::Debug {
     /// Stable name: key in the step log, span field and metric label.
     fn name(&self) -> &'static str;
 
@@ -18,18 +34,18 @@ pub(crate) trait Step: Send + Sync + fmt::Debug {
     }
 
     /// Brings the world to this step's postcondition, and says what was proven. Repeating it is harmless.
-    async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError>;
+    async fn run(&self, cx: &StepContext<'_, S>) -> Result<String, StepError>;
 
     /// Reverts a whole or a partial `run`, and says what was proven. "Already gone" is success.
-    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError>;
+    async fn undo(&self, cx: &StepContext<'_, S>) -> Result<String, StepError>;
 }
 
 /// An operation's steps in their order, as the record knows them by name.
 #[derive(Debug)]
-pub(crate) struct Saga {
-    pub(crate) steps: &'static [&'static dyn Step],
-    /// What the node is at the end of all of them.
-    pub(crate) end: NodeEnd,
+pub(crate) struct Saga<S: Subject> {
+    pub(crate) steps: &'static [&'static dyn Step<S>],
+    /// What the operation came to at the end of all of them.
+    pub(crate) end: S::End,
     /// The first step after which it only goes forward; nothing if all can be taken back.
     pub(crate) commit: Option<&'static str>,
 }
@@ -51,11 +67,10 @@ impl StepError {
 
 /// What a step works with.
 #[derive(Debug)]
-pub(crate) struct StepContext<'a> {
+pub(crate) struct StepContext<'a, S> {
     pub(crate) cx: &'a Context,
-    pub(crate) machines: &'a Machines,
-    /// The node as it was when the step began.
-    pub(crate) node: Node,
+    /// What it is about, as it was when the step began.
+    pub(crate) subject: S,
     pub(crate) progress: &'a Progress<'a>,
 }
 
@@ -91,12 +106,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-impl StepContext<'_> {
-    /// The same with the node as it is now.
-    pub(crate) fn with(&self, node: Node) -> StepContext<'_> {
-        StepContext { node, ..*self }
-    }
-
+impl<S> StepContext<'_, S> {
     pub(crate) fn now(&self) -> Timestamp {
         self.cx.clock.now()
     }

@@ -1,8 +1,8 @@
 use super::{Next, ReconcileError, report::Findings};
 use crate::Context;
 use domain::{
-    ConditionKind, ConditionStatus, Node, NodeState, Operation, OperationKind, OperationState,
-    StepState, Tenant,
+    ConditionKind, ConditionStatus, Node, NodeShape, NodeState, Operation, OperationKind,
+    OperationState, StepState, Tenant,
 };
 use jiff::SignedDuration;
 use std::time::Duration;
@@ -31,23 +31,32 @@ pub(super) async fn ensure(
     record: &Tenant,
     findings: &mut Findings,
 ) -> Result<Nodes, ReconcileError> {
-    let Some(shape) = record.plan.node_shape() else { return Ok(Nodes::Ready) };
     let nodes = cx.store.node_of_tenant(record.id).await.map_err(ReconcileError::Store)?;
-    let wanted = usize::try_from(record.nodes).unwrap_or(usize::MAX);
-    let staying = nodes.iter().filter(|node| node.release_requested_at.is_none());
-    let missing = wanted.saturating_sub(staying.clone().count());
-    let attaching = staying.clone().filter(|node| node.state() == NodeState::Attaching).count();
-    let ready = staying.filter(|node| node.state() == NodeState::Ready).count();
-    say_who_is_there(cx, record, findings);
-    let kind = ConditionKind::NodesReady;
-    if ready >= wanted {
-        let message = format!("{ready} of {wanted} nodes are proven");
-        findings.set(kind, ConditionStatus::True, "Ready", message);
-        return Ok(Nodes::Ready);
+    let staying = || nodes.iter().filter(|node| node.release_requested_at.is_none());
+    let has = |shape| staying().filter(|node| node.shape == shape).count();
+    let wanted = |shape| usize::try_from(record.nodes_of(shape)).unwrap_or(usize::MAX);
+    if NodeShape::ALL.into_iter().any(|shape| has(shape) > wanted(shape)) {
+        cx.store.node_release_surplus(record.id).await.map_err(ReconcileError::Store)?;
     }
-    let mut story = format!("{ready} of {wanted} nodes are proven");
+    let missing = |shape| wanted(shape).saturating_sub(has(shape));
+    let is_missing = NodeShape::ALL.into_iter().any(|shape| missing(shape) > 0);
+    let attaching = staying().filter(|node| node.state() == NodeState::Attaching).count();
+    say_who_is_there(cx, record, findings);
+    // During a change of plan, what is paid for already is what has to be there.
+    let (paid, is_ready) = (record.nodes, |node: &&Node| node.state() == NodeState::Ready);
+    let of_plan = |node: &&Node| Some(node.shape) == record.plan.node_shape();
+    let ready = staying().filter(of_plan).filter(is_ready).count();
+    let kind = ConditionKind::NodesReady;
+    let mut story = format!("{ready} of {paid} nodes are proven");
+    let has_paid = u32::try_from(ready).unwrap_or(u32::MAX) >= paid;
+    if has_paid {
+        findings.set(kind, ConditionStatus::True, "Ready", story.clone());
+        if !is_missing {
+            return Ok(Nodes::Ready);
+        }
+    }
     let mut again = LOOK;
-    if missing > 0 {
+    if is_missing {
         if cx.machines.is_none() {
             let message =
                 format!("{story}; no more can be made: the configuration names no Proxmox VE");
@@ -59,7 +68,9 @@ pub(super) async fn ensure(
             story = format!("{story}; the last attempt failed: {failure}");
             again = Duration::try_from(wait).unwrap_or_default().max(Duration::from_secs(1));
         } else {
-            for _ in 0..missing.min(AT_ONCE.saturating_sub(attaching)) {
+            let shapes = NodeShape::ALL.into_iter();
+            let each = shapes.flat_map(|shape| std::iter::repeat_n(shape, missing(shape)));
+            for shape in each.take(AT_ONCE.saturating_sub(attaching)) {
                 cx.store.node_attach(record.id, shape).await.map_err(ReconcileError::Store)?;
             }
         }
@@ -67,15 +78,20 @@ pub(super) async fn ensure(
     if let Some(step) = under_way(cx, &nodes).await? {
         story = format!("{story}; {step}");
     }
-    findings.set(kind, ConditionStatus::False, "Attaching", story);
+    if !has_paid {
+        findings.set(kind, ConditionStatus::False, "Attaching", story);
+    }
     Ok(Nodes::Waiting(Next::After(again)))
 }
 
 /// Says what the last look found about who runs on the tenant's nodes.
 fn say_who_is_there(cx: &Context, record: &Tenant, findings: &mut Findings) {
+    let kind = ConditionKind::NodesExclusive;
+    if record.shift.is_some() {
+        return findings.forget(kind);
+    }
     let found = cx.machines.as_ref().and_then(|machines| machines.exclusivity(record.id));
     let Some(found) = found else { return };
-    let kind = ConditionKind::NodesExclusive;
     if found.holds() {
         let message = "nobody else's pod runs on its nodes, and none of its own elsewhere";
         return findings.set(kind, ConditionStatus::True, "Exclusive", message);
@@ -103,7 +119,13 @@ async fn failed(
     let is_attempt = |operation: &&Operation| {
         operation.kind == OperationKind::NodeAttach && operation.state.is_final()
     };
-    let newest = latest.iter().filter(is_attempt).max_by_key(|operation| operation.finished_at);
+    // One that somebody took back says nothing about the next.
+    let is_meant = |operation: &&Operation| operation.cancel_requested_at.is_none();
+    let newest = latest
+        .iter()
+        .filter(is_attempt)
+        .filter(is_meant)
+        .max_by_key(|operation| operation.finished_at);
     let Some(newest) = newest.filter(|newest| newest.state == OperationState::Failed) else {
         return Ok(None);
     };

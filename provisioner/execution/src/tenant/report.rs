@@ -60,6 +60,11 @@ impl Findings {
         self.conditions.set(kind, status, reason, message, self.now);
     }
 
+    /// Nothing is said about it.
+    pub(super) fn forget(&mut self, kind: ConditionKind) {
+        self.conditions.forget(kind);
+    }
+
     /// The present phase's condition holds.
     pub(super) fn hold(&mut self, reason: &str, message: &str) {
         self.set(self.phase, ConditionStatus::True, reason, message);

@@ -10,7 +10,7 @@ use application::{
 };
 use async_trait::async_trait;
 use clusters::{HostCluster, RunAuthority, TenantClusters};
-use domain::{Actor, Clock, Exclusivity, IdGen, TenantId};
+use domain::{Actor, Clock, Exclusivity, IdGen, Subscription, Survey, TenantId};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -225,6 +225,10 @@ impl TenantAccess for NoAccess {
 
     async fn exclusivity(&self, _: TenantId) -> Result<Option<Exclusivity>, AccessError> {
         Ok(None)
+    }
+
+    async fn survey(&self, _: TenantId, _: Subscription) -> Result<Survey, AccessError> {
+        Ok(Survey::default())
     }
 
     async fn host_check(&self) -> Vec<Check> {

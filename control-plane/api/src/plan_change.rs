@@ -1,0 +1,210 @@
+//! Changes of a tenant's plan.
+
+use crate::{
+    caller::Caller,
+    extract::{Fields, PlanChangePath, Record},
+    openapi::words,
+    operation::OperationBody,
+    problem::Problem,
+};
+use application::plan_change::NewPlanChange;
+use axum::{Json, http::StatusCode};
+use domain::{
+    Measured, Operation, PlanChange, PlanPreview, Problem as Blocker, SessionsDuringMove,
+    Subscription, Survey,
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub(crate) mod cancel;
+pub(crate) mod create;
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod pause;
+pub(crate) mod resume;
+
+/// What a tenant is to pay for.
+#[derive(Debug, Default, ToSchema)]
+pub(crate) struct ChangePlan {
+    #[schema(schema_with = words::plan)]
+    plan: String,
+    /// How many nodes of its own, on a plan that has such; 1 if absent.
+    #[schema(minimum = 1, maximum = 100)]
+    nodes: Option<u32>,
+    /// What becomes of sessions that run where the tenant moves away from: `wait` (the default) lets them come to their
+    /// ends, `stop` stops them with their grace period when everything else has moved.
+    #[schema(examples("wait"))]
+    sessions: Option<String>,
+}
+
+/// A change of plan, on its way or over.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PlanChange)]
+pub(crate) struct PlanChangeBody {
+    /// The id of its operation, which has the steps.
+    id: String,
+    /// The tenant's id.
+    tenant: String,
+    from: SubscriptionBody,
+    to: SubscriptionBody,
+    #[schema(schema_with = words::sessions_during_move)]
+    sessions: SessionsDuringMove,
+    /// What was foreseen when it was asked for.
+    preview: PreviewBody,
+    created_at: Timestamp,
+    /// When it was halted before its next wave.
+    paused_at: Option<Timestamp>,
+    /// When the tenant began to pay for the new plan; from then on there is no way back.
+    committed_at: Option<Timestamp>,
+    /// How long the tenant's API server did not answer while its control plane restarted.
+    api_away_ms: Option<u32>,
+    /// The operation as it is now; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<OperationBody>,
+}
+
+/// What a tenant pays for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Subscription)]
+struct SubscriptionBody {
+    #[schema(schema_with = words::plan)]
+    plan: &'static str,
+    /// How many nodes of its own; none on a shared plan.
+    nodes: u32,
+}
+
+/// What a change of plan would do.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PlanPreview)]
+pub(crate) struct PreviewBody {
+    from: SubscriptionBody,
+    to: SubscriptionBody,
+    /// What a month costs more, in hundredths of the installation's currency; negative if it costs less.
+    price_delta: i64,
+    /// Machines that are made.
+    machines_made: u32,
+    /// Machines that are destroyed.
+    machines_freed: u32,
+    /// Whether the tenant's control plane restarts, once.
+    restarts: bool,
+    /// How long tenants' API servers were away in earlier changes; null as long as there was none.
+    api_away: Option<MeasuredBody>,
+    /// Pods that move, as `namespace/name` in the tenant: of each controller at most one in a wave, and budgets count.
+    waves: Vec<Vec<String>>,
+    /// Sessions that run while it is asked for; `sessions` says what becomes of those in the way.
+    sessions: Vec<String>,
+    /// Claims whose volume is bound to a node that is left.
+    volumes: Vec<String>,
+    /// What has to go first; nothing is begun while there is any.
+    blockers: Vec<BlockerBody>,
+}
+
+/// How long something took.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Measured)]
+struct MeasuredBody {
+    median_ms: u32,
+    longest_ms: u32,
+    /// How often it was measured.
+    count: u32,
+}
+
+/// Something in the way of a change, and the way out.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Blocker)]
+struct BlockerBody {
+    code: String,
+    detail: String,
+    hint: String,
+}
+
+impl PlanChangeBody {
+    pub(crate) fn new(change: PlanChange, operation: Option<OperationBody>) -> Self {
+        Self {
+            id: change.operation.to_string(),
+            tenant: change.tenant.to_string(),
+            from: change.from.into(),
+            to: change.to.into(),
+            sessions: change.sessions,
+            preview: change.preview.into(),
+            created_at: change.created_at,
+            paused_at: change.paused_at,
+            committed_at: change.committed_at,
+            api_away_ms: change.api_away_ms,
+            operation,
+        }
+    }
+
+    /// A change with its operation as it is now.
+    pub(crate) fn whole((change, operation): (PlanChange, Operation), now: Timestamp) -> Self {
+        Self::new(change, Some(OperationBody::new(operation, now)))
+    }
+}
+
+/// The answer to whoever asked for something about a change that is under way.
+type Accepted = Result<(StatusCode, Json<PlanChangeBody>), Problem>;
+
+/// Halts a change, or lets it go on.
+async fn halt(caller: &Caller, path: &PlanChangePath, is_paused: bool) -> Accepted {
+    let Caller { app, actor, .. } = caller;
+    let PlanChangePath { tenant, operation } = path;
+    let found = application::plan_change::pause(app, actor, tenant, *operation, is_paused).await?;
+    Ok((StatusCode::ACCEPTED, Json(PlanChangeBody::whole(found, app.clock.now()))))
+}
+
+impl Record for ChangePlan {
+    fn take(fields: &mut Fields<'_>) -> Self {
+        Self {
+            plan: fields.required("plan"),
+            nodes: fields.optional("nodes"),
+            sessions: fields.optional("sessions"),
+        }
+    }
+}
+
+impl From<ChangePlan> for NewPlanChange {
+    fn from(ChangePlan { plan, nodes, sessions }: ChangePlan) -> Self {
+        Self { plan, nodes, sessions }
+    }
+}
+
+impl From<Subscription> for SubscriptionBody {
+    fn from(Subscription { plan, nodes }: Subscription) -> Self {
+        Self { plan: plan.as_str(), nodes }
+    }
+}
+
+impl From<PlanPreview> for PreviewBody {
+    fn from(preview: PlanPreview) -> Self {
+        let Survey { waves, volumes, unmanaged: _, sessions: _ } = preview.survey;
+        Self {
+            from: preview.from.into(),
+            to: preview.to.into(),
+            price_delta: preview.price_delta,
+            machines_made: preview.machines_made,
+            machines_freed: preview.machines_freed,
+            restarts: preview.restarts,
+            api_away: preview.api_away.map(MeasuredBody::from),
+            waves,
+            sessions: preview.sessions.iter().map(ToString::to_string).collect(),
+            volumes,
+            blockers: preview.blockers.into_iter().map(BlockerBody::from).collect(),
+        }
+    }
+}
+
+impl From<Measured> for MeasuredBody {
+    fn from(Measured { median_ms, longest_ms, count }: Measured) -> Self {
+        Self { median_ms, longest_ms, count }
+    }
+}
+
+impl From<Blocker> for BlockerBody {
+    fn from(Blocker { code, detail, hint }: Blocker) -> Self {
+        Self { code, detail, hint }
+    }
+}

@@ -1,0 +1,225 @@
+use crate::{
+    Isolation, NodeShape, OperationId, Plan, PlanName, Problem, Quota, SessionId, TenantId, Usage,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What a tenant pays for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    /// Its plan.
+    pub plan: PlanName,
+    /// How many nodes of its own; none on a shared plan.
+    pub nodes: u32,
+}
+
+/// The change of plan that a tenant is in the middle of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shift {
+    /// What it will pay for.
+    pub to: Subscription,
+    /// Whether new pods go where they will be after the change.
+    pub is_placed: bool,
+}
+
+/// What becomes of sessions that run where the tenant moves away from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionsDuringMove {
+    /// The change waits for their ends; new ones start at the new place.
+    Wait,
+    /// They are stopped as their users would stop them.
+    Stop,
+}
+
+/// A change of a tenant's plan, on its way or over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanChange {
+    /// The operation that does it.
+    pub operation: OperationId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// What the tenant paid for.
+    pub from: Subscription,
+    /// What it is to pay for.
+    pub to: Subscription,
+    /// What becomes of its sessions.
+    pub sessions: SessionsDuringMove,
+    /// What was foreseen when it was asked for.
+    pub preview: PlanPreview,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it was halted between two waves; nothing if it goes on.
+    pub paused_at: Option<Timestamp>,
+    /// When there was no way back any more.
+    pub committed_at: Option<Timestamp>,
+    /// How long the tenant's API server did not answer, in milliseconds; nothing if it was not restarted, or nobody
+    /// could measure it.
+    pub api_away_ms: Option<u32>,
+}
+
+/// What a change of plan would do, before it does it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanPreview {
+    /// What the tenant pays for.
+    pub from: Subscription,
+    /// What it would pay for.
+    pub to: Subscription,
+    /// What a month would cost more, in hundredths of the installation's currency; less than nothing if it costs less.
+    pub price_delta: i64,
+    /// Machines that would be made.
+    pub machines_made: u32,
+    /// Machines that would be destroyed.
+    pub machines_freed: u32,
+    /// Whether the tenant's control plane restarts once.
+    pub restarts: bool,
+    /// How long tenants' API servers were away in the changes before this one.
+    pub api_away: Option<Measured>,
+    /// What is where now, and what would move.
+    pub survey: Survey,
+    /// Sessions that run now where the tenant would move away from.
+    pub sessions: Vec<SessionId>,
+    /// What is in the way; nothing is begun while there is any.
+    pub blockers: Vec<Problem>,
+}
+
+/// How long something took in the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Measured {
+    /// The median, in milliseconds.
+    pub median_ms: u32,
+    /// The longest, in milliseconds.
+    pub longest_ms: u32,
+    /// How often it was measured.
+    pub count: u32,
+}
+
+/// What of a tenant is not where it is to be. Objects are told as `namespace/name` inside the tenant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Survey {
+    /// Pods that move, wave by wave: of each controller at most one in a wave.
+    pub waves: Vec<Vec<String>>,
+    /// Pods that nothing would make anew elsewhere.
+    pub unmanaged: Vec<String>,
+    /// Pods of running sessions; what becomes of them is the sessions' matter.
+    pub sessions: Vec<String>,
+    /// Claims whose volume is bound to a node that would be left.
+    pub volumes: Vec<String>,
+}
+
+/// What is in the way of a change, of what is known of the tenant: nothing may be lost by it.
+#[must_use]
+pub fn blockers(to: Subscription, usage: Option<&Usage>, survey: &Survey) -> Vec<Problem> {
+    let mut blockers = Vec::new();
+    blockers.extend(usage.and_then(|usage| too_small(to, usage)));
+    if let [first, ..] = &survey.volumes[..] {
+        blockers.push(Problem {
+            code: "volumes-in-the-way".to_owned(),
+            detail: format!(
+                "{} volumes lie on the disks of nodes that would be left, among them that of claim {first}",
+                survey.volumes.len()
+            ),
+            hint: "copy what is needed to a volume that is not bound to a node and delete the claims".to_owned(),
+        });
+    }
+    if let [first, ..] = &survey.unmanaged[..] {
+        blockers.push(Problem {
+            code: "pods-without-controller".to_owned(),
+            detail: format!(
+                "{} pods belong to no controller that would make them anew elsewhere, among them {first}",
+                survey.unmanaged.len()
+            ),
+            hint: "let a Deployment or a Job make them, or delete them".to_owned(),
+        });
+    }
+    blockers
+}
+
+/// What the tenant uses beyond what it would pay for.
+fn too_small(to: Subscription, usage: &Usage) -> Option<Problem> {
+    let limit = to.plan().quota;
+    let lines = [
+        (usage.cpu.yours > limit.cpu).then(|| format!("cpu {} of {}", usage.cpu.yours, limit.cpu)),
+        (usage.memory.yours > limit.memory)
+            .then(|| format!("memory {} of {}", usage.memory.yours, limit.memory)),
+        (usage.storage.yours > limit.storage)
+            .then(|| format!("storage {} of {}", usage.storage.yours, limit.storage)),
+        (usage.pods.yours > limit.pods)
+            .then(|| format!("pods {} of {}", usage.pods.yours, limit.pods)),
+    ];
+    let lines: Vec<String> = lines.into_iter().flatten().collect();
+    (!lines.is_empty()).then(|| Problem {
+        code: "does-not-fit".to_owned(),
+        detail: format!(
+            "the tenant's limits add up to more than plan {} has: {}",
+            to.plan,
+            lines.join(", ")
+        ),
+        hint: "choose a larger plan or more nodes, or delete what is not needed".to_owned(),
+    })
+}
+
+impl Subscription {
+    /// What it promises.
+    #[must_use]
+    pub const fn plan(self) -> Plan {
+        Plan::with_nodes(self.plan, self.nodes)
+    }
+
+    /// Where workloads run.
+    #[must_use]
+    pub const fn isolation(self) -> Isolation {
+        self.plan().isolation
+    }
+
+    /// How many nodes of a shape it pays for.
+    #[must_use]
+    pub fn nodes_of(self, shape: NodeShape) -> u32 {
+        if self.plan.node_shape() == Some(shape) { self.nodes } else { 0 }
+    }
+}
+
+impl Quota {
+    /// The larger of two, number by number.
+    #[must_use]
+    pub fn or_more(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu.max(other.cpu),
+            memory: self.memory.max(other.memory),
+            storage: self.storage.max(other.storage),
+            pods: self.pods.max(other.pods),
+        }
+    }
+}
+
+impl PlanPreview {
+    /// Whether a later look found what this one promised: the same price, the same machines, nothing more that is lost
+    /// or in the way. Pods come and go, so which ones move may differ.
+    #[must_use]
+    pub fn holds(&self, now: &Self) -> bool {
+        let promise = |preview: &Self| {
+            let Self { from, to, price_delta, machines_made, machines_freed, restarts, .. } =
+                preview;
+            (*from, *to, *price_delta, *machines_made, *machines_freed, *restarts)
+        };
+        promise(self) == promise(now) && now.blockers.iter().all(|new| self.blockers.contains(new))
+    }
+}
+
+impl SessionsDuringMove {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Wait, Self::Stop];
+
+    /// The word as users write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Stop => "stop",
+        }
+    }
+}

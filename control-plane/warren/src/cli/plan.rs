@@ -1,0 +1,264 @@
+//! `warren plan …`
+
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use super::{
+    Context,
+    answer::{Operation, decode},
+    client::Repeat,
+    format::{age, time},
+    operation,
+    options::{duration, reference},
+    output::{self, Table},
+    problem::Failure,
+    wait,
+};
+
+/// What can be done with tenants' plans.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Move a tenant to another plan while it runs
+    Change(Change),
+    /// List the changes of a tenant's plan
+    Changes(Tenant),
+    /// Take a change back: the tenant ends in exactly the plan that it had
+    Cancel(One),
+    /// Halt a change before its next wave of pods
+    Pause(One),
+    /// Let a change go on that was halted
+    Resume(One),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  warren plan change acme --to dedicated-s --nodes 2 --dry-run
+  warren plan change acme --to dedicated-s --nodes 2 --wait
+  warren plan change acme --to pro --sessions stop --wait")]
+pub(crate) struct Change {
+    /// The tenant: its name or id
+    #[arg(value_parser = reference)]
+    tenant: String,
+    /// The plan: see warren plans
+    #[arg(long, value_name = "PLAN")]
+    to: String,
+    /// How many nodes of its own, on a plan with such nodes
+    #[arg(long)]
+    nodes: Option<u32>,
+    /// What becomes of sessions that run where the tenant moves away from
+    #[arg(long, value_enum, default_value = "wait")]
+    sessions: Sessions,
+    /// Only say what it would do
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
+    /// Wait until it is over; exits 8 if it fails
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait
+    #[arg(long, requires = "wait", default_value = "30m", value_parser = duration)]
+    timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Sessions {
+    /// They come to their ends
+    Wait,
+    /// They are stopped, with their grace period
+    Stop,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  warren plan changes acme")]
+pub(crate) struct Tenant {
+    /// Its name or id
+    #[arg(value_parser = reference)]
+    tenant: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  warren plan cancel acme op_0198…")]
+pub(crate) struct One {
+    /// The tenant: its name or id
+    #[arg(value_parser = reference)]
+    tenant: String,
+    /// The change: the id of its operation
+    #[arg(value_parser = reference)]
+    change: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Subscription {
+    plan: String,
+    nodes: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Preview {
+    from: Subscription,
+    to: Subscription,
+    price_delta: i64,
+    machines_made: u32,
+    machines_freed: u32,
+    restarts: bool,
+    api_away: Option<Measured>,
+    waves: Vec<Vec<String>>,
+    sessions: Vec<String>,
+    blockers: Vec<Blocker>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Measured {
+    median_ms: u64,
+    longest_ms: u64,
+    count: u32,
+}
+
+#[derive(Debug, Deserialize)]
+struct Blocker {
+    detail: String,
+    hint: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PlanChange {
+    id: String,
+    from: Subscription,
+    to: Subscription,
+    created_at: Option<Timestamp>,
+    paused_at: Option<Timestamp>,
+    committed_at: Option<Timestamp>,
+    api_away_ms: Option<u64>,
+}
+
+pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Change(change) => change.run(cx).await,
+        Command::Changes(tenant) => tenant.list(cx).await,
+        Command::Cancel(one) => one.ask(cx, "cancel").await,
+        Command::Pause(one) => one.ask(cx, "pause").await,
+        Command::Resume(one) => one.ask(cx, "resume").await,
+    }
+}
+
+impl Change {
+    async fn run(&self, cx: &Context) -> Result<(), Failure> {
+        let sessions = match self.sessions {
+            Sessions::Wait => "wait",
+            Sessions::Stop => "stop",
+        };
+        let mut body = json!({ "plan": self.to, "sessions": sessions });
+        if let Some(nodes) = self.nodes {
+            body["nodes"] = nodes.into();
+        }
+        let path = ["api", "v1", "tenants", &self.tenant, "plan-changes"];
+        if self.dry_run {
+            let query = [("dryRun", "true".to_owned())];
+            let value = cx.client.ask_about(&path, &query, &body).await?;
+            let preview: Preview = decode(&value)?;
+            return cx.printer.item("plan-change", &self.tenant, &value, || foreseen(&preview));
+        }
+        let begun = cx.client.post(&path, &body, Repeat::OnlyUnsent).await?;
+        let change: PlanChange = decode(&begun)?;
+        if !self.wait {
+            operation::print(cx, &begun["operation"])?;
+            cx.messages.note(&format!("Follow it: warren operation get {} --wait", change.id));
+            return Ok(());
+        }
+        let next = format!("it goes on: warren operation get {} --wait", change.id);
+        cx.when_interrupted(next);
+        operation::print(cx, &wait::operation(cx, &change.id, self.timeout).await?)
+    }
+}
+
+impl Tenant {
+    async fn list(&self, cx: &Context) -> Result<(), Failure> {
+        let path = ["api", "v1", "tenants", &self.tenant, "plan-changes"];
+        let list = cx.client.list(&path, &[], usize::MAX).await?;
+        let changes: Vec<PlanChange> = list.items.iter().map(decode).collect::<Result<_, _>>()?;
+        let names: Vec<_> = changes.iter().map(|change| change.id.clone()).collect();
+        cx.printer.list("plan-change", &names, &list.items, || table(&changes))
+    }
+}
+
+impl One {
+    async fn ask(&self, cx: &Context, verb: &str) -> Result<(), Failure> {
+        let Self { tenant, change } = self;
+        let path = ["api", "v1", "tenants", tenant, "plan-changes", change, verb];
+        let value: Value = cx.client.ask(&path, &[]).await?;
+        let operation: Operation = decode(&value["operation"])?;
+        operation::print(cx, &value["operation"])?;
+        if operation.finished_at.is_none() {
+            cx.messages.note(&format!("Follow it: warren operation get {change} --wait"));
+        }
+        Ok(())
+    }
+}
+
+impl Subscription {
+    fn text(&self) -> String {
+        match self.nodes {
+            0 => self.plan.clone(),
+            nodes => format!("{} with {nodes} nodes", self.plan),
+        }
+    }
+}
+
+fn foreseen(preview: &Preview) -> String {
+    let cents = preview.price_delta.unsigned_abs();
+    let sign = if preview.price_delta < 0 { '-' } else { '+' };
+    let machines = format!("{} made, {} freed", preview.machines_made, preview.machines_freed);
+    let away = match (&preview.api_away, preview.restarts) {
+        (_, false) => "none: the control plane stays as it is".to_owned(),
+        (None, true) => "one restart of the control plane; never measured here yet".to_owned(),
+        (Some(away), true) => format!(
+            "one restart of the control plane: {} in the median of {}, {} at most",
+            time(Duration::from_millis(away.median_ms)),
+            away.count,
+            time(Duration::from_millis(away.longest_ms)),
+        ),
+    };
+    let mut fields = vec![
+        ("From", preview.from.text()),
+        ("To", preview.to.text()),
+        ("Price a month", format!("{sign}{}.{:02}", cents / 100, cents % 100)),
+        ("Machines", machines),
+        ("API away", away),
+        ("Sessions running", preview.sessions.len().to_string()),
+    ];
+    for wave in &preview.waves {
+        fields.push(("Wave", wave.join(", ")));
+    }
+    for blocker in &preview.blockers {
+        fields.push(("In the way", blocker.detail.clone()));
+        fields.push(("Way out", blocker.hint.clone()));
+    }
+    output::fields(&fields)
+}
+
+fn table(changes: &[PlanChange]) -> String {
+    let mut table = Table::new(&["ID", "FROM", "TO", "STATE", "API AWAY", "AGE"]);
+    for change in changes {
+        let state = match (change.committed_at, change.paused_at) {
+            (Some(_), _) => "committed",
+            (None, Some(_)) => "paused",
+            (None, None) => "not committed",
+        };
+        let away = change.api_away_ms.map(|ms| time(Duration::from_millis(ms)));
+        table.row([
+            change.id.clone(),
+            change.from.text(),
+            change.to.text(),
+            state.to_owned(),
+            away.unwrap_or_default(),
+            age(change.created_at),
+        ]);
+    }
+    table.text(0)
+}

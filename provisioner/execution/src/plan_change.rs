@@ -1,0 +1,105 @@
+//! A tenant moves to another plan: room for both plans, nodes for the new one, new pods to the new place, the old ones
+//! after them in waves, proof, and only then the new price and the end of what is not needed any more.
+
+mod moving;
+mod placement;
+mod places;
+mod prepare;
+mod settle;
+
+pub use places::{SurveyError, survey};
+
+use crate::{
+    Context,
+    sagas::{Saga, StepContext, StepError, Subject},
+};
+use async_trait::async_trait;
+use domain::{Operation, OperationState, PlanChange, Problem, Subscription, Tenant};
+use std::time::Duration;
+use store::StoreError;
+
+/// Between two looks at something that is on its way.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Moves a tenant. Until the new plan is paid for, all of it can be taken back.
+pub(crate) static CHANGE: Saga<Moving> = Saga {
+    steps: &[
+        &prepare::Check,
+        &prepare::Nodes,
+        &placement::Placement,
+        &moving::Move,
+        &settle::Verify,
+        &settle::Commit,
+        &settle::Release,
+    ],
+    end: None,
+    commit: Some("commit"),
+};
+
+/// What the steps are about, as it was when the step began.
+#[derive(Debug)]
+pub(crate) struct Moving {
+    change: PlanChange,
+    tenant: Tenant,
+}
+
+type MoveContext<'a> = StepContext<'a, Moving>;
+
+#[async_trait]
+impl Subject for Moving {
+    type End = Option<Problem>;
+
+    async fn load(cx: &Context, operation: &Operation) -> Result<Self, StoreError> {
+        let change = cx.store.plan_change_get(operation.id).await?.ok_or(StoreError::NotFound)?;
+        let tenant = cx.store.tenant_get(change.tenant).await?.ok_or(StoreError::NotFound)?;
+        Ok(Self { change, tenant })
+    }
+
+    async fn end(
+        cx: &Context,
+        operation: &Operation,
+        end: Option<Problem>,
+    ) -> Result<(), StoreError> {
+        cx.store.plan_change_end(operation, end).await
+    }
+
+    fn undone(problem: Option<Problem>) -> Option<Problem> {
+        problem
+    }
+}
+
+impl MoveContext<'_> {
+    /// The tenant as the record has it now.
+    async fn tenant(&self) -> Result<Tenant, StepError> {
+        let found = self.cx.store.tenant_get(self.subject.change.tenant).await.map_err(of_store)?;
+        found.ok_or_else(|| StepError::Retry("the tenant is gone".to_owned()))
+    }
+
+    /// Waits a moment; fails if nobody wants the step to go on.
+    async fn pause(&self) -> Result<(), StepError> {
+        tokio::time::sleep(LOOK).await;
+        let operation = self.cx.store.operation_get(self.subject.change.operation).await;
+        let is_wanted = operation.map_err(of_store)?.is_some_and(|operation| {
+            let is_undoing = operation.state == OperationState::Undoing;
+            !operation.state.is_final() && (is_undoing || operation.cancel_requested_at.is_none())
+        });
+        if is_wanted {
+            return Ok(());
+        }
+        Err(StepError::Retry("somebody asked for the change to be taken back".to_owned()))
+    }
+
+    fn to(&self) -> Subscription {
+        self.subject.change.to
+    }
+
+    fn from(&self) -> Subscription {
+        self.subject.change.from
+    }
+}
+
+/// The record may answer in a while.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn of_store(error: StoreError) -> StepError {
+    StepError::Retry(format!("the record: {error}"))
+}

@@ -1,0 +1,179 @@
+//! The step in which pods move, wave by wave. The tenant's own budgets count: its own API server is asked to let them go.
+
+use super::{
+    MoveContext, Moving, of_store,
+    placement::place,
+    places::{self, Places, SurveyError},
+};
+use crate::{
+    api_server::ApiServer,
+    machines::{cordon, evict},
+    sagas::{Step, StepError},
+};
+use async_trait::async_trait;
+use domain::{NodeState, SessionsDuringMove, Subscription, Tenant};
+use jiff::SignedDuration;
+use planning::{Key, Kind, moving as plan};
+use std::{collections::HashSet, time::Duration};
+use tokio::time::Instant;
+
+/// How long sessions may run on, and with them the move: the longest time that a session may have, and some more.
+const MOVE: SignedDuration = SignedDuration::from_hours(25);
+/// How long the next wave waits for what replaces the last one to be ready.
+const WAVE: Duration = Duration::from_mins(2);
+
+/// Moves what is not where it is to be.
+#[derive(Debug)]
+pub(super) struct Move;
+
+#[async_trait]
+impl Step<Moving> for Move {
+    fn name(&self) -> &'static str {
+        "move"
+    }
+
+    fn deadline(&self) -> SignedDuration {
+        MOVE
+    }
+
+    async fn run(&self, cx: &MoveContext<'_>) -> Result<String, StepError> {
+        move_to(cx, cx.to()).await
+    }
+
+    async fn undo(&self, cx: &MoveContext<'_>) -> Result<String, StepError> {
+        place(cx, false).await?;
+        move_to(cx, cx.from()).await
+    }
+}
+
+impl From<SurveyError> for StepError {
+    fn from(error: SurveyError) -> Self {
+        Self::Retry(error.to_string())
+    }
+}
+
+/// Moves the tenant to where it is when it pays for `side`.
+async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<String, StepError> {
+    let (mut moved, mut waves) = (0, 0);
+    loop {
+        let tenant = cx.tenant().await?;
+        let places = Places::of(cx.cx, &tenant, side).await.map_err(of_store)?;
+        close_others(cx, &tenant, &places).await?;
+        if is_halted(cx).await? {
+            cx.progress.say(format!("halted after {waves} waves")).await;
+            cx.pause().await?;
+            continue;
+        }
+        let found = places::look(cx.cx, &tenant, &places).await?;
+        if let Some(wave) = found.waves.first() {
+            waves += 1;
+            let left: usize = found.waves.iter().map(Vec::len).sum();
+            cx.progress.say(format!("wave {waves}: {} of {left} pods", wave.len())).await;
+            moved += send(cx, &tenant, &places, wave).await?;
+            continue;
+        }
+        let (bare, running) = (found.unmanaged.len(), found.sessions.len());
+        if bare + running == 0 {
+            return Ok(format!("{moved} pods moved; nothing is left where it was"));
+        }
+        if cx.subject.change.sessions == SessionsDuringMove::Stop {
+            stop_sessions(cx, &tenant, &found.sessions).await?;
+        }
+        let story = match found.unmanaged.first() {
+            None => format!("{running} pods of running sessions are at the old place"),
+            Some(first) => format!("{bare} pods are there that nothing makes anew, e.g. {first}"),
+        };
+        cx.progress.say(story).await;
+        cx.pause().await?;
+    }
+}
+
+/// Keeps new pods off the nodes of its own that the tenant will not be on, and lets them onto the others.
+async fn close_others(
+    cx: &MoveContext<'_>,
+    tenant: &Tenant,
+    places: &Places,
+) -> Result<(), StepError> {
+    let host = ApiServer::host(cx.cx.host.client());
+    for node in cx.cx.store.node_of_tenant(tenant.id).await.map_err(of_store)? {
+        if node.state() == NodeState::Ready {
+            let is_closed = places.own().iter().all(|own| own.id != node.id);
+            cordon(&host, &node, is_closed).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn is_halted(cx: &MoveContext<'_>) -> Result<bool, StepError> {
+    let change = cx.cx.store.plan_change_get(cx.subject.change.operation).await;
+    Ok(change.map_err(of_store)?.is_some_and(|change| change.paused_at.is_some()))
+}
+
+/// Lets one wave go, and waits until what comes in its place is ready. How many went.
+async fn send(
+    cx: &MoveContext<'_>,
+    tenant: &Tenant,
+    places: &Places,
+    wave: &[String],
+) -> Result<usize, StepError> {
+    let server = places::server(cx.cx, tenant).await?;
+    let mut gone = HashSet::new();
+    let until = Instant::now() + WAVE;
+    loop {
+        let mut story = None;
+        for pod in wave {
+            let Some((namespace, name)) = pod.split_once('/') else { continue };
+            if !gone.contains(pod) {
+                match evict(&server, &Key::namespaced(Kind::Pod, namespace, name)).await {
+                    Ok(()) => drop(gone.insert(pod)),
+                    Err(error) => story = Some(error.to_string()),
+                }
+            }
+        }
+        cx.pause().await?;
+        let pods = places::pods(cx.cx, tenant).await?;
+        let is_in_wave = |pod: &&serde_json::Value| wave.contains(&plan::name(pod));
+        let old = pods.iter().filter(is_in_wave).filter(|pod| plan::is_alive(pod)).count();
+        let is_waiting = |pod: &&serde_json::Value| {
+            let place = pod.pointer("/spec/nodeName").and_then(serde_json::Value::as_str);
+            plan::is_alive(pod)
+                && !plan::is_ready(pod)
+                && place.is_none_or(|at| places.contains(at))
+        };
+        let new = pods.iter().filter(is_waiting).count();
+        // What is not ready for other reasons holds nobody up for ever; the budgets still count.
+        if old == 0 && (new == 0 || Instant::now() > until) {
+            return Ok(gone.len());
+        }
+        if is_halted(cx).await? && gone.is_empty() {
+            return Ok(0);
+        }
+        let count = wave.len();
+        let story = story
+            .unwrap_or_else(|| format!("{old} of {count} pods are ending, {new} are starting"));
+        cx.progress.say(story).await;
+    }
+}
+
+/// Stops the sessions that run at the old place.
+async fn stop_sessions(
+    cx: &MoveContext<'_>,
+    tenant: &Tenant,
+    pods: &[String],
+) -> Result<(), StepError> {
+    let all = places::pods(cx.cx, tenant).await?;
+    let active = cx.cx.store.session_active(tenant.id).await.map_err(of_store)?;
+    let operation = cx.subject.change.operation;
+    for pod in all.iter().filter(|pod| pods.contains(&plan::name(pod))) {
+        let label =
+            pod.pointer("/metadata/labels").and_then(|all| all.get(planning::job::SESSION_LABEL));
+        let session = active.iter().find(|session| {
+            label.and_then(|label| label.as_str()) == Some(session.id.digits().as_str())
+        });
+        if let Some(session) = session {
+            let stopped = cx.cx.store.plan_change_stop_session(operation, session.id).await;
+            stopped.map_err(of_store)?;
+        }
+    }
+    Ok(())
+}

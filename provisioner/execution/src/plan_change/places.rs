@@ -1,0 +1,138 @@
+//! Where a tenant's pods are to be, and which are not there.
+
+use crate::{
+    Context,
+    api_server::{ApiError, ApiServer},
+};
+use clusters::ReachError;
+use domain::{Isolation, Node, Subscription, Survey, Tenant};
+use planning::{Kind, moving, network::SYNCED};
+use serde_json::Value;
+use std::collections::HashSet;
+use store::StoreError;
+
+/// Why nobody could look.
+#[derive(Debug, thiserror::Error)]
+pub enum SurveyError {
+    /// The record failed.
+    #[error("read the record")]
+    Store(#[from] StoreError),
+    /// The host cluster or the tenant's did not answer.
+    #[error("look at the tenant's pods: {0}")]
+    Look(String),
+}
+
+impl From<ApiError> for SurveyError {
+    fn from(error: ApiError) -> Self {
+        Self::Look(error.to_string())
+    }
+}
+
+impl From<ReachError> for SurveyError {
+    fn from(error: ReachError) -> Self {
+        Self::Look(error.to_string())
+    }
+}
+
+/// Where the pods of a tenant are to be.
+#[derive(Debug)]
+pub(super) enum Places {
+    /// On these nodes, which are its own.
+    On(Vec<Node>),
+    /// On any node but these, which are its own.
+    OffOwn(Vec<Node>),
+}
+
+impl Places {
+    /// Of what a tenant pays for, or will: the oldest of its own nodes that are of the right shape.
+    pub(super) async fn of(
+        cx: &Context,
+        tenant: &Tenant,
+        side: Subscription,
+    ) -> Result<Self, StoreError> {
+        let nodes = cx.store.node_of_tenant(tenant.id).await?;
+        if side.isolation() == Isolation::Shared {
+            return Ok(Self::OffOwn(nodes));
+        }
+        let is_meant = |node: &Node| {
+            node.release_requested_at.is_none() && Some(node.shape) == side.plan.node_shape()
+        };
+        let count = usize::try_from(side.nodes).unwrap_or(usize::MAX);
+        let mut meant: Vec<Node> = nodes.into_iter().filter(is_meant).collect();
+        // Those that are being made, and of the others the newest, are the first to go.
+        meant.sort_by_key(|node| (node.ready_at.is_none(), node.id));
+        meant.truncate(count);
+        Ok(Self::On(meant))
+    }
+
+    pub(super) fn contains(&self, place: &str) -> bool {
+        let is_among = |nodes: &[Node]| nodes.iter().any(|node| node.name.as_str() == place);
+        match self {
+            Self::On(nodes) => is_among(nodes),
+            Self::OffOwn(nodes) => !is_among(nodes),
+        }
+    }
+
+    /// The nodes of its own that it is to have.
+    pub(super) fn own(&self) -> &[Node] {
+        match self {
+            Self::On(nodes) => nodes,
+            Self::OffOwn(_) => &[],
+        }
+    }
+}
+
+/// What of a tenant would not be where it is to be if it paid for `to`.
+///
+/// # Errors
+/// If the record, the host cluster or the tenant's does not answer.
+pub async fn survey(
+    cx: &Context,
+    tenant: &Tenant,
+    to: Subscription,
+) -> Result<Survey, SurveyError> {
+    let isolation = tenant.subscription().isolation();
+    let places = if to.isolation() == Isolation::Dedicated
+        && to.plan.node_shape() != tenant.plan.node_shape()
+    {
+        // None of them is made yet.
+        Places::On(Vec::new())
+    } else if isolation == to.isolation() && isolation == Isolation::Shared {
+        return Ok(Survey::default());
+    } else {
+        Places::of(cx, tenant, to).await?
+    };
+    look(cx, tenant, &places).await
+}
+
+/// What of a tenant is not where it is to be.
+pub(super) async fn look(
+    cx: &Context,
+    tenant: &Tenant,
+    places: &Places,
+) -> Result<Survey, SurveyError> {
+    let is_right = |place: &str| places.contains(place);
+    let active = cx.store.session_active(tenant.id).await?;
+    let sessions: HashSet<String> = active.iter().map(|session| session.id.digits()).collect();
+    let survey = moving::survey(&pods(cx, tenant).await?, &sessions, is_right);
+    let host = ApiServer::host(cx.host.client());
+    let namespace = tenant.cluster.host_namespace();
+    let synced = format!("{SYNCED}={}", tenant.cluster);
+    let claims = host.list(Kind::PersistentVolumeClaim, Some(&namespace), &synced).await?;
+    let volumes = if claims.is_empty() {
+        Vec::new()
+    } else {
+        host.list(Kind::PersistentVolume, None, "").await?
+    };
+    Ok(Survey { volumes: moving::bound(&claims, &volumes, is_right), ..survey })
+}
+
+/// All pods of a tenant, as its own API server has them.
+pub(super) async fn pods(cx: &Context, tenant: &Tenant) -> Result<Vec<Value>, SurveyError> {
+    Ok(server(cx, tenant).await?.list(Kind::Pod, None, "").await?)
+}
+
+/// The tenant's own API server.
+pub(super) async fn server(cx: &Context, tenant: &Tenant) -> Result<ApiServer, SurveyError> {
+    Ok(ApiServer::tenant(cx.tenants.client(tenant.id).await?))
+}

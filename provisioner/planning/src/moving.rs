@@ -1,0 +1,176 @@
+//! What of a tenant is not where it is to be, and in which order it goes there.
+
+use domain::Survey;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+
+use crate::job::SESSION_LABEL;
+
+/// The label of a node that a volume's node affinity names when the volume lies on that node's own disk.
+const HOSTNAME: &str = "kubernetes.io/hostname";
+/// The annotations with which the syncer says what an object is called inside the tenant.
+const TENANT_NAME: &str = "vcluster.loft.sh/object-name";
+const TENANT_NAMESPACE: &str = "vcluster.loft.sh/object-namespace";
+
+/// Sorts the `pods` of a tenant, as its own API server has them. `sessions` are the digits of those that are not over.
+#[must_use]
+pub fn survey(
+    pods: &[Value],
+    sessions: &HashSet<String>,
+    is_right: impl Fn(&str) -> bool,
+) -> Survey {
+    let mut survey = Survey::default();
+    let mut owned: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for pod in pods.iter().filter(|pod| is_alive(pod)) {
+        let place = text(pod, "/spec/nodeName");
+        if place.is_empty() || is_right(place) {
+            continue;
+        }
+        let name = name(pod);
+        if is_session(pod, sessions) {
+            survey.sessions.push(name);
+        } else if let Some(owner) = controller(pod) {
+            owned.entry(owner.to_owned()).or_default().push(name);
+        } else {
+            survey.unmanaged.push(name);
+        }
+    }
+    for mut pods in owned.into_values() {
+        pods.sort_unstable();
+        for (number, pod) in pods.into_iter().enumerate() {
+            if survey.waves.len() == number {
+                survey.waves.push(Vec::new());
+            }
+            survey.waves[number].push(pod);
+        }
+    }
+    survey
+}
+
+/// The claims among `claims` (of the host, synced from a tenant) whose volume lies on a node that is not right.
+#[must_use]
+pub fn bound(claims: &[Value], volumes: &[Value], is_right: impl Fn(&str) -> bool) -> Vec<String> {
+    let node_of = |name: &str| {
+        let volume = volumes.iter().find(|volume| text(volume, "/metadata/name") == name)?;
+        hostname(volume)
+    };
+    let is_bound = |claim: &&Value| {
+        node_of(text(claim, "/spec/volumeName")).is_some_and(|node| !is_right(node))
+    };
+    claims.iter().filter(is_bound).filter_map(tenant_name).collect()
+}
+
+/// Whether a pod is one that is to be there: alive and ready.
+#[must_use]
+pub fn is_ready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|condition| {
+        text(condition, "/type") == "Ready" && text(condition, "/status") == "True"
+    })
+}
+
+/// Whether a pod may still have processes.
+#[must_use]
+pub fn is_alive(pod: &Value) -> bool {
+    !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
+}
+
+/// A pod as `namespace/name`.
+#[must_use]
+pub fn name(pod: &Value) -> String {
+    format!("{}/{}", text(pod, "/metadata/namespace"), text(pod, "/metadata/name"))
+}
+
+fn is_session(pod: &Value, sessions: &HashSet<String>) -> bool {
+    let label = pod.pointer("/metadata/labels").and_then(|labels| labels.get(SESSION_LABEL));
+    label.and_then(Value::as_str).is_some_and(|digits| sessions.contains(digits))
+}
+
+/// The identifier of whoever makes the pod anew when it is gone.
+fn controller(pod: &Value) -> Option<&str> {
+    let owners = pod.pointer("/metadata/ownerReferences")?.as_array()?;
+    let owner = owners.iter().find(|owner| owner["controller"] == true)?;
+    owner["uid"].as_str()
+}
+
+fn hostname(volume: &Value) -> Option<&str> {
+    let terms = volume.pointer("/spec/nodeAffinity/required/nodeSelectorTerms")?.as_array()?;
+    let expressions = terms.iter().filter_map(|term| term["matchExpressions"].as_array()).flatten();
+    let mut named = expressions.filter(|expression| expression["key"] == HOSTNAME);
+    named.next()?.pointer("/values/0")?.as_str()
+}
+
+fn tenant_name(object: &Value) -> Option<String> {
+    let annotations = object.pointer("/metadata/annotations")?;
+    let (namespace, name) = (&annotations[TENANT_NAMESPACE], &annotations[TENANT_NAME]);
+    Some(format!("{}/{}", namespace.as_str()?, name.as_str()?))
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(name: &str, node: &str, owner: Option<&str>) -> Value {
+        let owners = owner.map(|uid| json!([{ "uid": uid, "controller": true }]));
+        json!({
+            "metadata": { "namespace": "apps", "name": name, "ownerReferences": owners },
+            "spec": { "nodeName": node },
+            "status": { "phase": "Running" },
+        })
+    }
+
+    #[test]
+    fn of_each_controller_one_pod_moves_in_each_wave() {
+        let pods = [
+            pod("web-2", "old", Some("web")),
+            pod("web-1", "old", Some("web")),
+            pod("db-0", "old", Some("db")),
+            pod("web-3", "new", Some("web")),
+        ];
+        let found = survey(&pods, &HashSet::new(), |node| node == "new");
+        assert_eq!(found.waves, [vec!["apps/db-0", "apps/web-1"], vec!["apps/web-2"]]);
+        assert!(found.unmanaged.is_empty() && found.sessions.is_empty());
+    }
+
+    #[test]
+    fn what_nothing_makes_anew_and_what_a_session_runs_is_told_apart() {
+        let mut session = pod("run", "old", Some("job"));
+        session["metadata"]["labels"] = json!({ SESSION_LABEL: "0a" });
+        let mut over = pod("over", "old", None);
+        over["status"]["phase"] = "Succeeded".into();
+        let pods = [session, pod("bare", "old", None), over, pod("waits", "", None)];
+        let none = |_: &str| false;
+        let found = survey(&pods, &HashSet::from(["0a".to_owned()]), none);
+        assert_eq!(found.sessions, ["apps/run"]);
+        assert_eq!(found.unmanaged, ["apps/bare"]);
+        let forged = survey(&pods[..1], &HashSet::new(), none);
+        assert_eq!(forged.waves, [["apps/run"]], "a label alone makes no session");
+    }
+
+    #[test]
+    fn a_volume_on_the_disk_of_a_node_that_is_left_is_in_the_way() {
+        let claim = |name: &str, volume: &str| {
+            json!({
+                "metadata": { "annotations": { TENANT_NAME: name, TENANT_NAMESPACE: "apps" } },
+                "spec": { "volumeName": volume },
+            })
+        };
+        let volume = |name: &str, node: &str| {
+            json!({
+                "metadata": { "name": name },
+                "spec": { "nodeAffinity": { "required": { "nodeSelectorTerms": [{
+                    "matchExpressions": [{ "key": HOSTNAME, "operator": "In", "values": [node] }],
+                }] } } },
+            })
+        };
+        let anywhere = json!({ "metadata": { "name": "c" }, "spec": {} });
+        let claims = [claim("a", "a"), claim("b", "b"), claim("c", "c")];
+        let volumes = [volume("a", "old"), volume("b", "new"), anywhere];
+        assert_eq!(bound(&claims, &volumes, |node| node == "new"), ["apps/a"]);
+    }
+}
