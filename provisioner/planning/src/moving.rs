@@ -27,7 +27,7 @@ pub fn survey(
             continue;
         }
         let name = name(pod);
-        if is_session(pod, sessions) {
+        if session_of(pod).is_some_and(|digits| sessions.contains(digits)) {
             survey.sessions.push(name);
         } else if let Some(owner) = controller(pod) {
             owned.entry(owner.to_owned()).or_default().push(name);
@@ -81,9 +81,10 @@ pub fn name(pod: &Value) -> String {
     format!("{}/{}", text(pod, "/metadata/namespace"), text(pod, "/metadata/name"))
 }
 
-fn is_session(pod: &Value, sessions: &HashSet<String>) -> bool {
-    let label = pod.pointer("/metadata/labels").and_then(|labels| labels.get(SESSION_LABEL));
-    label.and_then(Value::as_str).is_some_and(|digits| sessions.contains(digits))
+/// The digits of the session that a pod says that it is of.
+#[must_use]
+pub fn session_of(pod: &Value) -> Option<&str> {
+    pod.pointer("/metadata/labels")?.get(SESSION_LABEL)?.as_str()
 }
 
 /// The identifier of whoever makes the pod anew when it is gone.

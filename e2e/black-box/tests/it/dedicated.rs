@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 #[expect(clippy::disallowed_methods, reason = "a server is killed at some moment or other")]
-fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn created(lab: &Lab, name: &str) -> Result<TestTenant> {
 }
 
 /// The machines of a simulated cluster that are no templates, by their names.
-fn machines(lab: &Lab) -> Result<Vec<String>> {
+pub(crate) fn machines(lab: &Lab) -> Result<Vec<String>> {
     let state = lab.proxmox(&json!("state"))?;
     let machines = state["vms"].as_object().cloned().unwrap_or_default();
     let made = machines.values().filter(|vm| vm["config"]["template"].is_null());
@@ -42,7 +42,7 @@ fn machines(lab: &Lab) -> Result<Vec<String>> {
 }
 
 /// What is left of a machine on Proxmox VE and in the host cluster.
-fn left_of(lab: &Lab, machine: &str) -> Result<Vec<String>> {
+pub(crate) fn left_of(lab: &Lab, machine: &str) -> Result<Vec<String>> {
     let mut left = machines(lab)?;
     left.retain(|name| name == machine);
     let state = lab.proxmox(&json!("state"))?;

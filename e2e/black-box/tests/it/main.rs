@@ -16,6 +16,7 @@ mod lost_node;
 mod main_job;
 mod names;
 mod nodes;
+mod plan_change;
 mod pods;
 mod project;
 mod recovery;

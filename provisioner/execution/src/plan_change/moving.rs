@@ -165,11 +165,8 @@ async fn stop_sessions(
     let active = cx.cx.store.session_active(tenant.id).await.map_err(of_store)?;
     let operation = cx.subject.change.operation;
     for pod in all.iter().filter(|pod| pods.contains(&plan::name(pod))) {
-        let label =
-            pod.pointer("/metadata/labels").and_then(|all| all.get(planning::job::SESSION_LABEL));
-        let session = active.iter().find(|session| {
-            label.and_then(|label| label.as_str()) == Some(session.id.digits().as_str())
-        });
+        let digits = plan::session_of(pod);
+        let session = active.iter().find(|session| digits == Some(&session.id.digits()));
         if let Some(session) = session {
             let stopped = cx.cx.store.plan_change_stop_session(operation, session.id).await;
             stopped.map_err(of_store)?;

@@ -6,10 +6,14 @@ use crate::{
 };
 use clusters::ReachError;
 use domain::{Isolation, Node, Subscription, Survey, Tenant};
+use jiff::SignedDuration;
 use planning::{Kind, moving, network::SYNCED};
 use serde_json::Value;
 use std::collections::HashSet;
 use store::StoreError;
+
+/// How long the pod of a session that is over may take to end.
+const ENDING: SignedDuration = SignedDuration::from_mins(2);
 
 /// Why nobody could look.
 #[derive(Debug, thiserror::Error)]
@@ -112,9 +116,8 @@ pub(super) async fn look(
     places: &Places,
 ) -> Result<Survey, SurveyError> {
     let is_right = |place: &str| places.contains(place);
-    let active = cx.store.session_active(tenant.id).await?;
-    let sessions: HashSet<String> = active.iter().map(|session| session.id.digits()).collect();
-    let survey = moving::survey(&pods(cx, tenant).await?, &sessions, is_right);
+    let pods = pods(cx, tenant).await?;
+    let survey = moving::survey(&pods, &sessions(cx, tenant, &pods).await?, is_right);
     let host = ApiServer::host(cx.host.client());
     let namespace = tenant.cluster.host_namespace();
     let synced = format!("{SYNCED}={}", tenant.cluster);
@@ -125,6 +128,29 @@ pub(super) async fn look(
         host.list(Kind::PersistentVolume, None, "").await?
     };
     Ok(Survey { volumes: moving::bound(&claims, &volumes, is_right), ..survey })
+}
+
+/// The digits of the sessions that have pods: those that are not over, and those that are and whose pods end by
+/// themselves any moment. A label alone proves nothing.
+async fn sessions(
+    cx: &Context,
+    tenant: &Tenant,
+    pods: &[Value],
+) -> Result<HashSet<String>, StoreError> {
+    let mut known = HashSet::new();
+    for digits in pods.iter().filter_map(moving::session_of).collect::<HashSet<_>>() {
+        let Ok(id) = format!("ses_{digits}").parse() else { continue };
+        let session = cx.store.session_get(id).await?;
+        let is_meant =
+            session.filter(|session| session.tenant == tenant.id).is_some_and(|session| {
+                let since = session.finished_at.map(|at| cx.clock.now().duration_since(at));
+                since.is_none_or(|since| since < ENDING)
+            });
+        if is_meant {
+            known.insert(digits.to_owned());
+        }
+    }
+    Ok(known)
 }
 
 /// All pods of a tenant, as its own API server has them.

@@ -1,0 +1,238 @@
+//! A living tenant moves between shared nodes and nodes of its own.
+
+use crate::{
+    dedicated::{left_of, machines, pause, text},
+    pods::pod,
+};
+use anyhow::{Context as _, Result, ensure};
+use black_box::{Lab, TestTenant, until};
+use serde_json::{Value, json};
+use std::{
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+/// A tenant on shared nodes in which something runs that may never have less than two of its three pods.
+fn working(lab: &Lab, name: &str) -> Result<TestTenant> {
+    let tenant = TestTenant::created_with_plan(lab, name, "pro")?;
+    tenant.wait_ready()?;
+    let labels = json!({ "app": "web" });
+    let template = pod("web", lab.image("busybox"), |pod| {
+        let idle = "trap exit TERM; while :; do sleep 1; done";
+        pod["metadata"] = json!({ "labels": labels });
+        pod["spec"]["restartPolicy"] = "Always".into();
+        pod["spec"]["containers"][0]["command"] = json!(["/bin/sh", "-c", idle]);
+        pod["spec"]["containers"][0]["resources"] =
+            json!({ "limits": { "cpu": "50m", "memory": "32Mi" } });
+    });
+    let template = json!({ "metadata": template["metadata"], "spec": template["spec"] });
+    tenant.create(&json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": "web", "namespace": "default" },
+        "spec": { "replicas": 3, "selector": { "matchLabels": labels }, "template": template },
+    }))?;
+    tenant.create(&json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": { "name": "web", "namespace": "default" },
+        "spec": { "minAvailable": 2, "selector": { "matchLabels": labels } },
+    }))?;
+    until("its three pods", 60, || {
+        let available = available(&tenant)?;
+        Ok(if available == Some(3) { Ok(()) } else { Err(format!("{available:?}")) })
+    })?;
+    Ok(tenant)
+}
+
+/// How many pods of the deployment are available.
+fn available(tenant: &TestTenant) -> Result<Option<u64>> {
+    counted(&mut question(tenant)?)
+}
+
+/// What asks for that number; it can be asked again, from any thread.
+fn question(tenant: &TestTenant) -> Result<Command> {
+    let path = "jsonpath={.status.availableReplicas}";
+    let mut command = tenant.kubectl_command()?;
+    command.args(["get", "deployment", "web", "--request-timeout=2s", "-o", path]);
+    Ok(command)
+}
+
+/// The answer; nothing while the tenant's API server does not answer.
+fn counted(question: &mut Command) -> Result<Option<u64>> {
+    let answer = question.output()?;
+    let count = String::from_utf8_lossy(&answer.stdout).trim().parse().unwrap_or(0);
+    Ok(answer.status.success().then_some(count))
+}
+
+fn change(tenant: &TestTenant, lab: &Lab, body: &Value) -> Result<Value> {
+    let (status, change) = lab.post(&tenant.path("/plan-changes"), body)?;
+    ensure!(status == 202, "{status} {change}");
+    Ok(change)
+}
+
+fn ask(tenant: &TestTenant, lab: &Lab, change: &Value, verb: &str) -> Result<(u16, Value)> {
+    lab.post(&tenant.path(&format!("/plan-changes/{}/{verb}", text(change, "/id"))), &json!({}))
+}
+
+fn is_over(lab: &Lab, operation: &Value) -> Result<bool> {
+    let operation = lab.get(&format!("/api/v1/operations/{}", text(operation, "/id")))?;
+    Ok(matches!(text(&operation, "/state"), "succeeded" | "failed"))
+}
+
+fn own_machines(lab: &Lab, tenant: &TestTenant) -> Result<Vec<String>> {
+    let nodes = lab.get(&tenant.path("/nodes"))?;
+    let nodes = nodes["items"].as_array().cloned().unwrap_or_default();
+    Ok(nodes.iter().map(|node| text(node, "/name").to_owned()).collect())
+}
+
+/// Checks that a tenant has a plan, is well, and has so many machines.
+fn has_plan(lab: &Lab, tenant: &TestTenant, plan: &str, nodes: usize) -> Result<Vec<String>> {
+    tenant.wait_ready()?;
+    let seen = tenant.describe()?;
+    ensure!(seen["plan"] == plan && seen["nodes"] == nodes, "{seen}");
+    let own = own_machines(lab, tenant)?;
+    let made = machines(lab)?;
+    let is_there = own.iter().all(|name| made.iter().filter(|one| *one == name).count() == 1);
+    ensure!(own.len() == nodes && is_there, "{own:?} of {made:?}");
+    Ok(own)
+}
+
+#[test]
+fn a_tenant_moves_to_nodes_of_its_own_and_back_while_it_works() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let tenant = working(&lab, "moves")?;
+    let sessions = (0..6).map(|_| tenant.shell_session("sleep 20; echo done"));
+    let sessions = sessions.collect::<Result<Vec<_>>>()?;
+    for id in &sessions {
+        tenant.session_wait(id, &["running"], 120)?;
+    }
+    let wish = json!({ "plan": "dedicated-s", "nodes": 2 });
+    let (status, preview) = lab.post(&tenant.path("/plan-changes?dryRun=true"), &wish)?;
+    ensure!(status == 200 && preview["machinesMade"] == 2, "{status} {preview}");
+    ensure!(preview["restarts"] == true && preview["blockers"] == json!([]), "{preview}");
+    ensure!(preview["sessions"].as_array().is_some_and(|all| all.len() == 6), "{preview}");
+    // Three of the deployment, each in a wave of its own, and the DNS server.
+    ensure!(preview["waves"].as_array().is_some_and(|waves| waves.len() == 3), "{preview}");
+
+    let is_over = AtomicBool::new(false);
+    let mut question = question(&tenant)?;
+    let (lowest, own) = thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut seen = Vec::new();
+            while !is_over.load(Ordering::Relaxed) {
+                seen.extend(counted(&mut question)?);
+            }
+            anyhow::Ok(seen)
+        });
+        let moved = there_and_back(&lab, &tenant, &wish);
+        is_over.store(true, Ordering::Relaxed);
+        let seen = watch.join().expect("the watch does not panic")?;
+        let lowest = seen.iter().min().copied().context("the deployment was seen")?;
+        anyhow::Ok((lowest, moved?))
+    })?;
+    ensure!(lowest >= 2, "the budget held at every moment: {lowest}");
+    for id in &sessions {
+        let session = tenant.session_end(id, 60)?;
+        ensure!(session["state"] == "succeeded", "{session}");
+        ensure!(session["run"]["attempt"] == 1, "it ran once: {session}");
+    }
+    for machine in own {
+        let left = left_of(&lab, &machine)?;
+        ensure!(left.is_empty(), "{left:?}");
+    }
+    let changes = lab.get(&tenant.path("/plan-changes"))?;
+    let changes = changes["items"].as_array().cloned().unwrap_or_default();
+    ensure!(changes.len() == 2, "{changes:?}");
+    for change in changes {
+        ensure!(change["committedAt"].is_string(), "{change}");
+        ensure!(change["apiAwayMs"].as_u64().is_some_and(|time| time < 60_000), "{change}");
+    }
+    Ok(())
+}
+
+/// Moves a tenant to nodes of its own and back; what those were called.
+fn there_and_back(lab: &Lab, tenant: &TestTenant, wish: &Value) -> Result<Vec<String>> {
+    let there = change(tenant, lab, wish)?;
+    let (status, second) = lab.post(&tenant.path("/plan-changes"), wish)?;
+    ensure!(status == 409 && second["code"] == "tenant-busy", "{status} {second}");
+    ensure!(text(&second, "/detail").contains(text(&there, "/id")), "it is named: {second}");
+    let end = tenant.operation_end(&there["operation"], 300)?;
+    ensure!(end["state"] == "succeeded", "{end}");
+    let own = has_plan(lab, tenant, "dedicated-s", 2)?;
+    until("nobody else is there", 60, || {
+        let statement = lab.get(&tenant.path("/exclusivity"))?;
+        Ok(if statement["isExclusive"] == true { Ok(()) } else { Err(statement.to_string()) })
+    })?;
+    let (status, late) = ask(tenant, lab, &there, "cancel")?;
+    ensure!(status == 409 && late["code"] == "plan-change-over", "{status} {late}");
+
+    let back = change(tenant, lab, &json!({ "plan": "pro" }))?;
+    let end = tenant.operation_end(&back["operation"], 300)?;
+    ensure!(end["state"] == "succeeded", "{end}");
+    has_plan(lab, tenant, "pro", 0)?;
+    Ok(own)
+}
+
+#[test]
+fn a_change_that_is_taken_back_ends_in_the_old_plan() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let tenant = working(&lab, "turns-back")?;
+    let wish = json!({ "plan": "dedicated-s", "nodes": 1 });
+    for step in ["nodes", "placement", "move"] {
+        let begun = change(&tenant, &lab, &wish)?;
+        // It goes no further than to the first wave.
+        let (status, halted) = ask(&tenant, &lab, &begun, "pause")?;
+        ensure!(status == 202 && halted["pausedAt"].is_string(), "{status} {halted}");
+        let path = format!("/api/v1/operations/{}", text(&begun, "/id"));
+        until(step, 120, || {
+            let operation = lab.get(&path)?;
+            let steps = operation["steps"].as_array().cloned().unwrap_or_default();
+            let is_there = |one: &Value| one["name"] == step && one["state"] != "waiting";
+            Ok(if steps.iter().any(is_there) { Ok(()) } else { Err(operation.to_string()) })
+        })?;
+        let own = own_machines(&lab, &tenant)?;
+        let (status, cancelled) = ask(&tenant, &lab, &begun, "cancel")?;
+        ensure!(status == 202, "{status} {cancelled}");
+        ask(&tenant, &lab, &begun, "resume")?;
+        let end = tenant.operation_end(&begun["operation"], 240)?;
+        ensure!(end["state"] == "failed" && end["problem"]["code"] == "cancelled", "{step}: {end}");
+        has_plan(&lab, &tenant, "pro", 0)?;
+        for machine in own {
+            let left = left_of(&lab, &machine)?;
+            ensure!(left.is_empty(), "{step}: {left:?}");
+        }
+        let available = available(&tenant)?;
+        ensure!(available == Some(3), "{step}: {available:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_change_whose_server_is_killed_again_and_again_ends_in_exactly_one_plan() -> Result<()> {
+    let Some(lab) = Lab::alone() else { return Ok(()) };
+    let tenant = working(&lab, "killed-change")?;
+    let mut own = Vec::new();
+    for (wish, nodes) in
+        [(json!({ "plan": "dedicated-s", "nodes": 1 }), 1), (json!({ "plan": "pro" }), 0)]
+    {
+        let begun = change(&tenant, &lab, &wish)?;
+        let mut kills = 0;
+        while kills < 10 && !is_over(&lab, &begun["operation"])? {
+            // From the first moments of a step to several steps later.
+            pause(Duration::from_millis(300 + 250 * kills));
+            lab.restart("warren", "KILL")?;
+            kills += 1;
+        }
+        let end = tenant.operation_end(&begun["operation"], 240)?;
+        ensure!(end["state"] == "succeeded", "after {kills} kills: {end}");
+        own.extend(has_plan(&lab, &tenant, text(&wish, "/plan"), nodes)?);
+    }
+    for machine in own {
+        let left = left_of(&lab, &machine)?;
+        ensure!(left.is_empty(), "{left:?}");
+    }
+    let available = available(&tenant)?;
+    ensure!(available == Some(3), "{available:?}");
+    Ok(())
+}
