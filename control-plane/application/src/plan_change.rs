@@ -175,7 +175,12 @@ fn refused(error: StoreError) -> ChangeError {
     match error {
         StoreError::Stale => ChangeError::Over,
         StoreError::Refused(_) => ChangeError::Committed,
-        error => FindError::of_write(error, Noun::PlanChange).into(),
+        error @ (StoreError::Database(_)
+        | StoreError::NotFound
+        | StoreError::Ended
+        | StoreError::TakenOver
+        | StoreError::Corrupt { .. }
+        | StoreError::Secret { .. }) => FindError::of_write(error, Noun::PlanChange).into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use domain::Survey;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use crate::job::SESSION_LABEL;
 
@@ -12,11 +12,11 @@ const HOSTNAME: &str = "kubernetes.io/hostname";
 const TENANT_NAME: &str = "vcluster.loft.sh/object-name";
 const TENANT_NAMESPACE: &str = "vcluster.loft.sh/object-namespace";
 
-/// Sorts the `pods` of a tenant, as its own API server has them. `sessions` are the digits of those that are not over.
+/// Sorts the `pods` of a tenant, as its own API server has them. `is_of_session` knows the digits of sessions.
 #[must_use]
 pub fn survey(
     pods: &[Value],
-    sessions: &HashSet<String>,
+    is_of_session: impl Fn(&str) -> bool,
     is_right: impl Fn(&str) -> bool,
 ) -> Survey {
     let mut survey = Survey::default();
@@ -27,7 +27,7 @@ pub fn survey(
             continue;
         }
         let name = name(pod);
-        if session_of(pod).is_some_and(|digits| sessions.contains(digits)) {
+        if session_of(pod).is_some_and(&is_of_session) {
             survey.sessions.push(name);
         } else if let Some(owner) = controller(pod) {
             owned.entry(owner.to_owned()).or_default().push(name);
@@ -133,7 +133,7 @@ mod tests {
             pod("db-0", "old", Some("db")),
             pod("web-3", "new", Some("web")),
         ];
-        let found = survey(&pods, &HashSet::new(), |node| node == "new");
+        let found = survey(&pods, |_| false, |node| node == "new");
         assert_eq!(found.waves, [vec!["apps/db-0", "apps/web-1"], vec!["apps/web-2"]]);
         assert!(found.unmanaged.is_empty() && found.sessions.is_empty());
     }
@@ -146,10 +146,10 @@ mod tests {
         over["status"]["phase"] = "Succeeded".into();
         let pods = [session, pod("bare", "old", None), over, pod("waits", "", None)];
         let none = |_: &str| false;
-        let found = survey(&pods, &HashSet::from(["0a".to_owned()]), none);
+        let found = survey(&pods, |digits| digits == "0a", none);
         assert_eq!(found.sessions, ["apps/run"]);
         assert_eq!(found.unmanaged, ["apps/bare"]);
-        let forged = survey(&pods[..1], &HashSet::new(), none);
+        let forged = survey(&pods[..1], none, none);
         assert_eq!(forged.waves, [["apps/run"]], "a label alone makes no session");
     }
 

@@ -22,7 +22,7 @@ enum Stranger {
 }
 
 /// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 35] = {
+const ROUTES: [(&str, &str, Stranger); 41] = {
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
         ("POST", "/api/v1/tenants", Forbidden),
@@ -54,6 +54,12 @@ const ROUTES: [(&str, &str, Stranger); 35] = {
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/runs", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts/{path}", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/plan-changes", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/plan-changes", Hidden),
+        ("GET", "/api/v1/tenants/{tenant}/plan-changes/{operation}", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/plan-changes/{operation}/cancel", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/plan-changes/{operation}/pause", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/plan-changes/{operation}/resume", Hidden),
         ("GET", "/api/v1/operations/{operation}", Hidden),
         ("GET", "/api/v1/plans", OwnOrCommon),
         ("GET", "/api/v1/doctor", Hidden),
@@ -107,6 +113,8 @@ fn body(path: &str) -> Option<Value> {
         Some(json!({ "name": "mine", "plan": "starter" }))
     } else if path.ends_with("/tokens") {
         Some(json!({ "name": "mine", "role": "viewer" }))
+    } else if path.ends_with("/plan-changes") {
+        Some(json!({ "plan": "pro" }))
     } else if path.ends_with("/sessions") {
         Some(json!({ "image": "agent:1", "command": ["/agent"] }))
     } else {

@@ -68,6 +68,8 @@ struct CountedIds(AtomicU64);
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) mood: Mutex<Mood>,
+    /// What of every tenant would move.
+    pub(crate) survey: Mutex<Survey>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -403,7 +405,10 @@ impl TenantAccess for World {
     }
 
     async fn survey(&self, _: TenantId, _: Subscription) -> Result<Survey, AccessError> {
-        Ok(Survey::default())
+        if self.mood() == Mood::Away {
+            return Err(AccessError::Unreachable("10.0.0.1 refused".into()));
+        }
+        Ok(self.survey.lock().expect("no test panics with it").clone())
     }
 
     async fn host_check(&self) -> Vec<Check> {

@@ -117,7 +117,8 @@ pub(super) async fn look(
 ) -> Result<Survey, SurveyError> {
     let is_right = |place: &str| places.contains(place);
     let pods = pods(cx, tenant).await?;
-    let survey = moving::survey(&pods, &sessions(cx, tenant, &pods).await?, is_right);
+    let sessions = sessions(cx, tenant, &pods).await?;
+    let survey = moving::survey(&pods, |digits| sessions.contains(digits), is_right);
     let host = ApiServer::host(cx.host.client());
     let namespace = tenant.cluster.host_namespace();
     let synced = format!("{SYNCED}={}", tenant.cluster);

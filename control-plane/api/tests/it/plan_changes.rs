@@ -1,0 +1,129 @@
+//! Tenants that move to another plan.
+
+use crate::harness::{Mood, TestApp, TestTenant};
+use axum::http::{Method, StatusCode};
+use domain::Survey;
+use serde_json::{Value, json};
+
+async fn ready(server: &TestApp) -> TestTenant {
+    let tenant = server.tenant("acme").await;
+    server.make_ready(&tenant).await;
+    tenant
+}
+
+fn path(tenant: &TestTenant) -> String {
+    format!("{}/plan-changes", tenant.path)
+}
+
+async fn preview(server: &TestApp, tenant: &TestTenant, body: Value) -> Value {
+    let answer = server.post(&format!("{}?dryRun=true", path(tenant)), body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    answer.json()
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_happen_and_does_nothing() {
+    let server = TestApp::new().await;
+    let tenant = ready(&server).await;
+    let before = server.get(&tenant.path).await.json();
+    let own = preview(&server, &tenant, json!({ "plan": "dedicated-s", "nodes": 2 })).await;
+    assert_eq!(own["from"], json!({ "plan": "starter", "nodes": 0 }));
+    assert_eq!(own["to"], json!({ "plan": "dedicated-s", "nodes": 2 }));
+    assert_eq!((&own["machinesMade"], &own["restarts"]), (&json!(2), &json!(true)));
+    assert_eq!(own["priceDelta"], 2 * 12_000 - 2_000);
+    assert_eq!((&own["apiAway"], &own["blockers"]), (&json!(null), &json!([])));
+    let larger = preview(&server, &tenant, json!({ "plan": "pro" })).await;
+    assert_eq!((&larger["machinesMade"], &larger["restarts"]), (&json!(0), &json!(false)));
+    assert_eq!(server.get(&tenant.path).await.json(), before);
+    assert_eq!(server.get(&path(&tenant)).await.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn a_change_begins_once_is_halted_goes_on_and_is_taken_back() {
+    let server = TestApp::new().await;
+    let tenant = ready(&server).await;
+    let begun = server.post(&path(&tenant), json!({ "plan": "pro" })).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.text());
+    let (location, begun) = (begun.header("location").to_owned(), begun.json());
+    assert_eq!(server.get(&location).await.json(), begun);
+    assert_eq!(begun["operation"]["kind"], "plan-change");
+    let steps = begun["operation"]["steps"].as_array().expect("steps").iter();
+    let steps: Vec<_> = steps.map(|step| step["name"].as_str().unwrap_or_default()).collect();
+    assert_eq!(steps, ["check", "nodes", "placement", "move", "verify", "commit", "release"]);
+
+    let second = server.post(&path(&tenant), json!({ "plan": "enterprise" })).await;
+    assert_eq!(second.problem(), (409, "tenant-busy".to_owned()));
+    let id = begun["id"].as_str().expect("an id");
+    assert!(second.text().contains(id), "the one that runs is named: {}", second.text());
+
+    for (verb, is_paused) in [("pause", true), ("resume", false)] {
+        let answer = server.post(&format!("{location}/{verb}"), json!({})).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text());
+        assert_eq!(answer.json()["pausedAt"].is_string(), is_paused, "{verb}");
+    }
+    for _ in 0..2 {
+        let answer = server.post(&format!("{location}/cancel"), json!({})).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text());
+        assert!(answer.json()["operation"]["cancelRequestedAt"].is_string(), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_with_the_field_or_the_blocker() {
+    let server = TestApp::new().await;
+    let tenant = server.tenant("acme").await;
+    let early = server.post(&path(&tenant), json!({ "plan": "pro" })).await;
+    assert_eq!(early.problem(), (409, "tenant-not-ready".to_owned()));
+    server.make_ready(&tenant).await;
+    for (body, field) in [
+        (json!({ "plan": "starter" }), "/plan"),
+        (json!({ "plan": "gold" }), "/plan"),
+        (json!({ "plan": "pro", "nodes": 3 }), "/nodes"),
+        (json!({ "plan": "dedicated-s", "nodes": 0 }), "/nodes"),
+        (json!({ "plan": "dedicated-s", "nodes": 101 }), "/nodes"),
+        (json!({ "plan": "pro", "sessions": "kill" }), "/sessions"),
+        (json!({ "nodes": 1 }), "/plan"),
+    ] {
+        let refused = server.post(&path(&tenant), body.clone()).await;
+        assert_eq!(refused.problem(), (422, "invalid-input".to_owned()), "{body}");
+        assert_eq!(refused.json()["errors"][0]["field"], field, "{body}");
+    }
+    let survey = Survey {
+        volumes: vec!["default/data".to_owned()],
+        unmanaged: vec!["default/debug".to_owned()],
+        ..Survey::default()
+    };
+    *server.world.survey.lock().expect("no test panics with it") = survey;
+    let wish = json!({ "plan": "dedicated-s" });
+    let seen = preview(&server, &tenant, wish.clone()).await;
+    let blockers = seen["blockers"].as_array().expect("blockers").iter();
+    let codes: Vec<_> = blockers.map(|one| one["code"].as_str().unwrap_or_default()).collect();
+    assert_eq!(codes, ["volumes-in-the-way", "pods-without-controller"]);
+    let blocked = server.post(&path(&tenant), wish.clone()).await;
+    assert_eq!(blocked.problem(), (409, "plan-change-blocked".to_owned()));
+    let text = blocked.text();
+    assert!(text.contains("default/data") && text.contains("default/debug"), "{text}");
+
+    server.world.set(Mood::Away);
+    let away = server.post(&path(&tenant), wish).await;
+    assert_eq!(away.problem(), (503, "cluster-unreachable".to_owned()));
+}
+
+#[tokio::test]
+async fn an_owner_changes_the_plan_and_an_admin_only_looks() {
+    let server = TestApp::new().await;
+    let tenant = ready(&server).await;
+    let admin = server.token(&tenant.path, "admin").await;
+    let wish = Some(json!({ "plan": "pro" }));
+    let refused = server.send(&admin, Method::POST, &path(&tenant), wish.clone()).await;
+    assert_eq!(refused.problem(), (403, "forbidden".to_owned()));
+    let begun = server.send(&tenant.owner, Method::POST, &path(&tenant), wish).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.text());
+    let seen = server.send(&admin, Method::GET, &path(&tenant), None).await;
+    assert_eq!(seen.json()["items"].as_array().map(Vec::len), Some(1));
+    let other = server.tenant("other").await;
+    let id = begun.json()["id"].as_str().expect("an id").to_owned();
+    let theirs = format!("{}/{id}", path(&other));
+    let hidden = server.send(&other.owner, Method::GET, &theirs, None).await;
+    assert_eq!(hidden.problem(), (404, "not-found".to_owned()));
+}
