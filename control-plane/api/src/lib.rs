@@ -64,6 +64,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(tenant::operations::operations))
         .routes(routes!(node::list::list))
         .routes(routes!(node::exclusivity::exclusivity))
+        .routes(routes!(node::replace::replace))
         .routes(routes!(token::create::create, token::list::list))
         .routes(routes!(token::revoke::revoke))
         .routes(routes!(token::operator::create, token::operator::list))

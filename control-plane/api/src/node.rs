@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 pub(crate) mod exclusivity;
 pub(crate) mod list;
+pub(crate) mod replace;
 
 /// A node that nobody else uses: one virtual machine.
 #[derive(Debug, Serialize, ToSchema)]

@@ -23,6 +23,8 @@ pub enum Noun {
     Artifact,
     /// A change of plan.
     PlanChange,
+    /// A tenant's own node.
+    Node,
     /// Something that only operators know of.
     Page,
 }

@@ -2,10 +2,53 @@
 
 use crate::{
     App,
-    error::FindError,
+    error::{FindError, Noun},
     tenant::{self, ReachError, TenantRef},
+    trace::note,
 };
-use domain::{Actor, Exclusivity, Node, OperationId, ReadTenant};
+use domain::{
+    Actor, Exclusivity, Node, NodeId, NodeName, NodeState, Operation, OperationId, ReadTenant,
+    ReplaceNode,
+};
+use store::NodeReplaceError;
+
+/// Why a node was not replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceError {
+    /// Not found or not allowed.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// It is not there any more, or not yet.
+    #[error("the node is {}", .0.as_str())]
+    NotReady(NodeState),
+    /// Another one of the tenant is being released.
+    #[error("node {0} is being released")]
+    Busy(NodeName),
+    /// The tenant is on its way out.
+    #[error("the tenant is being deleted")]
+    Deleting,
+}
+
+/// Replaces a node: another one is made, and this one is released when what runs there has moved.
+///
+/// # Errors
+/// If the caller may not, the node is not well, or another one is being released.
+pub async fn replace(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    node: NodeId,
+) -> Result<Operation, ReplaceError> {
+    let (_, proof) = tenant::find::<ReplaceNode>(app, actor, tenant).await?;
+    let operation = app.store.node_replace(&proof, node).await.map_err(|error| match error {
+        NodeReplaceError::NotReady(state) => ReplaceError::NotReady(state),
+        NodeReplaceError::Busy(other) => ReplaceError::Busy(other),
+        NodeReplaceError::Deleting => ReplaceError::Deleting,
+        NodeReplaceError::Store(error) => FindError::of_write(error, Noun::Node).into(),
+    })?;
+    note("operation.id", operation.id);
+    Ok(operation)
+}
 
 /// Who runs on a tenant's own nodes, as it was last seen; nothing before the first look.
 ///

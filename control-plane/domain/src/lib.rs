@@ -35,7 +35,8 @@ pub use plan_change::{
 pub use policy::{
     Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,
     Denied, ExplainTenant, ListTenants, Permission, ReadKubeconfig, ReadOperation, ReadSession,
-    ReadTenant, ReadToken, RevokeToken, Role, Scope, StopSession, UploadBlob, allows, authorize,
+    ReadTenant, ReadToken, ReplaceNode, RevokeToken, Role, Scope, StopSession, UploadBlob, allows,
+    authorize,
 };
 pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{

@@ -103,6 +103,19 @@ impl Exclusivity {
     }
 }
 
+impl NodeState {
+    /// The word as users see it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Attaching => "attaching",
+            Self::Ready => "ready",
+            Self::Releasing => "releasing",
+            Self::Released => "released",
+        }
+    }
+}
+
 impl NodeShape {
     /// Every shape, smallest first.
     pub const ALL: [Self; 3] = [Self::S, Self::M, Self::L];

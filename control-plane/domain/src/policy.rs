@@ -71,6 +71,8 @@ pub enum Permission {
     TenantDelete,
     /// Change a tenant's plan, or take such a change back.
     PlanChange,
+    /// Replace a tenant's own node.
+    NodeReplace,
     /// See what a reconcile would change on the host.
     TenantExplain,
     /// Get a credential for the tenant's API server.
@@ -95,12 +97,13 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::TenantCreate,
         Self::TenantList,
         Self::TenantRead,
         Self::TenantDelete,
         Self::PlanChange,
+        Self::NodeReplace,
         Self::TenantExplain,
         Self::KubeconfigRead,
         Self::TokenCreate,
@@ -195,6 +198,8 @@ actions! {
     DeleteTenant => TenantDelete;
     /// Change a tenant's plan.
     ChangePlan => PlanChange;
+    /// Replace a tenant's own node.
+    ReplaceNode => NodeReplace;
     /// See what a reconcile would change.
     ExplainTenant => TenantExplain;
     /// Get a credential for the tenant's API server.
@@ -290,6 +295,7 @@ mod tests {
 ++++++ TenantRead
 ++---- TenantDelete
 ++---- PlanChange
++++--- NodeReplace
 +----- TenantExplain
 ++++-- KubeconfigRead
 +++--- TokenCreate

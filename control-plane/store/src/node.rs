@@ -1,12 +1,14 @@
 use crate::{
     Change, Store, StoreError, column,
     entity::{nodes, tenants},
+    error::write_error,
     operation::{self, About},
+    tenant,
     txn::{Txn, in_txn},
 };
 use domain::{
-    Node, NodeId, NodeName, NodeShape, Operation, OperationKind, Problem, Tenant, TenantId,
-    VmNumber,
+    Authorized, Node, NodeId, NodeName, NodeShape, NodeState, Operation, OperationKind, Problem,
+    ReplaceNode, Tenant, TenantId, VmNumber,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -27,6 +29,25 @@ pub enum NodeEnd {
     /// Nothing of it is left; with the problem if that was not what was wanted.
     Released(Option<Problem>),
 }
+
+/// Why a node was not replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeReplaceError {
+    /// It is not there any more, or not yet.
+    #[error("the node is {}", .0.as_str())]
+    NotReady(NodeState),
+    /// Another one of the tenant is being released.
+    #[error("node {0} is being released")]
+    Busy(NodeName),
+    /// The tenant is on its way out.
+    #[error("the tenant is being deleted")]
+    Deleting,
+    /// The record failed.
+    #[error("write the release")]
+    Store(#[from] StoreError),
+}
+
+write_error!(NodeReplaceError);
 
 impl Store {
     /// Begins to make a node for a tenant, if it has fewer than it pays for: otherwise nothing.
@@ -50,6 +71,20 @@ impl Store {
     #[tracing::instrument(name = "db.node.release", skip_all)]
     pub async fn node_release(&self, id: NodeId) -> Result<Operation, StoreError> {
         in_txn!(self, |txn| release_in_txn(&mut txn, id))
+    }
+
+    /// Begins to release a node that is well, so that another one takes its place.
+    ///
+    /// # Errors
+    /// `NotFound` if the tenant has no such node, `NotReady` if it is not well, `Busy` if another one is being released,
+    /// `Deleting` if the tenant is on its way out.
+    #[tracing::instrument(name = "db.node.replace", skip_all)]
+    pub async fn node_replace(
+        &self,
+        proof: &Authorized<ReplaceNode>,
+        id: NodeId,
+    ) -> Result<Operation, NodeReplaceError> {
+        in_txn!(self, |txn| replace_in_txn(&mut txn, proof, id))
     }
 
     /// One node, released or not.
@@ -192,6 +227,31 @@ pub(crate) async fn release_in_txn(txn: &mut Txn, id: NodeId) -> Result<Operatio
     update_in_txn(txn, &row, change).await?;
     txn.audit(None, "node.release", Some(tenant), id.to_string()).await?;
     operation::begin_in_txn(txn, OperationKind::NodeRelease, tenant, About::Node(id)).await
+}
+
+async fn replace_in_txn(
+    txn: &mut Txn,
+    proof: &Authorized<ReplaceNode>,
+    id: NodeId,
+) -> Result<Operation, NodeReplaceError> {
+    let node = Node::try_from(for_update(&txn.db, id).await?)?;
+    if proof.tenant() != Some(node.tenant) {
+        return Err(StoreError::NotFound.into());
+    }
+    if node.state() != NodeState::Ready {
+        return Err(NodeReplaceError::NotReady(node.state()));
+    }
+    let owner = tenant::existing_for_update(&txn.db, node.tenant).await?;
+    if owner.deletion_requested_at.is_some() {
+        return Err(NodeReplaceError::Deleting);
+    }
+    let all = of_tenant(&txn.db, node.tenant).await?;
+    if let Some(other) = all.into_iter().find(|other| other.state() == NodeState::Releasing) {
+        return Err(NodeReplaceError::Busy(other.name));
+    }
+    let target = id.to_string();
+    txn.audit(Some(proof.actor()), "node.replace", Some(node.tenant), target).await?;
+    Ok(release_in_txn(txn, id).await?)
 }
 
 async fn end_in_txn(txn: &mut Txn, operation: &Operation, end: &NodeEnd) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ mod places;
 mod prepare;
 mod settle;
 
+pub(crate) use places::on_node;
 pub use places::{SurveyError, survey};
 
 use crate::{

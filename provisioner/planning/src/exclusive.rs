@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 /// Where the host cluster's own pods are.
-const SYSTEM: &str = "kube-system";
+pub const SYSTEM: &str = "kube-system";
 /// The label that the syncer gives every pod of its tenant.
 const SYNCED: &str = "vcluster.loft.sh/managed-by";
 

@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::request::Parts,
 };
-use domain::{Digest, Invalid, OperationId, SessionId, TokenId};
+use domain::{Digest, Invalid, NodeId, OperationId, SessionId, TokenId};
 use std::{fmt, str::FromStr};
 
 /// `{tenant}`: an identifier or a name.
@@ -16,6 +16,13 @@ pub(crate) struct TenantPath(pub(crate) TenantRef);
 /// `{operation}`.
 #[derive(Debug)]
 pub(crate) struct OperationPath(pub(crate) OperationId);
+
+/// `{tenant}` and `{node}`.
+#[derive(Debug)]
+pub(crate) struct NodePath {
+    pub(crate) tenant: TenantRef,
+    pub(crate) node: NodeId,
+}
 
 /// `{tenant}` and `{operation}`.
 #[derive(Debug)]
@@ -73,6 +80,15 @@ impl<S: Send + Sync> FromRequestParts<S> for OperationPath {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parse(parts, "operation").await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for NodePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let tenant = TenantPath::of(parts).await?;
+        Ok(Self { tenant, node: parse(parts, "node").await? })
     }
 }
 

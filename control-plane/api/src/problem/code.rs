@@ -105,6 +105,9 @@ codes! {
     /// Something else is being done about the tenant.
     TenantBusy = "tenant-busy", CONFLICT, "Tenant is busy", "Something else is being done about the tenant.",
         Some("Wait until that operation is over, or take it back, and ask again.");
+    /// The node is not well.
+    NodeNotReady = "node-not-ready", CONFLICT, "Node is not ready", "The node is not ready.",
+        Some("Its operation says what is being done about it.");
     /// Something is in the way of a change of plan.
     PlanChangeBlocked = "plan-change-blocked", CONFLICT, "Something is in the way",
         "Something is in the way of the change.", Some("Nothing was changed. dryRun=true shows everything that is in the way.");

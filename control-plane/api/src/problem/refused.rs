@@ -6,7 +6,7 @@ use application::{
     blob::UploadError,
     blobs::{PieceError, WriteError},
     error::{FindError, Noun},
-    plan_change, session, tenant, token,
+    node, plan_change, session, tenant, token,
 };
 use domain::{Kept, Plan, PlanName, Retention};
 use jiff::Timestamp;
@@ -54,6 +54,26 @@ impl From<tenant::ReachError> for Problem {
                 Self::new(Code::ClusterUnreachable)
             }
             E::Access(error @ AccessError::Internal(_)) => internal(&error),
+        }
+    }
+}
+
+impl From<node::ReplaceError> for Problem {
+    fn from(error: node::ReplaceError) -> Self {
+        use node::ReplaceError as E;
+        match error {
+            E::Find(error) => error.into(),
+            E::NotReady(state) => {
+                let detail =
+                    format!("The node is {}: only one that is ready is replaced.", state.as_str());
+                Self::with_detail(Code::NodeNotReady, detail)
+            }
+            E::Busy(other) => {
+                let detail =
+                    format!("Node {other} of the tenant is being released: one at a time.");
+                Self::with_detail(Code::TenantBusy, detail)
+            }
+            E::Deleting => Self::new(Code::TenantDeleting),
         }
     }
 }
@@ -216,6 +236,9 @@ fn missing(noun: Noun) -> Problem {
         Noun::Tenant => ("There is no such tenant, or you may not see it.", None),
         Noun::Session => ("There is no such session in this tenant.", None),
         Noun::Operation => ("There is no such operation, or you may not see it.", None),
+        Noun::Node => {
+            ("There is no such node of this tenant.", Some("The list of nodes has all ids."))
+        }
         Noun::PlanChange => ("There is no such change of plan in this tenant.", None),
         Noun::Token => ("There is no such token.", Some("The list of tokens has all ids.")),
         Noun::Blob => ("There is no such input.", Some("Upload it with PUT.")),

@@ -22,7 +22,7 @@ enum Stranger {
 }
 
 /// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 41] = {
+const ROUTES: [(&str, &str, Stranger); 42] = {
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
         ("POST", "/api/v1/tenants", Forbidden),
@@ -54,6 +54,7 @@ const ROUTES: [(&str, &str, Stranger); 41] = {
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/runs", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts/{path}", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/replace", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/plan-changes", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/plan-changes", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/plan-changes/{operation}", Hidden),
@@ -101,6 +102,7 @@ impl Parts {
     fn fill(&self, path: &str) -> String {
         path.replace("{tenant}", &self.tenant)
             .replace("{session}", &self.session)
+            .replace("{node}", &format!("node_{}", "0".repeat(32)))
             .replace("{operation}", &self.operation)
             .replace("{token}", &self.token)
             .replace("{digest}", &digest(b"").to_string())

@@ -3,14 +3,19 @@
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::json;
+use std::time::Duration;
 
 use super::{
     Context,
-    answer::{decode, items},
+    answer::{Operation, decode, items},
+    client::Repeat,
     format::{age, instant},
-    options::reference,
+    operation,
+    options::{duration, reference},
     output::{self, Table},
     problem::Failure,
+    wait,
 };
 
 /// What can be done with tenants' own nodes.
@@ -18,6 +23,8 @@ use super::{
 pub(crate) enum Command {
     /// List a tenant's own nodes
     Get(Get),
+    /// Replace a node: another one is made, what runs there moves, then its machine is destroyed
+    Replace(Replace),
     /// Show who was last seen on a tenant's own nodes, and when
     Statement(Get),
 }
@@ -28,6 +35,23 @@ pub(crate) struct Get {
     /// The tenant: its name or id
     #[arg(long, short = 't', value_parser = reference)]
     tenant: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  warren node replace node_0198… --tenant acme --wait")]
+pub(crate) struct Replace {
+    /// The node: its id
+    #[arg(value_parser = reference)]
+    node: String,
+    /// The tenant: its name or id
+    #[arg(long, short = 't', value_parser = reference)]
+    tenant: String,
+    /// Wait until the old one is gone; exits 8 if that fails
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait
+    #[arg(long, requires = "wait", default_value = "15m", value_parser = duration)]
+    timeout: Duration,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,12 +77,28 @@ pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> 
     let Get { tenant } = match command {
         Command::Get(get) => get,
         Command::Statement(get) => return statement(cx, get).await,
+        Command::Replace(replace) => return replace.run(cx).await,
     };
     let answer = cx.client.get(&["api", "v1", "tenants", tenant, "nodes"]).await?;
     let items = items(answer, &["items"])?;
     let nodes: Vec<Node> = items.iter().map(decode).collect::<Result<_, _>>()?;
     let names: Vec<_> = nodes.iter().map(|node| node.id.clone()).collect();
     cx.printer.list("node", &names, &items, || table(nodes))
+}
+
+impl Replace {
+    async fn run(&self, cx: &Context) -> Result<(), Failure> {
+        let path = ["api", "v1", "tenants", &self.tenant, "nodes", &self.node, "replace"];
+        let begun = cx.client.post(&path, &json!({}), Repeat::OnlyUnsent).await?;
+        let operation: Operation = decode(&begun)?;
+        if !self.wait {
+            operation::print(cx, &begun)?;
+            cx.messages.note(&format!("Follow it: warren operation get {} --wait", operation.id));
+            return Ok(());
+        }
+        cx.when_interrupted(format!("it goes on: warren operation get {} --wait", operation.id));
+        operation::print(cx, &wait::operation(cx, &operation.id, self.timeout).await?)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,8 +141,17 @@ fn text(found: &Exclusivity) -> String {
 }
 
 fn table(nodes: Vec<Node>) -> String {
-    let mut table =
-        Table::new(&["NAME", "SHAPE", "STATE", "MACHINE", "PLACE", "ADDRESS", "AGE", "OPERATION"]);
+    let mut table = Table::new(&[
+        "NAME",
+        "SHAPE",
+        "STATE",
+        "MACHINE",
+        "PLACE",
+        "ADDRESS",
+        "AGE",
+        "OPERATION",
+        "ID",
+    ]);
     for node in nodes {
         let machine = node.machine.unwrap_or_default();
         table.row([
@@ -114,6 +163,7 @@ fn table(nodes: Vec<Node>) -> String {
             machine.address.unwrap_or_default(),
             age(node.created_at),
             node.operation.unwrap_or_default(),
+            node.id,
         ]);
     }
     table.text(0)

@@ -205,6 +205,7 @@ impl Subscription {
     fn text(&self) -> String {
         match self.nodes {
             0 => self.plan.clone(),
+            1 => format!("{} with 1 node", self.plan),
             nodes => format!("{} with {nodes} nodes", self.plan),
         }
     }

@@ -14,9 +14,9 @@ use std::{
     time::Duration,
 };
 
-/// A tenant on shared nodes in which something runs that may never have less than two of its three pods.
-fn working(lab: &Lab, name: &str) -> Result<TestTenant> {
-    let tenant = TestTenant::created_with_plan(lab, name, "pro")?;
+/// A tenant in which something runs that may never have less than two of its three pods.
+fn working(lab: &Lab, name: &str, plan: &str) -> Result<TestTenant> {
+    let tenant = TestTenant::created_with_plan(lab, name, plan)?;
     tenant.wait_ready()?;
     let labels = json!({ "app": "web" });
     let template = pod("web", lab.image("busybox"), |pod| {
@@ -65,6 +65,28 @@ fn counted(question: &mut Command) -> Result<Option<u64>> {
     Ok(answer.status.success().then_some(count))
 }
 
+/// Does something, and sees to it that the deployment's budget holds at every moment.
+fn within_budget<T>(tenant: &TestTenant, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let is_over = AtomicBool::new(false);
+    let mut question = question(tenant)?;
+    let (lowest, done) = thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut seen = Vec::new();
+            while !is_over.load(Ordering::Relaxed) {
+                seen.extend(counted(&mut question)?);
+            }
+            anyhow::Ok(seen)
+        });
+        let done = act();
+        is_over.store(true, Ordering::Relaxed);
+        let seen = watch.join().expect("the watch does not panic")?;
+        let lowest = seen.iter().min().copied().context("the deployment was seen")?;
+        anyhow::Ok((lowest, done?))
+    })?;
+    ensure!(lowest >= 2, "the budget held at every moment: {lowest}");
+    Ok(done)
+}
+
 fn change(tenant: &TestTenant, lab: &Lab, body: &Value) -> Result<Value> {
     let (status, change) = lab.post(&tenant.path("/plan-changes"), body)?;
     ensure!(status == 202, "{status} {change}");
@@ -101,7 +123,7 @@ fn has_plan(lab: &Lab, tenant: &TestTenant, plan: &str, nodes: usize) -> Result<
 #[test]
 fn a_tenant_moves_to_nodes_of_its_own_and_back_while_it_works() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = working(&lab, "moves")?;
+    let tenant = working(&lab, "moves", "pro")?;
     let sessions = (0..6).map(|_| tenant.shell_session("sleep 20; echo done"));
     let sessions = sessions.collect::<Result<Vec<_>>>()?;
     for id in &sessions {
@@ -115,23 +137,7 @@ fn a_tenant_moves_to_nodes_of_its_own_and_back_while_it_works() -> Result<()> {
     // Three of the deployment, each in a wave of its own, and the DNS server.
     ensure!(preview["waves"].as_array().is_some_and(|waves| waves.len() == 3), "{preview}");
 
-    let is_over = AtomicBool::new(false);
-    let mut question = question(&tenant)?;
-    let (lowest, own) = thread::scope(|scope| {
-        let watch = scope.spawn(|| {
-            let mut seen = Vec::new();
-            while !is_over.load(Ordering::Relaxed) {
-                seen.extend(counted(&mut question)?);
-            }
-            anyhow::Ok(seen)
-        });
-        let moved = there_and_back(&lab, &tenant, &wish);
-        is_over.store(true, Ordering::Relaxed);
-        let seen = watch.join().expect("the watch does not panic")?;
-        let lowest = seen.iter().min().copied().context("the deployment was seen")?;
-        anyhow::Ok((lowest, moved?))
-    })?;
-    ensure!(lowest >= 2, "the budget held at every moment: {lowest}");
+    let own = within_budget(&tenant, || there_and_back(&lab, &tenant, &wish))?;
     for id in &sessions {
         let session = tenant.session_end(id, 60)?;
         ensure!(session["state"] == "succeeded", "{session}");
@@ -175,9 +181,33 @@ fn there_and_back(lab: &Lab, tenant: &TestTenant, wish: &Value) -> Result<Vec<St
 }
 
 #[test]
+fn a_node_is_replaced_as_its_tenants_budget_allows() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let tenant = working(&lab, "replaced", "dedicated-s")?;
+    let nodes = lab.get(&tenant.path("/nodes"))?;
+    let old = nodes["items"].as_array().and_then(|nodes| nodes.first()).cloned();
+    let old = old.with_context(|| format!("a node of its own: {nodes}"))?;
+    let path = tenant.path(&format!("/nodes/{}/replace", text(&old, "/id")));
+    within_budget(&tenant, || {
+        let (status, release) = lab.post(&path, &json!({}))?;
+        ensure!(status == 202 && release["kind"] == "node-release", "{status} {release}");
+        let (status, second) = lab.post(&path, &json!({}))?;
+        ensure!(status == 409 && second["code"] == "node-not-ready", "{status} {second}");
+        let end = tenant.operation_end(&release, 240)?;
+        ensure!(end["state"] == "succeeded", "{end}");
+        Ok(())
+    })?;
+    let own = has_plan(&lab, &tenant, "dedicated-s", 1)?;
+    ensure!(own[0] != text(&old, "/name"), "another one took its place: {own:?}");
+    let left = left_of(&lab, text(&old, "/name"))?;
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+#[test]
 fn a_change_that_is_taken_back_ends_in_the_old_plan() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = working(&lab, "turns-back")?;
+    let tenant = working(&lab, "turns-back", "pro")?;
     let wish = json!({ "plan": "dedicated-s", "nodes": 1 });
     for step in ["nodes", "placement", "move"] {
         let begun = change(&tenant, &lab, &wish)?;
@@ -211,7 +241,7 @@ fn a_change_that_is_taken_back_ends_in_the_old_plan() -> Result<()> {
 #[test]
 fn a_change_whose_server_is_killed_again_and_again_ends_in_exactly_one_plan() -> Result<()> {
     let Some(lab) = Lab::alone() else { return Ok(()) };
-    let tenant = working(&lab, "killed-change")?;
+    let tenant = working(&lab, "killed-change", "pro")?;
     let mut own = Vec::new();
     for (wish, nodes) in
         [(json!({ "plan": "dedicated-s", "nodes": 1 }), 1), (json!({ "plan": "pro" }), 0)]

@@ -109,6 +109,18 @@ pub async fn survey(
     look(cx, tenant, &places).await
 }
 
+/// What of a tenant runs on one node, and the API server that lets go of it.
+pub(crate) async fn on_node(
+    cx: &Context,
+    tenant: &Tenant,
+    node: &str,
+) -> Result<(ApiServer, Survey), SurveyError> {
+    let pods = pods(cx, tenant).await?;
+    let sessions = sessions(cx, tenant, &pods).await?;
+    let found = moving::survey(&pods, |digits| sessions.contains(digits), |at| at != node);
+    Ok((server(cx, tenant).await?, found))
+}
+
 /// What of a tenant is not where it is to be.
 pub(super) async fn look(
     cx: &Context,
