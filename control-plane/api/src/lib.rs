@@ -81,6 +81,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(operation::get::get))
         .routes(routes!(plan::list::list))
         .routes(routes!(doctor::doctor))
+        .routes(routes!(doctor::proxmox::proxmox))
         .routes(routes!(probe::livez::livez))
         .routes(routes!(probe::readyz::readyz))
         .routes(routes!(probe::version::version))

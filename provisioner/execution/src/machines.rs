@@ -12,8 +12,10 @@ mod power;
 mod seed;
 mod settings;
 
+pub(crate) use build::first_disk;
 pub(crate) use care::run as care;
 pub(crate) use exclusive::run as watch_exclusivity;
+pub(crate) use seed::seed_slot;
 pub use settings::{Addresses, MachineSettings};
 
 use crate::sagas::Saga;
