@@ -98,7 +98,7 @@ pub(super) fn machines(cluster: &Cluster, settings: &MachineSettings, record: &R
     let strangers = if others.is_empty() {
         String::new()
     } else {
-        format!(", somebody else has {} and keeps it", list(&others))
+        format!(", others have {} and keep them", list(&others))
     };
     let rest = if probe.asked < free + probe.taken.len() {
         format!("; only the next {} were asked for", probe.asked)

@@ -115,8 +115,8 @@ fn commands(lacking: &[Need], extras: &Extras, version: Version, token: &str) ->
     let places: BTreeSet<(&str, RolePart)> =
         lacking.iter().map(|need| (need.path.as_str(), need.part)).collect();
     let mut text = format!(
-        "# Give this to a shell on a node of Proxmox VE {}.{}, as root. A token whose privileges are separate\n\
-         # needs every role twice: for its user and for itself.\n",
+        "# Give this to a shell on a node of Proxmox VE {}.{}, as root. Every role is given twice, to the token and\n\
+         # to its user: a token whose privileges are separate has only what both have.\n",
         version.major, version.minor
     );
     for part in parts {

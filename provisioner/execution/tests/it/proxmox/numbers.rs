@@ -24,7 +24,7 @@ async fn numbers_of_other_people_are_told_and_no_problem() {
     assert_eq!(checks.bad(), Vec::<&str>::new(), "{checks:?}");
     assert_eq!(
         checks.detail("machine-numbers"),
-        "1000-1199: 199 are free, 0 Warren's, 0 rest, somebody else has 1003 and keeps it; only the next 100 were \
+        "1000-1199: 199 are free, 0 Warren's, 0 rest, others have 1003 and keep them; only the next 100 were \
          asked for"
     );
     let who = TOKEN.to_owned();
