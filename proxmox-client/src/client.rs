@@ -107,6 +107,15 @@ impl Settings {
 /// How long the version is believed; a node is not upgraded more often.
 const VERSION_KNOWN: Duration = Duration::from_mins(10);
 
+/// What an API host says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Greeting {
+    /// Its release.
+    pub version: Version,
+    /// Its clock in seconds of Unix time, if it tells it.
+    pub time: Option<u64>,
+}
+
 #[derive(Debug, Deserialize)]
 struct VersionAnswer {
     version: String,
@@ -126,6 +135,20 @@ impl Client {
         let transport = Transport::new(settings)?;
         let inner = Inner { transport, timing, pins, version: Mutex::new(None) };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// A client of the same cluster that asks this host alone, and only once: what it says is true of that host,
+    /// however the others are.
+    #[must_use]
+    pub fn alone(&self, host: &ApiHost) -> Self {
+        let Inner { transport, timing, pins, version: _ } = &*self.inner;
+        let inner = Inner {
+            transport: transport.alone(host),
+            timing: timing.clone(),
+            pins: pins.clone(),
+            version: Mutex::new(None),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// From now on calls carry this token, and it is tried at once.
@@ -171,15 +194,25 @@ impl Client {
     }
 
     async fn ask_version(&self) -> Result<Version, Error> {
-        let request = Request::get("/version".to_owned());
-        let call = request.call.clone();
-        let answer: VersionAnswer = self.fetch(request).await?;
-        let version = answer.version.parse();
-        let version =
-            version.map_err(|source: Invalid| Error::Unreadable { call, source: source.into() })?;
+        let version = self.greet().await?.version;
         let known = Some((version, Instant::now()));
         *self.inner.version.lock().unwrap_or_else(PoisonError::into_inner) = known;
         Ok(version)
+    }
+
+    /// What an API host says of itself, asked anew: `GET /version`.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub async fn greet(&self) -> Result<Greeting, Error> {
+        let request = Request::get("/version".to_owned());
+        let answer = self.answer(&request).await?;
+        let time = answer.time();
+        let call = request.call;
+        let version = answer.read::<VersionAnswer>(&call)?.version.parse();
+        let version =
+            version.map_err(|source: Invalid| Error::Unreadable { call, source: source.into() })?;
+        Ok(Greeting { version, time })
     }
 
     /// Refuses what the release does not have.

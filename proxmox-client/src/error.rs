@@ -224,6 +224,12 @@ impl Error {
         }
     }
 
+    /// It and its sources, in one line for people.
+    #[must_use]
+    pub fn with_sources(&self) -> String {
+        chain(self)
+    }
+
     /// Whether the VM is not there: "already gone" for a removal.
     ///
     /// A token that has its rights from a pool is answered [`Fault::Forbidden`] instead, see
@@ -249,4 +255,10 @@ impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.path)
     }
+}
+
+/// An error with its sources, in one line.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let sources = std::iter::successors(Some(error), |error| (*error).source());
+    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -66,7 +66,7 @@ mod vm;
 
 pub use access::Permissions;
 pub use agent::{Address, CommandEnd, CommandState, Guest, GuestCommand, Interface};
-pub use client::{Begun, Client, Settings, SettingsError, Timing};
+pub use client::{Begun, Client, Greeting, Settings, SettingsError, Timing};
 pub use cluster::{ClusterMember, ClusterStatus, NodeEntry, Resource, ResourceKind};
 pub use config::{ConfigChange, PendingOption, VmConfig};
 pub use credentials::ApiToken;
@@ -76,7 +76,7 @@ pub use id::{
     Bridge, FileName, Invalid, MacAddress, NodeName, PoolId, SnapshotName, StorageId, Tag, Tags,
     VmId, VmName, VolumeId,
 };
-pub use node::{Node, NodeStatus, Processors, Space};
+pub use node::{BridgeEntry, Node, NodeStatus, Processors, Space};
 pub use options::{CloneOptions, Destroy, Shutdown};
 pub use pool::{PoolEntry, PoolMember};
 pub use preflight::{Extras, Need, RolePart, Site, missing, needs, role};

@@ -1,6 +1,7 @@
 use crate::{
     Client, Error, NodeName, Storage, StorageEntry, StorageId, TaskEntry, TaskFilter, Vm, VmEntry,
     VmId,
+    form::Form,
     request::{self, Request},
     scalar,
 };
@@ -62,6 +63,41 @@ pub struct Processors {
     /// What they are.
     #[serde(default, deserialize_with = "scalar::text")]
     pub model: String,
+}
+
+/// A bridge or a virtual network that VMs of a node can be in.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct BridgeEntry {
+    /// Its name.
+    #[serde(rename = "iface", deserialize_with = "scalar::text")]
+    pub name: String,
+    /// `bridge`, `OVSBridge`, or `vnet` for a virtual network.
+    #[serde(default, rename = "type", deserialize_with = "scalar::text")]
+    pub kind: String,
+    /// Whether it is up.
+    #[serde(default, rename = "active", deserialize_with = "scalar::flag")]
+    pub is_active: bool,
+    #[serde(default, rename = "bridge_vlan_aware", deserialize_with = "scalar::flag")]
+    tells_vlans_apart: bool,
+    #[serde(default, rename = "bridge_vids", deserialize_with = "scalar::text")]
+    vlans: String,
+}
+
+impl BridgeEntry {
+    /// Whether a card on it can be in this VLAN. One that tells VLANs apart carries those that it was given; from any
+    /// other one the node makes a bridge for each VLAN by itself.
+    #[must_use]
+    pub fn carries(&self, vlan: u16) -> bool {
+        let is_in = |word: &str| {
+            let (first, last) = word.split_once('-').unwrap_or((word, word));
+            let ends = first.parse::<u16>().ok().zip(last.parse::<u16>().ok());
+            ends.is_some_and(|(first, last)| (first..=last).contains(&vlan))
+        };
+        let mut words =
+            self.vlans.split([' ', ',', ';']).filter(|word| !word.is_empty()).peekable();
+        !self.tells_vlans_apart || words.peek().is_none() || words.any(is_in)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,6 +176,17 @@ impl Node {
         self.client.fetch(self.get(&["storage"]).protected()).await
     }
 
+    /// The bridges and virtual networks on it that the token may use:
+    /// `GET /nodes/{node}/network?type=any_bridge`.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub async fn bridges(&self) -> Result<Vec<BridgeEntry>, Error> {
+        let mut form = Form::new();
+        form.set("type", "any_bridge");
+        self.client.fetch(self.get(&["network"]).with(form)).await
+    }
+
     /// Its tasks, the latest first: `GET /nodes/{node}/tasks`. Without the right Sys.Audit only the
     /// token's own.
     ///
@@ -147,5 +194,29 @@ impl Node {
     /// If it cannot be asked.
     pub async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<TaskEntry>, Error> {
         self.client.fetch(self.get(&["tasks"]).with(filter.form())).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_bridge_carries_the_vlans_that_it_was_given_or_all() {
+        for (aware, vlans, expected) in [
+            (0, "", true),
+            (0, "2-3", true),
+            (1, "", true),
+            (1, "2-4094", true),
+            (1, "2 7 10-12", true),
+            (1, "2 7 13-20", false),
+            (1, "1200", false),
+        ] {
+            let entry = json!({ "iface": "vmbr0", "type": "bridge", "active": 1,
+                "bridge_vlan_aware": aware, "bridge_vids": vlans });
+            let entry: BridgeEntry = serde_json::from_value(entry).expect("a bridge");
+            assert_eq!(entry.carries(12), expected, "{aware} {vlans}");
+        }
     }
 }

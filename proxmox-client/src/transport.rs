@@ -10,7 +10,11 @@ pub(crate) use hosts::Hosts;
 pub use hosts::{ApiHost, HostHealth};
 
 use crate::{
-    Call, Error, Settings, Timing, client::SettingsError, error::Source, request::Request, trust,
+    Call, Error, Settings, Timing,
+    client::SettingsError,
+    error::{Source, chain},
+    request::Request,
+    trust,
 };
 use answer::Reply;
 use door::{Door, Pass};
@@ -91,6 +95,18 @@ impl Transport {
             writes: builder().pool_max_idle_per_host(0).build().map_err(SettingsError::Client)?,
             timing,
         })
+    }
+
+    /// The same for one host alone, which is asked once.
+    pub(crate) fn alone(&self, host: &ApiHost) -> Self {
+        Self {
+            hosts: Hosts::new(vec![host.clone()]),
+            door: Door::new(self.door.token(), self.timing.cool_down),
+            lanes: Lanes::default(),
+            timing: Timing { reads: 1, ..self.timing.clone() },
+            reads: self.reads.clone(),
+            writes: self.writes.clone(),
+        }
     }
 
     /// Sends a call and reads its answer; a read more than once if need be.
@@ -325,10 +341,4 @@ fn distrust(error: &reqwest::Error) -> Option<String> {
         };
     }
     None
-}
-
-/// An error with its sources, in one line.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let sources = std::iter::successors(Some(error), |error| (*error).source());
-    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -1,5 +1,7 @@
 //! `GET /api/v1/doctor`
 
+pub(crate) mod proxmox;
+
 use crate::{caller::Caller, problem::Problem};
 use application::{access::Check, doctor};
 use axum::Json;
@@ -38,9 +40,14 @@ struct CheckBody {
 pub(crate) async fn doctor(
     Caller { app, actor, .. }: Caller,
 ) -> Result<Json<DiagnosisBody>, Problem> {
-    let checks = doctor::check(&app, &actor).await?;
-    let is_ok = checks.iter().all(|check| check.is_ok);
-    Ok(Json(DiagnosisBody { is_ok, checks: checks.into_iter().map(CheckBody::from).collect() }))
+    Ok(Json(doctor::check(&app, &actor).await?.into()))
+}
+
+impl From<Vec<Check>> for DiagnosisBody {
+    fn from(checks: Vec<Check>) -> Self {
+        let is_ok = checks.iter().all(|check| check.is_ok);
+        Self { is_ok, checks: checks.into_iter().map(CheckBody::from).collect() }
+    }
 }
 
 impl From<Check> for CheckBody {

@@ -88,6 +88,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(plan_change::pause::pause))
         .routes(routes!(plan_change::resume::resume))
         .routes(routes!(doctor::doctor))
+        .routes(routes!(doctor::proxmox::proxmox))
         .routes(routes!(probe::livez::livez))
         .routes(routes!(probe::readyz::readyz))
         .routes(routes!(probe::version::version))

@@ -40,6 +40,9 @@ pub trait TenantAccess: Send + Sync + fmt::Debug {
 
     /// Checks that the host cluster can do what Warren needs.
     async fn host_check(&self) -> Vec<Check>;
+
+    /// Checks that the cluster of Proxmox VE can do what nodes of tenants need.
+    async fn proxmox_check(&self) -> Vec<Check>;
 }
 
 /// What a reconcile would do.

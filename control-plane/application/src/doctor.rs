@@ -18,6 +18,15 @@ pub async fn check(app: &App, actor: &Actor) -> Result<Vec<Check>, FindError> {
     Ok(checks)
 }
 
+/// Looks at the cluster of Proxmox VE on which nodes of tenants are made. Operators only.
+///
+/// # Errors
+/// If the caller may not.
+pub async fn check_proxmox(app: &App, actor: &Actor) -> Result<Vec<Check>, FindError> {
+    permit::<ExplainTenant>(actor, Scope::Platform, Noun::Page)?;
+    Ok(app.access.proxmox_check().await)
+}
+
 /// Whether requests can be served: the record and the object store.
 pub async fn ready(app: &App) -> Vec<Check> {
     let (store, blobs) = tokio::join!(app.store.check(), app.blobs.check());

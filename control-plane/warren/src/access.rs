@@ -5,20 +5,28 @@ use application::access::{
 };
 use async_trait::async_trait;
 use clusters::{Authority, Identity, Reach, ReachError, kubeconfig};
-use domain::{Actor, Exclusivity, Subscription, Survey, TenantId};
-use execution::{Context, ExplainError, SurveyError};
+use domain::{Actor, Clock, Exclusivity, Subscription, Survey, TenantId};
+use execution::{Context, ExplainError, Machines, SurveyError, doctor};
 use jiff::SignedDuration;
 use planning::{Action, Change};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::sync::{Arc, OnceLock};
+use store::Store;
 
 /// How long a credential in a kubeconfig is valid.
 const CREDENTIAL_VALID: SignedDuration = SignedDuration::from_hours(12);
 
+/// What somebody is told who has no cluster of Proxmox VE configured.
+const PROXMOX_SECTION: &str = include_str!("../../../templates/host/proxmox.toml");
+
 /// Warren's own view of the host and the tenants' clusters: there once the host has answered.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Access {
     cx: Arc<OnceLock<Context>>,
+    /// Where nodes of tenants are made, whether the host answers or not.
+    machines: Option<Machines>,
+    store: Store,
+    clock: Arc<dyn Clock>,
 }
 
 /// The host cluster has not answered since the server started.
@@ -27,6 +35,11 @@ pub(crate) struct Access {
 struct NoHostYet;
 
 impl Access {
+    /// A way that is not open yet.
+    pub(crate) fn new(machines: Option<Machines>, store: Store, clock: Arc<dyn Clock>) -> Self {
+        Self { cx: Arc::default(), machines, store, clock }
+    }
+
     /// Opens the way.
     pub(crate) fn open(&self, cx: Context) {
         // It is opened once; a second time could only bring the same.
@@ -125,17 +138,33 @@ impl TenantAccess for Access {
                         .to_owned(),
             }];
         };
-        let checks = Box::pin(execution::doctor::examine(cx)).await;
-        checks
-            .into_iter()
-            .map(|check| Check {
-                name: check.name.to_owned(),
-                is_ok: check.is_ok,
-                detail: check.detail,
-                way_out: check.way_out,
-            })
-            .collect()
+        told(Box::pin(doctor::examine(cx)).await)
     }
+
+    async fn proxmox_check(&self) -> Vec<Check> {
+        let Self { machines, store, clock, cx: _ } = self;
+        match machines {
+            Some(machines) => {
+                told(Box::pin(doctor::examine_proxmox(machines, store, clock.as_ref())).await)
+            }
+            None => vec![Check {
+                name: "configuration".to_owned(),
+                is_ok: false,
+                detail: "it has no section [proxmox], so no nodes are made for tenants".to_owned(),
+                way_out: PROXMOX_SECTION.to_owned(),
+            }],
+        }
+    }
+}
+
+fn told(checks: Vec<doctor::Check>) -> Vec<Check> {
+    let told = |check: doctor::Check| Check {
+        name: check.name.to_owned(),
+        is_ok: check.is_ok,
+        detail: check.detail,
+        way_out: check.way_out,
+    };
+    checks.into_iter().map(told).collect()
 }
 
 fn planned(change: Change) -> PlannedChange {

@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Plan(Box<Group<plan::Command>>),
     /// List the plans
     Plans(Box<Single<plans::Arguments>>),
-    /// Check the server and its host cluster; exits 1 if something is wrong
+    /// Check the server and its host cluster, or its cluster of Proxmox VE; exits 1 if something is wrong
     Doctor(Box<Single<doctor::Arguments>>),
     /// Show the versions of this program and of the server
     Version(Box<Single<version::Arguments>>),

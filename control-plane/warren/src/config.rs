@@ -334,6 +334,14 @@ mod tests {
     }
 
     #[test]
+    fn the_section_that_people_are_shown_is_a_good_one() {
+        let shown = include_str!("../../../templates/host/proxmox.toml");
+        let config = load(&format!("{GOOD}{shown}")).expect("it is good");
+        let proxmox = config.proxmox.expect("the section is there");
+        assert!(proxmox.templates.len() == 2 && proxmox.addresses.is_some());
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
         let error =
             load(&GOOD.replace("listen = \"127.0.0.1:7081\"", "listne = \"127.0.0.1:7081\""))

@@ -71,7 +71,7 @@ async fn run(
         None => None,
         Some(proxmox) => Some(machines::connect(proxmox, installation(store).await?)?),
     };
-    let access = Access::default();
+    let access = Access::new(machines.clone(), store.clone(), Arc::clone(&clock));
     let app = App {
         store: store.clone(),
         blobs,

@@ -33,7 +33,10 @@ const RIGHTS: [(&str, &str); 7] = [
         "VM.Allocate,VM.Audit,VM.PowerMgmt,VM.Config.CPU,VM.Config.Memory,VM.Config.Network,VM.Config.Disk,\
          VM.Config.Cloudinit,VM.Config.Options,VM.Config.CDROM,VM.Config.HWType,Pool.Audit",
     ),
-    ("/storage/local", "Datastore.AllocateSpace,Datastore.AllocateTemplate,Datastore.Audit"),
+    (
+        "/storage/local",
+        "Datastore.Allocate,Datastore.AllocateSpace,Datastore.AllocateTemplate,Datastore.Audit",
+    ),
     ("/storage/local-lvm", "Datastore.AllocateSpace,Datastore.Audit"),
     ("/sdn/zones/localnetwork/vmbr0", "SDN.Use"),
 ];

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Taken;
 use crate::simulator::Simulator;
+use crate::world::World;
 use crate::world::vm::Vm;
 
 /// Something that happens once and stays so.
@@ -63,6 +64,13 @@ pub enum Act {
     FillStorage {
         storage: String,
         free_mib: u64,
+    },
+    /// What a storage lies on is away.
+    StorageOffline {
+        storage: String,
+    },
+    StorageOnline {
+        storage: String,
     },
     /// A privilege is missing at a path and below it, whatever roles say. `who` is a user or `user!token`.
     TakePrivilege {
@@ -145,6 +153,8 @@ impl Simulator {
             | Act::LockVm { .. }
             | Act::UnlockVm { .. }
             | Act::FillStorage { .. }
+            | Act::StorageOffline { .. }
+            | Act::StorageOnline { .. }
             | Act::TakePrivilege { .. }
             | Act::GivePrivilegeBack { .. }
             | Act::DeafenVm { .. }
@@ -197,6 +207,8 @@ impl Simulator {
                 let state = state.ok_or(ActError::NoStorage(storage))?;
                 state.foreign = state.size.saturating_sub(own).saturating_sub(free_mib << 20);
             }
+            Act::StorageOffline { storage } => set_storage(&mut world, storage, true)?,
+            Act::StorageOnline { storage } => set_storage(&mut world, storage, false)?,
             Act::TakePrivilege { path, who, privilege } => {
                 world.take_privilege(&path, &who, &privilege);
             }
@@ -272,4 +284,10 @@ impl Simulator {
         self.cluster().world().insert_vm(id, vm);
         Ok(())
     }
+}
+
+fn set_storage(world: &mut World, storage: String, is_offline: bool) -> Result<(), ActError> {
+    let state = world.storages.get_mut(&storage).ok_or(ActError::NoStorage(storage))?;
+    state.is_offline = is_offline;
+    Ok(())
 }

@@ -41,6 +41,7 @@ pub(crate) fn build(config: &Config, now_s: u64, random: &mut impl Rng) -> Resul
             size: storage.size_gib << 30,
             nodes: storage.nodes.clone(),
             foreign: 0,
+            is_offline: false,
         };
         (storage.name.clone(), state)
     });

@@ -6,8 +6,11 @@
 mod baseline;
 mod enforcement;
 mod k3s;
+mod proxmox;
 mod rights;
 mod versions;
+
+pub use proxmox::examine_proxmox;
 
 use crate::Context;
 use std::time::Duration;
@@ -33,6 +36,11 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(15);
 impl Check {
     fn ok(name: &'static str, detail: impl Into<String>) -> Self {
         Self { name, is_ok: true, detail: detail.into(), way_out: String::new() }
+    }
+
+    /// It works, and something is to be done all the same.
+    fn warn(name: &'static str, detail: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self { name, is_ok: true, detail: detail.into(), way_out: way_out.into() }
     }
 
     fn bad(name: &'static str, detail: impl Into<String>, way_out: impl Into<String>) -> Self {

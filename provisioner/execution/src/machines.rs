@@ -12,10 +12,12 @@ mod power;
 mod seed;
 mod settings;
 
+pub(crate) use build::first_disk;
 pub(crate) use care::run as care;
 pub(crate) use drain::evict;
 pub(crate) use exclusive::{look_at, run as watch_exclusivity};
 pub(crate) use host::cordon;
+pub(crate) use seed::seed_slot;
 pub use settings::{Addresses, MachineSettings};
 
 use crate::{

@@ -2,7 +2,6 @@
 
 use super::{TaskEntry, TaskFilter};
 use crate::{Client, Error, Sent, request};
-use jiff::fmt::rfc2822::DateTimeParser;
 use std::time::Duration;
 
 /// How far the clocks of a cluster's nodes may be apart.
@@ -36,7 +35,7 @@ impl Client {
                 .with(filter.form());
         let answer = self.answer(&request).await?;
         // By the server's clock, since nobody knows how far ours is from it.
-        let now = match answer.date.as_deref().and_then(read_date) {
+        let now = match answer.time() {
             Some(now) => now,
             None => node.time().await?,
         };
@@ -63,22 +62,5 @@ fn kinds(kind: &'static str) -> Vec<&'static str> {
         "qmstart" => vec![kind, "hastart"],
         "qmstop" | "qmshutdown" => vec![kind, "hastop"],
         _ => vec![kind],
-    }
-}
-
-/// Seconds of Unix time from the header `Date` (RFC 9110, section 5.6.7).
-fn read_date(text: &str) -> Option<u64> {
-    let timestamp = DateTimeParser::new().parse_timestamp(text).ok()?;
-    u64::try_from(timestamp.as_second()).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_date_of_an_answer_is_read() {
-        assert_eq!(read_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        assert_eq!(read_date("yesterday"), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{Call, Error, FieldFault, error::Source, fault::Fault};
 use http::StatusCode;
+use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::{Response, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -24,7 +25,7 @@ pub(crate) struct Answer {
     /// How many there are, of which these are some.
     pub(crate) total: Option<u64>,
     /// The server's clock, as the header `Date` gives it.
-    pub(crate) date: Option<String>,
+    date: Option<String>,
 }
 
 /// An answer as it came.
@@ -40,6 +41,11 @@ impl Answer {
     /// Reads what was answered as a `T`.
     pub(crate) fn read<T: DeserializeOwned>(self, call: &Call) -> Result<T, Error> {
         serde_json::from_value(self.data).map_err(|source| unreadable(call, source))
+    }
+
+    /// The server's clock in seconds of Unix time, if it tells it.
+    pub(crate) fn time(&self) -> Option<u64> {
+        self.date.as_deref().and_then(read_date)
     }
 }
 
@@ -90,6 +96,23 @@ impl Reply {
     }
 }
 
+/// Seconds of Unix time from the header `Date` (RFC 9110, section 5.6.7).
+fn read_date(text: &str) -> Option<u64> {
+    let timestamp = DateTimeParser::new().parse_timestamp(text).ok()?;
+    u64::try_from(timestamp.as_second()).ok()
+}
+
 fn unreadable(call: &Call, source: impl Into<Source>) -> Error {
     Error::Unreadable { call: call.clone(), source: source.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_of_an_answer_is_read() {
+        assert_eq!(read_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(read_date("yesterday"), None);
+    }
 }

@@ -99,6 +99,11 @@ impl Door {
         *state = State { token: Arc::new(token), number, standing: Standing::Untried };
     }
 
+    /// The token in use.
+    pub(crate) fn token(&self) -> ApiToken {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).token.as_ref().clone()
+    }
+
     /// The full name of the token in use.
     pub(crate) fn token_id(&self) -> String {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).token.id().to_owned()

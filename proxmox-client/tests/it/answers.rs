@@ -67,6 +67,9 @@ fn of_node(segments: &[&str]) -> Reply {
             "memory": { "total": 4096, "used": 1024, "free": 3072 }, "rootfs": { "total": 10, "used": 5, "free": 5 },
             "cpuinfo": { "cpus": 8, "model": "any" },
         })),
+        ["network"] => Reply::Data(json!([
+            { "iface": "vmbr0", "type": "bridge", "active": 1, "bridge_vlan_aware": "1" },
+        ])),
         ["time"] => {
             Reply::Data(json!({ "time": 1_795_351_201, "localtime": 1, "timezone": "UTC" }))
         }

@@ -69,3 +69,20 @@ async fn when_all_hosts_are_gone_each_is_named() -> Result<()> {
     ensure!(names.iter().all(|name| source.to_string().contains(name)), "{source}");
     Ok(())
 }
+
+#[tokio::test]
+async fn one_host_alone_is_asked_once_however_the_others_are() -> Result<()> {
+    let good = Server::start(|_| Reply::Data(json!({ "version": "8.4.1" }))).await?;
+    let ill = Server::start(|_| Reply::error(595, "No route to host")).await?;
+    let client = Client::new(settings(&[&good, &ill]).await?)?;
+    for host in client.hosts() {
+        let (asked, alone) = ((&good, &ill), client.alone(&host.host));
+        let answer = alone.greet().await;
+        let is_good = host.host == good.host()?;
+        ensure!(answer.is_ok() == is_good, "{answer:?}");
+        ensure!(alone.hosts().len() == 1 && asked.1.requests().len() <= 1);
+    }
+    ensure!(good.requests().len() == 1 && ill.requests().len() == 1, "nobody was asked again");
+    ensure!(client.hosts().iter().all(|host| host.failures == 0), "the others know nothing of it");
+    Ok(())
+}

@@ -86,6 +86,8 @@ async fn cluster(client: &Client, places: &Places, version: Version) -> Result<(
 async fn whole_node(node: &Node, places: &Places) -> Result<()> {
     node.status().await?;
     node.time().await?;
+    let bridges = node.bridges().await?;
+    ensure!(bridges.iter().all(|bridge| !bridge.name.is_empty()), "{bridges:?}");
     let vms = node.vms().await?;
     ensure!(vms.iter().any(|vm| vm.id == places.template && vm.is_template));
     let filter = TaskFilter {

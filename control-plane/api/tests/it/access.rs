@@ -22,7 +22,7 @@ enum Stranger {
 }
 
 /// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 42] = {
+const ROUTES: [(&str, &str, Stranger); 43] = {
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
         ("POST", "/api/v1/tenants", Forbidden),
@@ -64,6 +64,7 @@ const ROUTES: [(&str, &str, Stranger); 42] = {
         ("GET", "/api/v1/operations/{operation}", Hidden),
         ("GET", "/api/v1/plans", OwnOrCommon),
         ("GET", "/api/v1/doctor", Hidden),
+        ("GET", "/api/v1/doctor/proxmox", Hidden),
         ("GET", "/livez", Public),
         ("GET", "/readyz", Public),
         ("GET", "/version", Public),

@@ -190,8 +190,12 @@ async fn probes_say_what_works() {
     let diagnosis = server.get("/api/v1/doctor").await.json();
     assert_eq!(diagnosis["isOk"], true);
     assert_eq!(diagnosis["checks"].as_array().map(Vec::len), Some(3));
+    let diagnosis = server.get("/api/v1/doctor/proxmox").await.json();
+    assert_eq!(diagnosis["isOk"], true);
+    assert_eq!(diagnosis["checks"][0]["name"], "privileges");
     server.world.set(Mood::Away);
     assert_eq!(server.get("/api/v1/doctor").await.json()["isOk"], false);
+    assert_eq!(server.get("/api/v1/doctor/proxmox").await.json()["isOk"], false);
     assert_eq!(server.get("/readyz").await.status, StatusCode::OK);
 }
 

@@ -86,6 +86,10 @@ impl TenantAccess for Nowhere {
     async fn host_check(&self) -> Vec<Check> {
         Vec::new()
     }
+
+    async fn proxmox_check(&self) -> Vec<Check> {
+        Vec::new()
+    }
 }
 
 pub(crate) struct World {

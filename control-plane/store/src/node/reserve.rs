@@ -7,7 +7,8 @@ use crate::{
 use domain::{NodeId, VmNumber};
 use jiff::SignedDuration;
 use sea_orm::{
-    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set, sea_query::OnConflict,
+    ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set,
+    sea_query::OnConflict,
 };
 use std::{collections::HashSet, net::Ipv4Addr, ops::RangeInclusive};
 
@@ -53,6 +54,18 @@ impl Store {
         in_txn!(self, |txn| reserve_address_in_txn(&mut txn, id, range.clone()))
     }
 
+    /// The numbers that rest now.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.node.resting_vms", skip_all)]
+    pub async fn node_resting_vms(&self) -> Result<Vec<VmNumber>, StoreError> {
+        let select = resting_vms::Entity::find()
+            .filter(resting_vms::Column::Until.gt(self.0.now().as_millisecond()));
+        let rows = select.order_by_asc(resting_vms::Column::Vm).all(&self.0.read).await?;
+        rows.into_iter().map(|row| number(row.vm, "resting_vms.vm").map(VmNumber)).collect()
+    }
+
     /// Notes which node of Proxmox VE a machine is made on.
     ///
     /// # Errors
@@ -73,10 +86,8 @@ async fn reserve_vm_in_txn(
     range: RangeInclusive<u32>,
 ) -> Result<Option<VmNumber>, StoreError> {
     let row = for_update(&txn.db, id).await?;
-    let number =
-        |vm: i64| u32::try_from(vm).map_err(|error| StoreError::corrupt("nodes.vm", error));
     if let Some(vm) = row.vm {
-        return number(vm).map(|vm| Some(VmNumber(vm)));
+        return number(vm, "nodes.vm").map(|vm| Some(VmNumber(vm)));
     }
     resting_vms::Entity::delete_many()
         .filter(resting_vms::Column::Until.lte(txn.at()))
@@ -97,6 +108,10 @@ async fn reserve_vm_in_txn(
     let change = nodes::ActiveModel { vm: Set(Some(i64::from(free))), ..Default::default() };
     update_in_txn(txn, &row, change).await?;
     Ok(Some(VmNumber(free)))
+}
+
+fn number(vm: i64, column: &'static str) -> Result<u32, StoreError> {
+    u32::try_from(vm).map_err(|error| StoreError::corrupt(column, error))
 }
 
 async fn refuse_vm_in_txn(txn: &mut Txn, id: NodeId, reason: &str) -> Result<(), StoreError> {

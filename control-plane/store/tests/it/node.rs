@@ -2,7 +2,7 @@ use crate::{
     on_both,
     world::{World, name, platform},
 };
-use domain::{Node, NodeState, OperationKind, PlanName, Problem, Tenant};
+use domain::{Node, NodeState, OperationKind, PlanName, Problem, Tenant, VmNumber};
 use jiff::SignedDuration;
 use secrecy::ExposeSecret as _;
 use std::net::Ipv4Addr;
@@ -78,7 +78,10 @@ async fn numbers_and_addresses_are_given_once_and_a_number_rests_when_its_machin
     assert_eq!(address, Some(Ipv4Addr::new(10, 0, 0, 254)), "an address is free at once");
     let number = store.node_reserve_vm(third.id, 100..=101).await.expect("it is there");
     assert_eq!(number, None, "a number rests");
+    let resting = async || store.node_resting_vms().await.expect("readable");
+    assert_eq!(resting().await, [VmNumber(100)]);
     world.clock.advance(SignedDuration::from_hours(25));
+    assert_eq!(resting().await, []);
     let number = store.node_reserve_vm(third.id, 100..=101).await.expect("it is there");
     assert_eq!(number.map(|vm| vm.0), Some(100), "for a day");
 }

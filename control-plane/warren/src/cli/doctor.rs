@@ -1,6 +1,6 @@
-//! `warren doctor`
+//! `warren doctor [proxmox]`
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use std::fmt::Write as _;
 
@@ -15,8 +15,19 @@ use super::{
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  warren doctor || echo 'something needs care'\n  \
     # What is below the table is YAML: rights that are missing, and the rest as comments.\n  \
-    warren doctor | sed '1,/^$/d' | kubectl apply -f -")]
-pub(crate) struct Arguments {}
+    warren doctor | sed '1,/^$/d' | kubectl apply -f -\n  \
+    # Here it is a shell script for a node of Proxmox VE.\n  \
+    warren doctor proxmox | sed '1,/^$/d' | ssh root@pve1 sh")]
+pub(crate) struct Arguments {
+    /// What to check instead of the server and its host cluster
+    part: Option<Part>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Part {
+    /// The cluster of Proxmox VE on which nodes for tenants are made
+    Proxmox,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,8 +40,12 @@ struct Check {
     way_out: String,
 }
 
-pub(super) async fn run(cx: &Context, _: &Arguments) -> Result<(), Failure> {
-    let answer = cx.client.get(&["api", "v1", "doctor"]).await?;
+pub(super) async fn run(cx: &Context, arguments: &Arguments) -> Result<(), Failure> {
+    let path: &[&str] = match arguments.part {
+        None => &["api", "v1", "doctor"],
+        Some(Part::Proxmox) => &["api", "v1", "doctor", "proxmox"],
+    };
+    let answer = cx.client.get(path).await?;
     let items = items(answer, &["items", "checks"])?;
     let checks: Vec<Check> = items.iter().map(decode).collect::<Result<_, _>>()?;
     let names: Vec<_> = checks.iter().map(|check| check.name.clone()).collect();
@@ -64,11 +79,11 @@ fn table(checks: &[Check]) -> String {
     table.text(0)
 }
 
-/// What to do about every check that failed, in full: what is one line as a comment, what is more as it
+/// What to do about every check that failed or warns, in full: what is one line as a comment, what is more as it
 /// is, so that a manifest can be copied or piped.
 fn ways_out(checks: &[Check]) -> String {
     let mut text = String::new();
-    for Check { name, way_out, .. } in checks.iter().filter(|check| !check.is_ok) {
+    for Check { name, way_out, .. } in checks {
         let lines: Vec<_> = way_out.lines().map(visible).collect();
         let name = visible(name);
         let written = match lines.as_slice() {

@@ -98,18 +98,21 @@ async fn doctor_prints_what_to_do_in_full_and_a_manifest_so_that_it_can_be_piped
         {"name": "clock", "isOk": false, "detail": "late", "wayOut": long.trim()},
         {"name": "rights", "isOk": false, "detail": "1 of 9", "wayOut": manifest},
         {"name": "odd", "isOk": false, "detail": "-", "wayOut": "two\nlines \u{1b}[2J"},
+        {"name": "nodes", "isOk": true, "detail": "pve3 offline", "wayOut": "start it"},
     ]);
     let server = Server::start(move |_, _| json_answer(200, &json!({"checks": checks}))).await;
     let ended = warren(&server.url, &["doctor"]).await;
     assert_eq!(ended.code, 1);
     let (table, below) = ended.stdout.split_once("\n\n").expect("a table, and what to do");
-    assert_eq!(table.lines().count(), 5, "{table}");
+    assert_eq!(table.lines().count(), 6, "{table}");
     assert!(table.contains("see below") && !table.contains("apiVersion"), "{table}");
     let (clock, rest) = below.split_once("\n\n").expect("one after the other");
     assert_eq!(clock, format!("# clock: {}", long.trim()), "whole");
-    let (rights, odd) = rest.split_once("\n\n").expect("one after the other");
+    let (rights, rest) = rest.split_once("\n\n").expect("one after the other");
     assert_eq!(rights, format!("# rights:\n{}", manifest.trim_end()), "as it was given");
-    assert_eq!(odd, "# odd:\ntwo\nlines \u{fffd}[2J\n", "nothing moves the cursor");
+    let (odd, nodes) = rest.split_once("\n\n").expect("one after the other");
+    assert_eq!(odd, "# odd:\ntwo\nlines \u{fffd}[2J", "nothing moves the cursor");
+    assert_eq!(nodes, "# nodes: start it\n", "also where it is only a warning");
     let yaml = format!("{clock}\n{rights}");
     let read: Value = serde_saphyr::from_str(&yaml).expect("it is YAML from the table on");
     assert_eq!(read["rules"][0]["verbs"][7], "watch");

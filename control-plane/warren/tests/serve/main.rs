@@ -3,6 +3,7 @@
 
 mod command_line;
 mod lifetime;
+mod proxmox;
 mod server;
 mod tokens;
 mod traces;

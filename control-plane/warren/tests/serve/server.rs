@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct Home {
     pub(crate) folder: TempDir,
     database: String,
+    /// What its configuration says beside the usual.
+    pub(crate) section: String,
 }
 
 /// A running server. Dropping it kills it.
@@ -48,7 +50,7 @@ impl Home {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = format!("sqlite://{}", folder.path().join("warren.db").display());
-        Self { folder, database }
+        Self { folder, database, section: String::new() }
     }
 
     fn path(&self, name: &str) -> String {
@@ -89,7 +91,7 @@ impl Home {
             runner = "r"
             "#
         );
-        std::fs::write(self.path("warren.toml"), text).unwrap();
+        std::fs::write(self.path("warren.toml"), text + &self.section).unwrap();
     }
 
     /// Starts a server, and waits until it serves or has ended.

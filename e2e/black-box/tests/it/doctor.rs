@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use black_box::{Lab, TestTenant, until};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn findings(stdout: &str) -> Result<Vec<Value>> {
     let answer: Value = serde_json::from_str(stdout).with_context(|| format!("read {stdout:?}"))?;
@@ -48,6 +48,51 @@ fn a_host_that_is_as_it_should_be_gets_only_yes_and_nothing_stays() -> Result<()
         let left = lab.kubectl(&["get", "namespaces", "-l", selector, "-o", "name"])?.success()?;
         Ok(if left.is_empty() { Ok(()) } else { Err(left) })
     })
+}
+
+/// A right of Warren's on the simulated Proxmox VE that is taken away; it is back when this is dropped.
+struct Taken<'a>(&'a Lab, Value);
+
+impl<'a> Taken<'a> {
+    fn new(lab: &'a Lab, path: &str, privilege: &str) -> Result<Self> {
+        let right = json!({ "path": path, "who": "warren@pve", "privilege": privilege });
+        let taken = Self(lab, right);
+        taken.act("take_privilege")?;
+        Ok(taken)
+    }
+
+    fn act(&self, act: &str) -> Result<()> {
+        let mut order = self.1.clone();
+        order["act"] = act.into();
+        self.0.proxmox(&json!({ "act": order })).map(|_| ())
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let _ = self.act("give_privilege_back");
+    }
+}
+
+#[test]
+fn proxmox_is_as_it_should_be_until_a_right_is_missing_which_is_named() -> Result<()> {
+    let Some(lab) = Lab::alone() else { return Ok(()) };
+    lab.warren(&["doctor", "proxmox"])?.success()?;
+    let taken = Taken::new(&lab, "/vms/9001", "VM.Clone")?;
+    let output = lab.warren(&["doctor", "proxmox", "-o", "json"])?;
+    ensure!(output.code == 1, "{}", output.text());
+    let privileges = finding(&output.stdout, "privileges")?;
+    let text = |name: &str| privileges[name].as_str().unwrap_or_default();
+    ensure!(
+        text("detail").contains("/vms/9001: VM.Clone")
+            && text("wayOut").contains("pveum acl modify '/vms/9001'"),
+        "{privileges}"
+    );
+    for other in findings(&output.stdout)? {
+        ensure!(other["isOk"] == true || other["name"] == "privileges", "{other}");
+    }
+    drop(taken);
+    lab.warren(&["doctor", "proxmox"])?.success().map(|_| ())
 }
 
 /// The default storage class, which is none at present; it is again when this is dropped.

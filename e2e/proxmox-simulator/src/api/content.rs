@@ -7,7 +7,6 @@ use crate::failure::Failure;
 use crate::fault::Moment;
 use crate::http::answer::Reply;
 use crate::params::{Kind, Parameter, optional};
-use crate::world::World;
 use crate::world::storage::Volume;
 
 /// Kinds of content that can be uploaded; snippets are none of them.
@@ -89,7 +88,9 @@ fn remove(call: &Call) -> Result<Reply, Failure> {
     {
         let world = call.cluster.world();
         world.storage(call.node(), call.part("storage"))?;
-        check_removal(call, &world, &id)?;
+        // Whatever it is, and whoever put it there (pve-storage 9.1, API2/Storage/Content.pm).
+        let path = format!("/storage/{}", call.part("storage"));
+        world.require(&call.actor, &path, &["Datastore.Allocate"])?;
     }
     let storage = call.part("storage");
     let name = owner(&id).map_or(storage.to_owned(), |vm| format!("{vm}@{storage}"));
@@ -102,22 +103,6 @@ fn remove(call: &Call) -> Result<Reply, Failure> {
         work.cluster.images.remove(&node.unwrap_or_default(), &id);
         Ok(())
     })
-}
-
-fn check_removal(call: &Call, world: &World, id: &str) -> Result<(), Failure> {
-    let storage = format!("/storage/{}", call.part("storage"));
-    let volume = world.volume(call.node(), id);
-    let of_vm = volume.and_then(|volume| volume.vm).or_else(|| owner(id));
-    if let Some(vm) = of_vm {
-        let by_vm = world.may(&call.actor, &format!("/vms/{vm}"), "VM.Config.Disk")
-            && world.may(&call.actor, &storage, "Datastore.AllocateSpace");
-        if by_vm {
-            return Ok(());
-        }
-        return world.require(&call.actor, &storage, &["Datastore.Allocate"]);
-    }
-    let wanted = ["Datastore.Allocate", "Datastore.AllocateTemplate"];
-    world.require_any(&call.actor, &storage, &wanted)
 }
 
 /// The VM that a name of a disk speaks of.

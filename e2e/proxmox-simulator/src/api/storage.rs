@@ -78,17 +78,19 @@ fn list(call: &Call) -> Result<Reply, Failure> {
 
 #[expect(clippy::cast_precision_loss, reason = "is a rough share")]
 fn space(world: &World, node: &str, name: &str, storage: &Storage) -> Value {
-    let used = world.used(node, name).min(storage.size);
+    // Of what is away nothing is known.
+    let size = if storage.is_offline { 0 } else { storage.size };
+    let used = world.used(node, name).min(size);
     json!({
         "type": storage.kind,
         "content": storage.content.join(","),
         "shared": u8::from(storage.is_shared),
-        "active": 1,
+        "active": u8::from(!storage.is_offline),
         "enabled": 1,
-        "total": storage.size,
+        "total": size,
         "used": used,
-        "avail": storage.size - used,
-        "used_fraction": used as f64 / storage.size.max(1) as f64,
+        "avail": size - used,
+        "used_fraction": used as f64 / size.max(1) as f64,
     })
 }
 

@@ -3,6 +3,7 @@
 use rand::Rng;
 use rand::seq::SliceRandom as _;
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 
 use crate::failure::Failure;
 use crate::release::Release;
@@ -85,8 +86,9 @@ impl Answer {
         Self { status, reason, body: text.into_bytes(), location: None }
     }
 
-    /// The bytes on the wire. The reason ends at its first line break.
-    pub(crate) fn encode(&self, is_closing: bool, with_body: bool) -> Vec<u8> {
+    /// The bytes on the wire. The reason ends at its first line break. `now_s` is what the daemon's clock shows,
+    /// in seconds since 1970.
+    pub(crate) fn encode(&self, is_closing: bool, now_s: Option<u64>) -> Vec<u8> {
         let reason = self.reason.lines().next().unwrap_or_default();
         let connection = if is_closing { "close" } else { "Keep-Alive" };
         let mut head = format!(
@@ -95,6 +97,9 @@ impl Answer {
             self.status,
             self.body.len()
         );
+        if let Some(date) = now_s.and_then(date) {
+            head.push_str(&date);
+        }
         if !self.body.is_empty() {
             head.push_str("Content-Type: application/json;charset=UTF-8\r\n");
         }
@@ -105,11 +110,21 @@ impl Answer {
         }
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();
-        if with_body {
-            bytes.extend_from_slice(&self.body);
-        }
+        bytes.extend_from_slice(&self.body);
         bytes
     }
+}
+
+/// The header that says what time it is (RFC 9110, section 5.6.7).
+fn date(now_s: u64) -> Option<String> {
+    let now = OffsetDateTime::from_unix_timestamp(i64::try_from(now_s).ok()?).ok()?;
+    let (weekday, month) = (now.weekday().to_string(), now.month().to_string());
+    let (day, year) = (now.day(), now.year());
+    let (hour, minute, second) = now.to_hms();
+    let (weekday, month) = (&weekday[..3], &month[..3]);
+    Some(format!(
+        "Date: {weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT\r\n"
+    ))
 }
 
 /// Writes JSON with the keys of objects in any order, as the daemon does.
@@ -161,9 +176,10 @@ mod tests {
     fn the_text_of_an_error_is_the_reason_up_to_its_first_line_break() {
         let outcome = Err(Failure::internal("first\nsecond"));
         let answer = rendered(&outcome, Format::Json, Release::V9_2);
-        let text = String::from_utf8(answer.encode(true, true)).expect("is text");
+        let text = String::from_utf8(answer.encode(true, Some(784_111_777))).expect("is text");
         assert!(text.starts_with("HTTP/1.1 500 first\r\n"), "{text}");
         assert!(text.contains("\"message\":\"first\\nsecond\""), "{text}");
+        assert!(text.contains("\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"), "{text}");
     }
 
     #[test]

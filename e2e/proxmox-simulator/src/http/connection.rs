@@ -47,7 +47,7 @@ pub(crate) async fn serve(
             Ok(Ok(head)) => head,
             Ok(Err(NoHead::Refused(status, reason))) => {
                 let answer = Answer::bare(status, &reason);
-                finish(&mut stream, &answer).await;
+                finish(&mut stream, &answer, Some(cluster.clock.unix_s())).await;
                 return;
             }
             Ok(Err(NoHead::Gone)) | Err(_) => return,
@@ -56,11 +56,13 @@ pub(crate) async fn serve(
         let mut exchange = Exchange { stream: &mut stream, buffer: &mut buffer, cluster: &cluster };
         let Outcome::Answer(answer) = exchange.answer(&head, &host).await else { return };
         if answer.status >= 400 {
-            finish(&mut stream, &answer).await;
+            finish(&mut stream, &answer, Some(cluster.clock.unix_s())).await;
             return;
         }
         let is_closing = wants_close || number == REQUESTS;
-        if stream.write_all(&answer.encode(is_closing, true)).await.is_err() || is_closing {
+        if stream.write_all(&answer.encode(is_closing, Some(cluster.clock.unix_s()))).await.is_err()
+            || is_closing
+        {
             let _ = stream.shutdown().await;
             return;
         }
@@ -68,8 +70,12 @@ pub(crate) async fn serve(
 }
 
 /// Answers and hangs up. What the client still sends is read for a moment, so that it sees the answer.
-async fn finish(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: &Answer) {
-    if stream.write_all(&answer.encode(true, true)).await.is_err()
+async fn finish(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    answer: &Answer,
+    now_s: Option<u64>,
+) {
+    if stream.write_all(&answer.encode(true, now_s)).await.is_err()
         || stream.shutdown().await.is_err()
     {
         return;
@@ -91,7 +97,7 @@ pub(crate) async fn redirect(mut stream: impl AsyncRead + AsyncWrite + Unpin, ad
         location: Some(format!("https://{host}{}", head.path)),
         ..Answer::bare(status, reason)
     };
-    finish(&mut stream, &answer).await;
+    finish(&mut stream, &answer, None).await;
 }
 
 struct Exchange<'a, S> {

@@ -17,6 +17,9 @@ pub(crate) struct Storage {
     pub(crate) nodes: Vec<String>,
     /// Filled by somebody else.
     pub(crate) foreign: u64,
+    /// Its server or its disks are away.
+    #[serde(default)]
+    pub(crate) is_offline: bool,
 }
 
 /// What lies on a storage: a disk, an image of a CD.
@@ -114,6 +117,9 @@ impl World {
     pub(crate) fn allocate(&mut self, wish: &Wish<'_>) -> Result<String, String> {
         let Wish { node, storage: name, vm, size, stem, parent, now_s } = *wish;
         let storage = self.storage(node, name).map_err(|failure| failure.reason)?.clone();
+        if storage.is_offline {
+            return Err(format!("storage '{name}' is not online"));
+        }
         if !storage.holds("images") {
             return Err(format!("storage '{name}' does not support content-type 'images'"));
         }

@@ -214,6 +214,14 @@ async fn a_right_can_be_taken_away_in_the_middle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_may_upload_an_image_may_not_remove_it() {
+    let simulator = narrow(&ENOUGH).await;
+    let asking = Asking::with_token(&simulator, TOKEN);
+    let answer = asking.delete("/nodes/pve1/storage/shared/content/shared:iso/a.iso").await;
+    assert_eq!(refused(&answer), "Permission check failed (/storage/shared, Datastore.Allocate)");
+}
+
+#[tokio::test(start_paused = true)]
 async fn pools_are_made_filled_and_removed() {
     let simulator = cluster().await;
     let asking = Asking::root(&simulator);

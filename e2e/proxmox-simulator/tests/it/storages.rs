@@ -85,6 +85,21 @@ async fn space_is_counted_where_it_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_storage_that_is_away_is_listed_and_takes_nothing() {
+    let simulator = cluster().await;
+    let asking = Asking::root(&simulator);
+    let away = proxmox_simulator::Act::StorageOffline { storage: "shared".into() };
+    simulator.act(away).await.expect("it goes");
+    let status = asking.get("/nodes/pve1/storage/shared/status").await;
+    assert_eq!((&status.data()["active"], &status.data()["avail"]), (&json!(0), &json!(0)));
+    let end = asking.run("POST", "/nodes/pve1/qemu/9000/clone", "newid=100").await;
+    assert!(end.contains("storage 'shared' is not online"), "{end}");
+    let back = proxmox_simulator::Act::StorageOnline { storage: "shared".into() };
+    simulator.act(back).await.expect("it is back");
+    asking.clone_to(100).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_base_is_not_removed_under_its_clones() {
     let simulator = cluster().await;
     let asking = Asking::root(&simulator);

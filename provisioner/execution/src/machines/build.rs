@@ -241,7 +241,7 @@ impl Step<OwnNode> for Configure {
 }
 
 /// The disk that the template starts from.
-fn first_disk(config: &VmConfig) -> Option<Slot> {
+pub(crate) fn first_disk(config: &VmConfig) -> Option<Slot> {
     let is_disk = |fields: &Fields| {
         fields.get("media") != Some("cdrom")
             && fields.first().is_some_and(|volume| volume != "none")

@@ -9,7 +9,6 @@ use domain::Node;
 use proxmox_client::{
     Client, ContentKind, Error, NodeName, Repeat, TaskFilter, Vm, VmConfig, VmId,
 };
-use std::fmt::Write as _;
 
 /// What is known about the machine of a node.
 #[derive(Debug)]
@@ -143,13 +142,7 @@ pub(super) fn invalid(error: &proxmox_client::Invalid) -> StepError {
 /// What comes of an error: most of them pass, and every step has a deadline.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn of_proxmox(error: Error) -> StepError {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        // Writing to a string cannot fail.
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
+    let text = error.with_sources();
     match error.repeat() {
         Repeat::Later | Repeat::AfterLook => StepError::Retry(text),
         Repeat::Never => {

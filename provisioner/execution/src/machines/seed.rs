@@ -12,7 +12,9 @@ use crate::{
 use async_trait::async_trait;
 use domain::Node;
 use planning::machine::{Seed as SeedContent, render_seed};
-use proxmox_client::{ConfigChange, ContentKind, Drive, FileName, NodeName, Slot, Storage};
+use proxmox_client::{
+    ConfigChange, ContentKind, Drive, FileName, Invalid, NodeName, Slot, Storage,
+};
 use secrecy::ExposeSecret as _;
 use std::time::Duration;
 
@@ -56,9 +58,16 @@ fn file_name(node: &Node) -> Result<FileName, StepError> {
     FileName::new(format!("{}.iso", node.name)).map_err(|error| invalid(&error))
 }
 
-/// The drive of the image.
+/// Where the drive of the image is plugged in.
+///
+/// # Errors
+/// Never in practice: there is such a slot.
+pub(crate) fn seed_slot() -> Result<Slot, Invalid> {
+    Slot::ide(2)
+}
+
 fn slot() -> Result<Slot, StepError> {
-    Slot::ide(2).map_err(|error| invalid(&error))
+    seed_slot().map_err(|error| invalid(&error))
 }
 
 /// The image with all that a machine has to know. It holds secrets: it is made, sent and forgotten.

@@ -3,6 +3,7 @@
 mod drain;
 mod fake;
 mod host;
+mod proxmox;
 mod removal;
 mod session;
 mod tenant;

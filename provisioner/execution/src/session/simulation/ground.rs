@@ -234,4 +234,8 @@ impl TenantAccess for NoAccess {
     async fn host_check(&self) -> Vec<Check> {
         Vec::new()
     }
+
+    async fn proxmox_check(&self) -> Vec<Check> {
+        Vec::new()
+    }
 }

@@ -1,0 +1,203 @@
+//! A simulated cluster, and a Warren that is configured for it.
+
+use crate::world::World;
+use execution::{
+    Addresses, MachineSettings, Machines,
+    doctor::{Check, examine_proxmox},
+};
+use proxmox_client::{ApiToken, Bridge, Client, Pins, PoolId, Settings, StorageId, Trust, VmId};
+use proxmox_simulator::{
+    Act, Clock, Config, EntryConfig, Simulator, StorageConfig, TemplateConfig, TokenConfig,
+    UserConfig, machines::imaginary::Imaginary,
+};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
+
+pub(crate) const USER: &str = "warren@pve";
+pub(crate) const TOKEN: &str = "warren@pve!control";
+const SECRET: &str = "5f1b6f6e-0d5e-4c57-9f39-6b1a4d5c7e21";
+
+/// What the token needs, and not more; where.
+const RIGHTS: [(&str, &str); 7] = [
+    ("/vms/9000", "VM.Clone,VM.Audit"),
+    ("/vms/9001", "VM.Clone,VM.Audit"),
+    ("/vms/9002", "VM.Clone,VM.Audit"),
+    (
+        "/pool/warren",
+        "VM.Allocate,VM.Audit,VM.PowerMgmt,VM.Config.CPU,VM.Config.Memory,VM.Config.Network,VM.Config.Disk,\
+         VM.Config.Cloudinit,VM.Config.Options,VM.Config.CDROM,VM.Config.HWType,Pool.Audit",
+    ),
+    (
+        "/storage/local",
+        "Datastore.Allocate,Datastore.AllocateSpace,Datastore.AllocateTemplate,Datastore.Audit",
+    ),
+    ("/storage/local-lvm", "Datastore.AllocateSpace,Datastore.Audit"),
+    ("/sdn/zones/localnetwork/vmbr0", "SDN.Use"),
+];
+
+pub(crate) struct Site {
+    pub(crate) world: World,
+    simulator: Simulator,
+    /// What Warren is told; as it should be at first.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) pins: Option<Vec<String>>,
+    pub(crate) secret: String,
+    pub(crate) settings: MachineSettings,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Checks(pub(crate) Vec<Check>);
+
+/// A cluster of three nodes with a template on each, where the token has the rights that it needs.
+pub(crate) fn cluster() -> Config {
+    let rights = RIGHTS.map(|(path, role)| (path.to_owned(), role.to_owned()));
+    Config { entries: entries(rights), ..bare_cluster() }
+}
+
+/// The same where the token has no right at all.
+pub(crate) fn bare_cluster() -> Config {
+    let storage = |name: &str, kind: &str, content: &str| StorageConfig {
+        name: name.into(),
+        kind: kind.into(),
+        is_shared: false,
+        content: vec![content.into()],
+        size_gib: 500,
+        nodes: Vec::new(),
+    };
+    let template = |(id, node): (u32, &str)| TemplateConfig {
+        id,
+        name: format!("k3s-{id}"),
+        node: node.into(),
+        storage: "local-lvm".into(),
+        disk_gib: 4,
+        pool: None,
+        tags: String::new(),
+        has_cloudinit: false,
+    };
+    let token = TokenConfig { id: "control".into(), secret: SECRET.into(), is_separate: true };
+    Config {
+        storages: vec![storage("local", "dir", "iso"), storage("local-lvm", "lvmthin", "images")],
+        templates: [(9000, "pve1"), (9001, "pve2"), (9002, "pve3")].map(template).into(),
+        pools: vec!["warren".into()],
+        users: vec![UserConfig { name: USER.into(), password: None, tokens: vec![token] }],
+        refusal_ms: 10,
+        ..Config::default()
+    }
+}
+
+/// Gives a role at each path to the token and its user.
+pub(crate) fn entries(rights: impl IntoIterator<Item = (String, String)>) -> Vec<EntryConfig> {
+    let both = |(path, role): (String, String)| {
+        [USER, TOKEN].map(|who| EntryConfig {
+            path: path.clone(),
+            who: who.into(),
+            role: role.clone(),
+        })
+    };
+    rights.into_iter().flat_map(both).collect()
+}
+
+impl Site {
+    pub(crate) async fn new(config: Config) -> Self {
+        let world = World::new().await;
+        let machines = Imaginary::new(Duration::ZERO, Duration::ZERO);
+        let simulator = Simulator::start(config, Clock::system(), Arc::new(machines)).await;
+        let simulator = simulator.expect("it starts");
+        let url = |node: &str| simulator.url(node).expect("a node");
+        Self {
+            world,
+            hosts: ["pve1", "pve2", "pve3"].map(url).into(),
+            pins: None,
+            secret: SECRET.to_owned(),
+            settings: settings(),
+            simulator,
+        }
+    }
+
+    pub(crate) fn simulator(&self) -> &Simulator {
+        &self.simulator
+    }
+
+    pub(crate) async fn act(&self, act: Act) {
+        self.simulator.act(act).await.expect("it happens");
+    }
+
+    pub(crate) fn url(&self, node: &str) -> String {
+        self.simulator.url(node).expect("a node")
+    }
+
+    pub(crate) fn fingerprint(&self, node: &str) -> String {
+        self.simulator.fingerprint(node).expect("a node")
+    }
+
+    /// Asks the doctor, who always comes to an end.
+    pub(crate) async fn examine(&self) -> Checks {
+        let trust = if let Some(pins) = &self.pins {
+            Trust::Pinned(Pins::new(pins.iter().map(|pin| pin.parse().expect("a fingerprint"))))
+        } else {
+            let authority = self.simulator.authority_pem().expect("it has TLS");
+            Trust::Authority(authority.as_bytes().to_vec())
+        };
+        let hosts = self.hosts.iter().map(|host| host.parse().expect("a host")).collect();
+        let token = ApiToken::new(TOKEN, self.secret.clone()).expect("a token");
+        let client = Client::new(Settings::new(hosts, trust, token)).expect("a client");
+        let machines = Machines::new(client, self.settings.clone());
+        let look = examine_proxmox(&machines, &self.world.store, self.world.clock.as_ref());
+        let checks = tokio::time::timeout(Duration::from_secs(28), look).await;
+        Checks(checks.expect("whoever asks waits for half a minute"))
+    }
+}
+
+impl Checks {
+    pub(crate) fn find(&self, name: &str) -> Option<&Check> {
+        self.0.iter().find(|check| check.name == name)
+    }
+
+    fn get(&self, name: &str) -> &Check {
+        self.find(name).unwrap_or_else(|| unreachable!("{name} is looked at: {self:?}"))
+    }
+
+    pub(crate) fn detail(&self, name: &str) -> &str {
+        &self.get(name).detail
+    }
+
+    pub(crate) fn way_out(&self, name: &str) -> &str {
+        &self.get(name).way_out
+    }
+
+    /// What is not as it should be; each says what to do.
+    pub(crate) fn bad(&self) -> Vec<&str> {
+        let bad = self.0.iter().filter(|check| !check.is_ok);
+        bad.inspect(|check| assert!(!check.way_out.is_empty(), "{check:?}"))
+            .map(|check| check.name)
+            .collect()
+    }
+
+    pub(crate) fn keep_the_secret(&self) {
+        assert!(!format!("{self:?}").contains(SECRET), "{self:?}");
+    }
+}
+
+fn settings() -> MachineSettings {
+    let template =
+        |(node, vm): (&str, u32)| (node.parse().expect("a node"), VmId::new(vm).expect("a number"));
+    let templates = [("pve1", 9000), ("pve2", 9001), ("pve3", 9002)].map(template);
+    MachineSettings {
+        installation: "test".to_owned(),
+        pool: PoolId::new("warren").expect("a pool"),
+        templates: BTreeMap::from(templates),
+        storage: None,
+        seed_storage: StorageId::new("local").expect("a storage"),
+        bridge: Bridge::new("vmbr0").expect("a bridge"),
+        vlan: None,
+        vms: 1000..=1199,
+        addresses: Some(Addresses {
+            range: Ipv4Addr::new(10, 0, 0, 101)..=Ipv4Addr::new(10, 0, 0, 108),
+            prefix: 24,
+            gateway: Ipv4Addr::new(10, 0, 0, 1),
+            name_servers: Vec::new(),
+        }),
+        clones_at_once: 3,
+        server: "https://10.0.0.1:6443".to_owned(),
+    }
+}
