@@ -41,7 +41,8 @@ pub(crate) const ATTACH: Saga = Saga {
     commit: None,
 };
 
-/// Empties a node and destroys its machine. From the moment at which it is switched off there is no way back.
+/// Empties a node and destroys its machine. It only goes forward: whoever gives a node up has no use for it any more,
+/// and a node of which nobody would say that it is there again must not be left half empty.
 pub(crate) const RELEASE: Saga = Saga {
     steps: &[
         &drain::Cordon,
@@ -52,7 +53,7 @@ pub(crate) const RELEASE: Saga = Saga {
         &drain::Absence,
     ],
     end: NodeEnd::Released(None),
-    commit: Some("stop"),
+    commit: Some("cordon"),
 };
 
 /// Where machines are made, and how. Cheap to clone.

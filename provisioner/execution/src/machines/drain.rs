@@ -31,13 +31,12 @@ impl Step for Cordon {
     }
 
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        host::cordon(&host::server(cx), &cx.node, true).await?;
+        host::cordon(&host::server(cx), &cx.node).await?;
         Ok("no new pod is placed on it".to_owned())
     }
 
-    async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        host::cordon(&host::server(cx), &cx.node, false).await?;
-        Ok("pods are placed on it again".to_owned())
+    async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
+        Err(forward_only())
     }
 }
 
@@ -81,7 +80,7 @@ impl Step for Drain {
     }
 
     async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
-        Ok("what went has been made elsewhere".to_owned())
+        Err(forward_only())
     }
 }
 
@@ -103,7 +102,7 @@ async fn evict(host: &ApiServer, pod: &Key) -> Result<(), ApiError> {
     }
 }
 
-/// Switches the machine off: from here on there is no way back.
+/// Switches the machine off.
 #[derive(Debug)]
 pub(super) struct Stop;
 
@@ -123,10 +122,10 @@ impl Step for Stop {
 }
 
 fn forward_only() -> StepError {
-    StepError::Retry("a node that was switched off is not brought back".to_owned())
+    StepError::Retry("a node that was given up is not brought back".to_owned())
 }
 
-/// Deletes the node, which only works for good when its machine is off.
+/// Deletes the node.
 #[derive(Debug)]
 pub(super) struct Remove;
 

@@ -97,9 +97,9 @@ pub(super) async fn pods_on(host: &ApiServer, node: &Node) -> Result<Vec<Key>, A
     Ok(pods.iter().filter_map(|pod| Key::of(Kind::Pod, pod)).collect())
 }
 
-/// Keeps new pods off a node, or lets them on again.
-pub(super) async fn cordon(host: &ApiServer, node: &Node, is_closed: bool) -> Result<(), ApiError> {
-    let patch = json!({ "spec": { "unschedulable": is_closed.then_some(true) } });
+/// Keeps new pods off a node.
+pub(super) async fn cordon(host: &ApiServer, node: &Node) -> Result<(), ApiError> {
+    let patch = json!({ "spec": { "unschedulable": true } });
     match host.merge(&node_key(&node.name), &patch).await {
         Ok(_) => Ok(()),
         Err(error) if error.is_not_found() => Ok(()),
