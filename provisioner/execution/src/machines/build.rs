@@ -275,6 +275,7 @@ impl Step for Start {
     }
 
     async fn undo(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        power::off(cx).await
+        // It may have registered, whether anybody has seen that or not.
+        power::leave(cx).await
     }
 }

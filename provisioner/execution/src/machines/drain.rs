@@ -136,7 +136,7 @@ impl Step for Remove {
     }
 
     async fn run(&self, cx: &StepContext<'_>) -> Result<String, StepError> {
-        host::remove_node(cx).await
+        power::leave(cx).await
     }
 
     async fn undo(&self, _: &StepContext<'_>) -> Result<String, StepError> {
