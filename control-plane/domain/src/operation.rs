@@ -117,6 +117,15 @@ impl OperationKind {
         Self::PlanChange,
     ];
 
+    /// Whether it consists of ordered, reversible steps, and is none of the tenant controller's.
+    #[must_use]
+    pub const fn is_saga(self) -> bool {
+        match self {
+            Self::NodeAttach | Self::NodeRelease | Self::PlanChange => true,
+            Self::TenantCreate | Self::TenantDelete => false,
+        }
+    }
+
     /// The word as users see it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -99,10 +99,9 @@ impl Store {
     /// If the database fails.
     #[tracing::instrument(name = "db.operation.sagas", skip_all)]
     pub async fn operation_sagas(&self) -> Result<Vec<Operation>, StoreError> {
-        const SAGAS: [OperationKind; 3] =
-            [OperationKind::NodeAttach, OperationKind::NodeRelease, OperationKind::PlanChange];
+        let sagas = OperationKind::ALL.into_iter().filter(|kind| kind.is_saga());
         let select = operations::Entity::find()
-            .filter(operations::Column::Kind.is_in(SAGAS.map(|kind| column::word(&kind))))
+            .filter(operations::Column::Kind.is_in(sagas.map(|kind| column::word(&kind))))
             .filter(operations::Column::FinishedAt.is_null())
             .order_by_asc(operations::Column::Id);
         select.all(&self.0.read).await?.into_iter().map(Operation::try_from).collect()

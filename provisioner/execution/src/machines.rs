@@ -49,7 +49,8 @@ pub(crate) static ATTACH: Saga<OwnNode> = Saga {
     commit: None,
 };
 
-/// Empties a node and destroys its machine. From the moment at which it is switched off there is no way back.
+/// Empties a node and destroys its machine. It only goes forward: whoever gives a node up has no use for it any more,
+/// and a node of which nobody would say that it is there again must not be left half empty.
 pub(crate) static RELEASE: Saga<OwnNode> = Saga {
     steps: &[
         &drain::Cordon,
@@ -60,7 +61,7 @@ pub(crate) static RELEASE: Saga<OwnNode> = Saga {
         &drain::Absence,
     ],
     end: NodeEnd::Released(None),
-    commit: Some("stop"),
+    commit: Some("cordon"),
 };
 
 /// What the steps of those sagas are about.

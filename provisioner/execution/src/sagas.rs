@@ -3,6 +3,8 @@
 //! record, so any process can go on with any of them from any point.
 
 mod executor;
+#[cfg(test)]
+mod harness;
 mod step;
 
 pub(crate) use step::{Saga, Step, StepContext, StepError, Subject};

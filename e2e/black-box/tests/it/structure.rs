@@ -8,7 +8,8 @@ use std::{
     process::Command,
 };
 
-/// Each crate of ours and the crates of ours that its product code may depend on.
+/// Each crate of ours and the crates of ours that its product code may depend on. Tests may use others: the harness of
+/// `execution`'s sagas has the simulated Proxmox VE in its own process.
 const ARROWS: [(&str, &[&str]); 16] = [
     ("domain", &[]),
     ("migrations", &[]),

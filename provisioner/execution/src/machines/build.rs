@@ -14,7 +14,7 @@ use futures::StreamExt as _;
 use jiff::SignedDuration;
 use proxmox_client::{
     CloneOptions, ConfigChange, Destroy, Fields, MacAddress, Net, NetModel, NodeName, Slot, Smbios,
-    Task, TaskEnd, TaskEvent, VmConfig, VmId, VmName,
+    Task, TaskEnd, TaskEvent, Vm, VmConfig, VmId, VmName,
 };
 use std::{collections::HashMap, time::Duration};
 
@@ -201,6 +201,7 @@ pub(super) async fn destroy(cx: &NodeContext<'_>) -> Result<String, StepError> {
         Machine::Foreign(what) => return Ok(format!("nothing of it is left: {what}")),
         Machine::Ours { vm, .. } => vm,
     };
+    delete_disks(&vm).await?;
     let task = vm.destroy(Destroy::everything()).await.map_err(of_proxmox)?;
     task.finish(TASK).await.map_err(of_proxmox)?;
     match look(cx).await? {
@@ -209,6 +210,42 @@ pub(super) async fn destroy(cx: &NodeContext<'_>) -> Result<String, StepError> {
         }
         Machine::Absent | Machine::Foreign(_) => Ok(format!("machine {} is destroyed", vm.id())),
     }
+}
+
+/// Deletes the disks of a machine that is off. They go before it: a token that has its rights from a pool sees no disk of
+/// a machine that is gone, and a removal that could not delete one only warns of it.
+async fn delete_disks(vm: &Vm) -> Result<(), StepError> {
+    // What is taken out of its slot is kept as an unused disk; taken away from there it is deleted.
+    for _ in 0..2 {
+        let config = vm.config().await.map_err(of_proxmox)?;
+        let disks = config.iter().filter(|(option, value)| is_disk(option, value));
+        let change = disks.map(|(option, _)| option);
+        let change = change.into_iter().try_fold(ConfigChange::new(), ConfigChange::remove);
+        let change = change.map_err(|error| invalid(&error))?;
+        if change.is_empty() {
+            return Ok(());
+        }
+        vm.change(&change).await.map_err(of_proxmox)?;
+    }
+    let config = vm.config().await.map_err(of_proxmox)?;
+    match config.iter().find(|(option, value)| is_disk(option, value)) {
+        None => Ok(()),
+        Some((option, value)) => {
+            Err(StepError::Retry(format!("{option} was deleted and is still there: {value}")))
+        }
+    }
+}
+
+/// Whether an option is a disk of the machine's own.
+fn is_disk(option: &str, value: &str) -> bool {
+    let is_drive = option.parse::<Slot>().is_ok()
+        || ["unused", "efidisk", "tpmstate"].iter().any(|kind| option.starts_with(kind));
+    is_drive && holds_volume(&Fields::read(value))
+}
+
+/// Whether there is something in a drive, and it is no disc.
+fn holds_volume(drive: &Fields) -> bool {
+    drive.get("media") != Some("cdrom") && drive.first().is_some_and(|volume| volume != "none")
 }
 
 /// Gives the machine its size and its network card.
@@ -242,11 +279,7 @@ impl Step<OwnNode> for Configure {
 
 /// The disk that the template starts from.
 pub(crate) fn first_disk(config: &VmConfig) -> Option<Slot> {
-    let is_disk = |fields: &Fields| {
-        fields.get("media") != Some("cdrom")
-            && fields.first().is_some_and(|volume| volume != "none")
-    };
-    config.drives().find(|(_, fields)| is_disk(fields)).map(|(slot, _)| slot)
+    config.drives().find(|(_, drive)| holds_volume(drive)).map(|(slot, _)| slot)
 }
 
 fn change(cx: &NodeContext<'_>) -> Result<ConfigChange, StepError> {
@@ -282,6 +315,7 @@ impl Step<OwnNode> for Start {
     }
 
     async fn undo(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
-        power::off(cx).await
+        // It may have registered, whether anybody has seen that or not.
+        power::leave(cx).await
     }
 }

@@ -38,9 +38,8 @@ impl Step<OwnNode> for Cordon {
         Ok("no new pod is placed on it".to_owned())
     }
 
-    async fn undo(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
-        host::cordon(&host::server(cx), &cx.subject.node, false).await?;
-        Ok("pods are placed on it again".to_owned())
+    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
+        Err(forward_only())
     }
 }
 
@@ -91,7 +90,7 @@ impl Step<OwnNode> for Drain {
     }
 
     async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
-        Ok("what went has been made elsewhere".to_owned())
+        Err(forward_only())
     }
 }
 
@@ -164,7 +163,7 @@ pub(crate) async fn evict(host: &ApiServer, pod: &Key) -> Result<(), ApiError> {
     }
 }
 
-/// Switches the machine off: from here on there is no way back.
+/// Switches the machine off.
 #[derive(Debug)]
 pub(super) struct Stop;
 
@@ -184,10 +183,10 @@ impl Step<OwnNode> for Stop {
 }
 
 fn forward_only() -> StepError {
-    StepError::Retry("a node that was switched off is not brought back".to_owned())
+    StepError::Retry("a node that was given up is not brought back".to_owned())
 }
 
-/// Deletes the node, which only works for good when its machine is off.
+/// Deletes the node.
 #[derive(Debug)]
 pub(super) struct Remove;
 
@@ -198,7 +197,7 @@ impl Step<OwnNode> for Remove {
     }
 
     async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
-        host::remove_node(cx).await
+        power::leave(cx).await
     }
 
     async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {

@@ -74,6 +74,8 @@ pub(super) async fn forget_token(cx: &NodeContext<'_>) -> Result<(), StepError> 
 /// Deletes a node that is known to be switched off, with all that the host keeps of it, and proves it.
 pub(super) async fn remove_node(cx: &NodeContext<'_>) -> Result<String, StepError> {
     let (host, node) = (server(cx), &cx.subject.node);
+    // First of all nobody registers by its name any more, whoever switches its machine on.
+    tell_expected(cx, Some(node)).await?;
     forget_token(cx).await?;
     let pods = pods_on(&host, node).await?;
     for pod in &pods {
@@ -87,7 +89,6 @@ pub(super) async fn remove_node(cx: &NodeContext<'_>) -> Result<String, StepErro
         let count = left.len();
         return Err(StepError::Retry(format!("{count} pods are still there, among them {first}")));
     }
-    tell_expected(cx, Some(node)).await?;
     Ok(format!("the host cluster has no node {} and no pod, token or password of it", node.name))
 }
 

@@ -101,7 +101,8 @@ async fn is_cloning(machines: &Machines, node: &Node) -> Result<bool, StepError>
     Ok(tasks.iter().any(|task| task.end().is_none()))
 }
 
-/// The disks that carry the number of a node's machine, on the storages that it could have some on.
+/// The disks that carry the number of a node's machine, on the storages that it could have some on. A token that has its
+/// rights from a pool is shown none of a machine that is gone: they are deleted before it.
 pub(super) async fn disks(cx: &NodeContext<'_>) -> Result<Vec<String>, StepError> {
     let (Some(id), Some(place)) = (number(&cx.subject.node)?, placed(&cx.subject.node)?) else {
         return Ok(Vec::new());

@@ -1,8 +1,11 @@
 //! Machines are switched on and off.
 
-use super::owned::{Machine, look, of_proxmox};
+use super::{
+    host,
+    owned::{Machine, look, of_proxmox},
+};
 use crate::{machines::NodeContext, sagas::StepError};
-use proxmox_client::{Fault, VmState};
+use proxmox_client::{ConfigChange, Fault, VmState};
 use std::time::Duration;
 
 /// How long a machine may take to be switched on or off.
@@ -22,13 +25,17 @@ pub(super) async fn on(cx: &NodeContext<'_>) -> Result<String, StepError> {
     }
 }
 
-/// Sees to it that the machine does not run: as if by its plug, and proven. One that is not ours is left alone.
+/// Sees to it that the machine does not run and does not start with its node again: as if by its plug, and proven. One
+/// that is not ours is left alone.
 pub(super) async fn off(cx: &NodeContext<'_>) -> Result<String, StepError> {
-    let vm = match look(cx).await? {
-        Machine::Ours { vm, .. } => vm,
+    let (vm, config) = match look(cx).await? {
+        Machine::Ours { vm, config } => (vm, config),
         Machine::Absent => return Ok("there is no machine".to_owned()),
         Machine::Foreign(what) => return Ok(format!("nothing of it is left: {what}")),
     };
+    if config.get("onboot") == Some("1") {
+        vm.change(&ConfigChange::new().starts_with_node(false)).await.map_err(of_proxmox)?;
+    }
     if vm.status().await.map_err(of_proxmox)?.state() == VmState::Stopped {
         return Ok("it is switched off".to_owned());
     }
@@ -39,6 +46,12 @@ pub(super) async fn off(cx: &NodeContext<'_>) -> Result<String, StepError> {
             Err(StepError::Retry(format!("it was told to stop and is {state:?}")))
         }
     }
+}
+
+/// Takes the node of the machine away, which only works for good when that is off: otherwise it registers again.
+pub(super) async fn leave(cx: &NodeContext<'_>) -> Result<String, StepError> {
+    off(cx).await?;
+    host::remove_node(cx).await
 }
 
 /// Somebody took the machine away in the middle of it all.

@@ -91,22 +91,26 @@ async fn content(cx: &NodeContext<'_>) -> Result<Vec<u8>, StepError> {
     })
 }
 
-/// Takes the image out of the drive, and deletes it.
+/// Takes the image out of the drive, and deletes it: where it was put, and where the machine is if somebody moved it.
 pub(super) async fn remove(cx: &NodeContext<'_>) -> Result<String, StepError> {
-    let place = match look(cx).await? {
-        Machine::Ours { vm, config } => {
-            if config.drive(slot()?).is_some() {
-                let change = ConfigChange::new().unplug(slot()?);
-                vm.change(&change).await.map_err(of_proxmox)?;
-            }
-            vm.node().clone()
+    let mut places: Vec<NodeName> = placed(&cx.subject.node)?.into_iter().collect();
+    if let Machine::Ours { vm, config } = look(cx).await? {
+        if config.drive(slot()?).is_some() {
+            let change = ConfigChange::new().unplug(slot()?);
+            vm.change(&change).await.map_err(of_proxmox)?;
         }
-        Machine::Absent | Machine::Foreign(_) => match placed(&cx.subject.node)? {
-            Some(place) => place,
-            None => return Ok("there is no image".to_owned()),
-        },
-    };
-    let (storage, name) = (seeds(cx, &place), file_name(&cx.subject.node)?);
+        if !places.contains(vm.node()) {
+            places.push(vm.node().clone());
+        }
+    }
+    for place in &places {
+        delete(cx, place).await?;
+    }
+    Ok("the image with its token is deleted".to_owned())
+}
+
+async fn delete(cx: &NodeContext<'_>, place: &NodeName) -> Result<(), StepError> {
+    let (storage, name) = (seeds(cx, place), file_name(&cx.subject.node)?);
     let volume = storage.iso(&name).map_err(of_proxmox)?;
     let is_there = async || {
         let content = storage.content(Some(ContentKind::Iso), None).await.map_err(of_proxmox)?;
@@ -119,7 +123,7 @@ pub(super) async fn remove(cx: &NodeContext<'_>) -> Result<String, StepError> {
             return Err(StepError::Retry(format!("{volume} was deleted and is still there")));
         }
     }
-    Ok("the image with its token is deleted".to_owned())
+    Ok(())
 }
 
 /// Takes away what the machine needed for its first start only.

@@ -138,7 +138,7 @@ async fn attempt<S: Subject>(
     let mut operation = cx.store.operation_get(operation.id).await?.ok_or(StoreError::NotFound)?;
     let now = cx.clock.now();
     let entry = &mut operation.steps[index];
-    let is_late = entry.started_at.is_some_and(|at| now.duration_since(at) > step.deadline());
+    let is_late = entry.started_at.is_some_and(|at| now.duration_since(at) >= step.deadline());
     match (outcome, way) {
         (Ok(proof), Way::Forward) => entry.advance(StepState::Done, proof, now),
         (Ok(proof), Way::Back) => entry.revert(StepState::Undone, proof, now),

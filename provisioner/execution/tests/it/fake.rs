@@ -1,5 +1,6 @@
-//! An API server in memory: objects, watches, server-side apply as a merge, and faults on demand.
+//! An API server in memory: objects, watches, server-side apply by a single manager, and faults on demand.
 
+mod apply;
 mod path;
 mod rights;
 
@@ -10,7 +11,7 @@ use hyper::body::{Bytes, Frame};
 use kube::client::Body;
 use path::Place;
 use rights::Rights;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
@@ -48,6 +49,8 @@ type Controllers = Arc<dyn Fn(&mut Objects) + Send + Sync>;
 #[derive(Default)]
 pub(crate) struct Objects {
     all: BTreeMap<Place, Value>,
+    /// What was applied last of each: what it does not say any more is taken away.
+    applied: BTreeMap<Place, Value>,
     version: u64,
     log: Vec<(u64, &'static str, Place, Value)>,
 }
@@ -165,6 +168,7 @@ impl Objects {
             return;
         }
         self.version += 1;
+        self.applied.remove(place);
         self.all.remove(place);
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
         self.log.push((self.version, "DELETED", place.clone(), object));
@@ -368,6 +372,7 @@ fn carry_out(
             Some(object) => answer(200, object),
             None => refusal(404, "NotFound", "not found"),
         },
+        (&Method::POST, false) if place.plural == "pods/eviction" => evict(objects, &place),
         (&Method::POST, _) => {
             let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             let place = Place { name, ..place };
@@ -384,7 +389,15 @@ fn carry_out(
                 return refusal;
             }
             let mut object = objects.all.get(&place).cloned().unwrap_or_else(|| json!({}));
-            merge(&mut object, &body);
+            let read = &body["metadata"]["resourceVersion"];
+            if !read.is_null() && *read != object["metadata"]["resourceVersion"] {
+                return refusal(409, "Conflict", "the object has been modified");
+            }
+            if query.contains_key("force") {
+                let before = objects.applied.insert(place.clone(), body.clone());
+                apply::forget(&mut object, &before.unwrap_or_default(), &body);
+            }
+            apply::merge(&mut object, &body);
             answer(200, &objects.store(place, object))
         }
         (&Method::PUT, _) => {
@@ -416,6 +429,17 @@ fn carry_out(
         }
         _ => refusal(405, "MethodNotAllowed", "not allowed"),
     }
+}
+
+/// Tells a pod to go; its kubelet ends it.
+fn evict(objects: &mut Objects, place: &Place) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
+    if objects.get("pods", &place.namespace, &place.name).is_none() {
+        return refusal(404, "NotFound", "not found");
+    }
+    objects.change("pods", &place.namespace, &place.name, |pod| {
+        pod["metadata"]["deletionTimestamp"] = "2027-01-15T08:00:01Z".into();
+    });
+    answer(201, &json!({ "kind": "Status", "status": "Success" }))
 }
 
 fn list(
@@ -482,24 +506,6 @@ fn lacks_namespace(
             Some(refusal(403, "Forbidden", "the namespace is being terminated"))
         }
         Some(_) => None,
-    }
-}
-
-/// Lays `above` over `below`; null takes away.
-fn merge(below: &mut Value, above: &Value) {
-    let Value::Object(above) = above else {
-        *below = above.clone();
-        return;
-    };
-    if !below.is_object() {
-        *below = Value::Object(Map::new());
-    }
-    for (name, value) in above {
-        if value.is_null() {
-            below.as_object_mut().expect("just made one").remove(name);
-        } else {
-            merge(&mut below[name], value);
-        }
     }
 }
 

@@ -30,6 +30,9 @@ impl Place {
             ["namespaces", namespace, plural, name] => {
                 Self::new(&api_version, plural, namespace, name)
             }
+            ["namespaces", namespace, plural, name, below] => {
+                Self::new(&api_version, &format!("{plural}/{below}"), namespace, name)
+            }
             [plural] => Self::new(&api_version, plural, "", ""),
             [plural, name] => Self::new(&api_version, plural, "", name),
             _ => return None,

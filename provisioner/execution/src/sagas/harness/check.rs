@@ -1,0 +1,142 @@
+//! What has to be so when an operation about a node is over.
+
+use super::world::World;
+use domain::{Node, NodeState, Operation, OperationState};
+use planning::machine::{LABEL, TAINT, UNPROVEN, expected_key, password_key};
+use serde_json::Value;
+use store::StoreError;
+
+/// What violates it, in words.
+type Violations = Vec<String>;
+
+fn ensure(violations: &mut Violations, holds: bool, otherwise: impl Into<String>) {
+    if !holds {
+        violations.push(otherwise.into());
+    }
+}
+
+/// What holds after every operation, whatever came of it.
+pub(super) fn always(world: &World, operation: &Operation) -> Violations {
+    let mut violations = world.kubelets.violations();
+    violations.extend(world.others().compare(&world.simulator).1);
+    violations.extend(world.host.denied());
+    ensure(&mut violations, operation.state.is_final(), format!("stuck: {}", told(operation)));
+    violations
+}
+
+/// Where an operation is, in one line.
+fn told(operation: &Operation) -> String {
+    let steps: Vec<String> = operation
+        .steps
+        .iter()
+        .map(|step| format!("{} {:?} ({})", step.name, step.state, step.message))
+        .collect();
+    format!("{:?}: {}", operation.state, steps.join(", "))
+}
+
+/// The node is proven, and of what it needed to join nothing is left.
+pub(super) async fn ready(world: &World, operation: &Operation) -> Violations {
+    let mut violations = Vec::new();
+    let node = node(world, operation).await;
+    let problem = operation.problem.clone().map(|problem| problem.detail);
+    ensure(
+        &mut violations,
+        operation.state == OperationState::Succeeded,
+        format!("it failed: {problem:?}"),
+    );
+    let state = node.state();
+    ensure(&mut violations, state == NodeState::Ready, format!("in the record it is {state:?}"));
+    violations.extend(machine(world, &node));
+    world.host.objects(|objects| {
+        let secrets: Vec<String> = objects.list("secrets").iter().map(name).collect();
+        let password = password_key(&node.name).name;
+        ensure(&mut violations, secrets == [password], format!("its secrets are {secrets:?}"));
+        let list = objects.get("configmaps", "kube-system", &expected_key().name);
+        let is_expected = list.is_some_and(|list| list["data"][node.name.as_str()].is_string());
+        ensure(&mut violations, is_expected, "the host does not expect it any more");
+        let Some(object) = objects.get("nodes", "", node.name.as_str()) else {
+            return violations.push("the host does not have it".to_owned());
+        };
+        let label = object["metadata"]["labels"][LABEL].as_str();
+        let cluster = world.tenant.cluster.as_str();
+        ensure(&mut violations, label == Some(cluster), format!("its label is {label:?}"));
+        let taints = object["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        let keys: Vec<&str> = taints.iter().filter_map(|taint| taint["key"].as_str()).collect();
+        let is_proven = keys.contains(&TAINT) && !keys.contains(&UNPROVEN);
+        ensure(&mut violations, is_proven, format!("its taints are {keys:?}"));
+    });
+    violations
+}
+
+/// Its machine: there is one, it runs, and there is nothing in its drive.
+fn machine(world: &World, node: &Node) -> Violations {
+    let (own, _) = world.others().compare(&world.simulator);
+    let mut violations = Vec::new();
+    let numbers: Vec<&String> = own.vms.keys().collect();
+    let number = node.vm.map(|vm| vm.to_string());
+    if numbers.len() != 1 || numbers.first().copied() != number.as_ref() {
+        violations.push(format!("its machines are {numbers:?} instead of {number:?}"));
+    }
+    for vm in own.vms.values() {
+        ensure(&mut violations, !vm["run"].is_null(), "its machine does not run");
+        let config = &vm["config"];
+        ensure(&mut violations, config["name"] == node.name.as_str(), "it has another name");
+        ensure(&mut violations, config["ide2"].is_null(), "an image is left in its drive");
+        ensure(&mut violations, config["lock"].is_null(), "it is locked");
+        ensure(&mut violations, config["onboot"] == "1", "it does not start with its host");
+    }
+    for (volume, of) in &own.volumes {
+        let is_disk = of["content"] == "images" && number == Some(of["vm"].to_string());
+        ensure(&mut violations, is_disk, format!("{volume} is left"));
+    }
+    violations
+}
+
+/// Nothing is left of the node anywhere, and its number rests.
+pub(super) async fn gone(world: &World, operation: &Operation) -> Violations {
+    let mut violations = Vec::new();
+    let node = node(world, operation).await;
+    let state = node.state();
+    ensure(&mut violations, state == NodeState::Released, format!("in the record it is {state:?}"));
+    let secrets = world.store.node_secrets(node.id).await;
+    let is_forgotten = matches!(secrets, Err(StoreError::Stale));
+    ensure(&mut violations, is_forgotten, "the record still has what it joined with");
+    let (left, _) = world.others().compare(&world.simulator);
+    for vm in left.vms.keys() {
+        violations.push(format!("machine {vm} is left"));
+    }
+    for volume in left.volumes.keys() {
+        violations.push(format!("{volume} is left"));
+    }
+    world.host.objects(|objects| {
+        for plural in ["nodes", "secrets", "pods"] {
+            for object in objects.list(plural) {
+                violations.push(format!("of {plural}, {} is left", name(&object)));
+            }
+        }
+        let list = objects.get("configmaps", "kube-system", &expected_key().name);
+        let is_expected = list.is_some_and(|list| !list["data"][node.name.as_str()].is_null());
+        ensure(&mut violations, !is_expected, "the host still expects it");
+    });
+    violations.extend(rest(world, &node).await);
+    violations
+}
+
+/// Nobody is given its number.
+async fn rest(world: &World, node: &Node) -> Option<String> {
+    let number = node.vm?.0;
+    let next = world.store.node_attach(world.tenant.id, node.shape).await;
+    let Some((next, _)) = next.expect("the tenant is there") else {
+        return Some("no other node is made instead of it".to_owned());
+    };
+    let given = world.store.node_reserve_vm(next.id, number..=number).await;
+    given.expect("writable").map(|vm| format!("number {vm} is given away at once"))
+}
+
+async fn node(world: &World, operation: &Operation) -> Node {
+    world.node(operation.node.expect("it is about a node")).await
+}
+
+fn name(object: &Value) -> String {
+    object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+}

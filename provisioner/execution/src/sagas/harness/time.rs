@@ -1,0 +1,64 @@
+//! A time that goes much faster than the real one, and never while somebody computes: a beat comes only when everything
+//! that could go on has had its turn. Sockets and the record are real, so it cannot simply jump to the next timer.
+
+use domain::Clock;
+use jiff::{SignedDuration, Timestamp};
+use std::{thread, time::Duration};
+use tokio::{
+    runtime::Builder,
+    sync::mpsc::{channel, error::TrySendError},
+    task::spawn_blocking,
+    time::{Instant, advance},
+};
+
+/// How much time goes by with a beat.
+const BEAT: Duration = Duration::from_millis(100);
+/// And how much really does, at least.
+const REALLY: Duration = Duration::from_millis(1);
+
+/// Does work in that time.
+pub(super) fn quickly<T>(work: impl Future<Output = T>) -> T {
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.expect("a runtime").block_on(async {
+        let (beat, mut beats) = channel(1);
+        // As long as this thread runs, tokio does not move its clock by itself.
+        let heart = spawn_blocking(move || {
+            while !matches!(beat.try_send(()), Err(TrySendError::Closed(()))) {
+                #[expect(clippy::disallowed_methods, reason = "this is what makes the time")]
+                thread::sleep(REALLY);
+            }
+        });
+        let pass = async {
+            while beats.recv().await.is_some() {
+                advance(BEAT).await;
+            }
+        };
+        let done = tokio::select! {
+            done = work => Some(done),
+            () = pass => None,
+        };
+        drop(beats);
+        heart.await.expect("it only beats");
+        done.expect("the beats go on until the work is done")
+    })
+}
+
+/// That time, as the product sees it. It begins now: certificates are compared with the real one.
+#[derive(Debug)]
+pub(super) struct QuickClock {
+    began: Timestamp,
+    since: Instant,
+}
+
+impl QuickClock {
+    pub(super) fn new() -> Self {
+        Self { began: Timestamp::now(), since: Instant::now() }
+    }
+}
+
+impl Clock for QuickClock {
+    fn now(&self) -> Timestamp {
+        let passed = SignedDuration::try_from(self.since.elapsed());
+        self.began + passed.expect("a history is not that long")
+    }
+}

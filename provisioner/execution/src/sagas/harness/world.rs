@@ -1,0 +1,334 @@
+//! What one history happens in: a simulated cluster of Proxmox VE with machines of other people, a host cluster in
+//! memory, a record, and processes of Warren that come and go.
+
+use super::{
+    inventory::Inventory,
+    it::fake::{Fake, Objects},
+    kubelet::Kubelets,
+    time::QuickClock,
+};
+use crate::{Addresses, Context, MachineSettings, Machines, RecordedTenants, Settings};
+use clusters::{HostCluster, RunAuthority, TenantClusters};
+use domain::{
+    Actor, Authorized, Clock, CreateTenant, IdGen, Node, NodeId, PlanName, Role, Scope, Tenant,
+    TenantId, TenantName, TokenId, authorize,
+};
+use planning::sample::settings;
+use proxmox_client::{
+    ApiToken, Client, CloneOptions, Settings as ClientSettings, Trust, VmId, VmName,
+};
+use proxmox_simulator::{
+    Clock as SimulatorClock, Config, EntryConfig, NodeConfig, Simulator, StorageConfig,
+    TemplateConfig, TokenConfig, UserConfig,
+};
+use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use store::{SecretKey, Store, StoreOptions};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// The number that the node's machine gets: the one before it and the one after it are other people's.
+pub(super) const NUMBER: u32 = 5001;
+/// Warren's user there, and its token.
+const USER: &str = "warren@pve";
+const TOKEN: &str = "warren@pve!control";
+const SECRET: &str = "5f1b6f6e-0d5e-4c57-9f39-6b1a4d5c7e21";
+/// The nodes of Proxmox VE and their templates.
+const PLACES: [(&str, u32); 2] = [("pve1", 9001), ("pve2", 9002)];
+/// Where other people's machines are made, and of which template.
+const ELSEWHERE: (&str, u32) = ("pve3", 9003);
+/// What Warren's token may do, and not more.
+const RIGHTS: [(&str, &str); 6] = [
+    ("/vms/9001", "VM.Clone,VM.Audit"),
+    ("/vms/9002", "VM.Clone,VM.Audit"),
+    (
+        "/pool/warren",
+        "VM.Allocate,VM.Audit,VM.PowerMgmt,VM.Config.CPU,VM.Config.Memory,VM.Config.Network,VM.Config.Disk,\
+         VM.Config.Cloudinit,VM.Config.Options,VM.Config.CDROM,VM.Config.HWType,Pool.Audit",
+    ),
+    (
+        "/storage/local",
+        "Datastore.Allocate,Datastore.AllocateSpace,Datastore.AllocateTemplate,Datastore.Audit",
+    ),
+    ("/storage/local-lvm", "Datastore.AllocateSpace,Datastore.Audit"),
+    ("/sdn/zones/localnetwork/vmbr0", "SDN.Use"),
+];
+
+pub(super) struct World {
+    pub(super) simulator: Simulator,
+    pub(super) kubelets: Arc<Kubelets>,
+    pub(super) host: Fake,
+    pub(super) store: Store,
+    pub(super) tenant: Tenant,
+    /// What is other people's.
+    others: Mutex<Inventory>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdGen>,
+    _folder: TempDir,
+}
+
+/// Identifiers in order and secrets that a seed decides.
+#[derive(Debug)]
+struct SeededIds(Mutex<(u128, StdRng)>);
+
+impl IdGen for SeededIds {
+    fn uuid(&self) -> Uuid {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 += 1;
+        Uuid::from_u128(state.0)
+    }
+
+    fn secret(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.fill_bytes(&mut bytes);
+        bytes
+    }
+}
+
+/// A record in which there is one tenant that pays for one node, as a file: every history begins with a copy of it.
+#[derive(Debug, Clone)]
+pub(super) struct Beginning {
+    record: Arc<Vec<u8>>,
+    tenant: TenantId,
+}
+
+impl Beginning {
+    pub(super) async fn new() -> Self {
+        // Another test may have been quicker.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = folder();
+        let store = open(folder.path(), Arc::new(QuickClock::new()), ids(u64::MAX)).await;
+        let actor = Actor {
+            token: TokenId::new(Uuid::nil()),
+            role: Role::Operator,
+            tenant: None,
+            request_id: "test".to_owned(),
+        };
+        let proof: Authorized<CreateTenant> =
+            authorize(&actor, Scope::Platform).expect("operators may");
+        let name = TenantName::parse("/name", "acme").expect("a name");
+        let made = store.tenant_create(&proof, name, PlanName::DedicatedS, 1, None).await;
+        let tenant = made.expect("a new tenant").value.0.id;
+        store.close().await.expect("nobody else uses it");
+        let record = std::fs::read(record(folder.path())).expect("it is there");
+        Self { record: Arc::new(record), tenant }
+    }
+}
+
+/// Where nothing waits for a disk, if there is such a place.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
+}
+
+fn record(folder: &Path) -> std::path::PathBuf {
+    folder.join("warren.db")
+}
+
+fn ids(seed: u64) -> Arc<dyn IdGen> {
+    let state = (u128::from(seed) << 64, StdRng::seed_from_u64(seed));
+    Arc::new(SeededIds(Mutex::new(state)))
+}
+
+async fn open(folder: &Path, clock: Arc<dyn Clock>, ids: Arc<dyn IdGen>) -> Store {
+    let options = StoreOptions {
+        url: format!("sqlite://{}", record(folder).display()),
+        secret_key: SecretKey::from_bytes([1; 32]),
+        clock,
+        ids,
+    };
+    Store::open(options).await.expect("a record")
+}
+
+impl World {
+    pub(super) async fn new(beginning: &Beginning, seed: u64) -> Self {
+        let folder = folder();
+        std::fs::write(record(folder.path()), &*beginning.record).expect("the folder is ours");
+        let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(QuickClock::new()), ids(seed));
+        let store = open(folder.path(), Arc::clone(&clock), Arc::clone(&ids)).await;
+        let tenant = store.tenant_get(beginning.tenant).await.expect("readable");
+        let tenant = tenant.expect("it is there from the beginning");
+        let host = Fake::new(|_| {}).with_warrens_rights();
+        host.objects(|objects| furnish(objects, &tenant));
+        let kubelets = Kubelets::new(host.clone(), Arc::clone(&clock));
+        let machines = Arc::clone(&kubelets);
+        let simulator = Simulator::start(cluster(seed), SimulatorClock::system(), machines).await;
+        let simulator = simulator.expect("it listens");
+        let others = Mutex::default();
+        let world =
+            Self { simulator, kubelets, host, store, tenant, others, clock, ids, _folder: folder };
+        world.move_in(NUMBER + 1).await;
+        *world.others() = Inventory::of(&world.simulator);
+        world
+    }
+
+    /// Somebody else makes a machine with this number, and it runs.
+    pub(super) async fn move_in(&self, number: u32) {
+        let name = VmName::new("stranger").expect("a name");
+        let client = self.client("root@pam!test");
+        let place = client.node(&ELSEWHERE.0.parse().expect("a name"));
+        let template = place.vm(VmId::new(ELSEWHERE.1).expect("a number"));
+        let stranger = VmId::new(number).expect("a number");
+        let patience = Duration::from_mins(1);
+        let cloned = template.clone_to(stranger, &CloneOptions::new().name(&name)).await;
+        cloned.expect("it may").finish(patience).await.expect("there is room");
+        let started = place.vm(stranger).start().await.expect("it may");
+        started.finish(patience).await.expect("nothing keeps it");
+    }
+
+    /// Starts a machine as its node does when it has come up again.
+    pub(super) async fn start_up(&self, number: u32) {
+        let state = self.simulator.state();
+        let vm = &state["vms"][number.to_string()];
+        if vm["config"]["onboot"] != "1" || !vm["run"].is_null() {
+            return;
+        }
+        let place = vm["node"].as_str().expect("it is somewhere").parse().expect("a name");
+        let vm = self.client("root@pam!test").node(&place).vm(VmId::new(number).expect("a number"));
+        // Somebody else may be quicker.
+        if let Ok(started) = vm.start().await {
+            let _ = started.finish(Duration::from_mins(1)).await;
+        }
+    }
+
+    fn client(&self, token: &str) -> Client {
+        let hosts = self
+            .simulator
+            .addresses()
+            .values()
+            .map(|address| format!("https://{address}").parse().expect("an address"));
+        let authority = self.simulator.authority_pem().expect("it has TLS");
+        let trust = Trust::Authority(authority.as_bytes().to_vec());
+        let token = ApiToken::new(token, SECRET).expect("a token");
+        Client::new(ClientSettings::new(hosts.collect(), trust, token)).expect("a client")
+    }
+
+    /// What a process of Warren has that has just been started.
+    pub(super) fn process(&self) -> Context {
+        let host = HostCluster::from_client(self.host.client());
+        // Its pods are called as on the host, so whoever lets go of one there lets go of the other.
+        let tenant = self.host.client();
+        let tenants = TenantClusters::from_clients(
+            host.clone(),
+            Arc::new(RecordedTenants(self.store.clone())),
+            Arc::clone(&self.clock),
+            move |_| Some(tenant.clone()),
+        );
+        Context {
+            host,
+            tenants,
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            settings: Settings::new(settings()),
+            run_authority: RunAuthority::generate(self.clock.now()).expect("an authority"),
+            tenants_at_once: 1,
+            machines: Some(Machines::new(self.client(TOKEN), machine_settings())),
+        }
+    }
+
+    pub(super) fn others(&self) -> MutexGuard<'_, Inventory> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn node(&self, id: NodeId) -> Node {
+        self.store.node_get(id).await.expect("readable").expect("it is never forgotten")
+    }
+}
+
+fn machine_settings() -> MachineSettings {
+    let templates = PLACES.map(|(place, template)| {
+        (place.parse().expect("a name"), VmId::new(template).expect("a number"))
+    });
+    MachineSettings {
+        installation: "test".to_owned(),
+        pool: "warren".parse().expect("a name"),
+        templates: templates.into_iter().collect::<BTreeMap<_, _>>(),
+        storage: None,
+        seed_storage: "local".parse().expect("a name"),
+        bridge: "vmbr0".parse().expect("a name"),
+        vlan: None,
+        vms: NUMBER - 1..=NUMBER + 9,
+        addresses: Some(Addresses {
+            range: Ipv4Addr::new(10, 0, 0, 101)..=Ipv4Addr::new(10, 0, 0, 108),
+            prefix: 24,
+            gateway: Ipv4Addr::new(10, 0, 0, 1),
+            name_servers: vec![Ipv4Addr::new(10, 0, 0, 1).into()],
+        }),
+        clones_at_once: 2,
+        server: "https://10.0.0.11:6443".to_owned(),
+    }
+}
+
+fn cluster(seed: u64) -> Config {
+    let template = |id: u32, node: &str| TemplateConfig {
+        id,
+        name: format!("template-{id}"),
+        node: node.to_owned(),
+        storage: "local-lvm".to_owned(),
+        disk_gib: 4,
+        pool: None,
+        tags: String::new(),
+        has_cloudinit: false,
+    };
+    let storage = |name: &str, kind: &str, content: &str, size_gib| StorageConfig {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        is_shared: false,
+        content: vec![content.to_owned()],
+        size_gib,
+        nodes: Vec::new(),
+    };
+    let user = |name: &str, token: &str, is_separate| UserConfig {
+        name: name.to_owned(),
+        password: None,
+        tokens: vec![TokenConfig { id: token.to_owned(), secret: SECRET.to_owned(), is_separate }],
+    };
+    let entries = RIGHTS.iter().flat_map(|(path, role)| {
+        [USER, TOKEN].map(|who| EntryConfig {
+            path: (*path).to_owned(),
+            who: who.to_owned(),
+            role: (*role).to_owned(),
+        })
+    });
+    let places = PLACES.into_iter().chain([ELSEWHERE]);
+    let taken = (PLACES[0].0, NUMBER - 1);
+    let templates = places.clone().chain([taken]).map(|(place, id)| template(id, place));
+    Config {
+        nodes: places.map(|(place, _)| NodeConfig::named(place)).collect(),
+        storages: vec![
+            storage("local", "dir", "iso", 100),
+            storage("local-lvm", "lvmthin", "images", 4000),
+        ],
+        templates: templates.collect(),
+        pools: vec!["warren".to_owned()],
+        users: vec![user("root@pam", "test", false), user(USER, "control", true)],
+        entries: entries.collect(),
+        seed,
+        ..Config::default()
+    }
+}
+
+/// What is in a host cluster before anything is done.
+fn furnish(objects: &mut Objects, tenant: &Tenant) {
+    for namespace in ["kube-system", &tenant.cluster.host_namespace()] {
+        objects.put("v1", "namespaces", json!({ "metadata": { "name": namespace } }));
+    }
+    let authority = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+    let metadata = json!({ "name": "kube-root-ca.crt", "namespace": "kube-system" });
+    let authority = json!({ "metadata": metadata, "data": { "ca.crt": authority } });
+    objects.put("v1", "configmaps", authority);
+}
+
+/// Puts a pod on a node, as the tenant's syncer and the scheduler would.
+pub(super) fn put_pod(objects: &mut Objects, namespace: &str, name: &str, node: &str) {
+    let metadata = json!({ "name": name, "namespace": namespace });
+    let spec: Value = json!({ "nodeName": node });
+    objects.put("v1", "pods", json!({ "metadata": metadata, "spec": spec }));
+}
