@@ -36,6 +36,8 @@ pub(crate) struct ChangePlan {
     /// ends, `stop` stops them with their grace period when everything else has moved.
     #[schema(examples("wait"))]
     sessions: Option<String>,
+    /// The `id` of a preview that was seen: the change begins only if another look promises the same.
+    preview: Option<String>,
 }
 
 /// A change of plan, on its way or over.
@@ -80,6 +82,9 @@ struct SubscriptionBody {
 #[serde(rename_all = "camelCase")]
 #[schema(as = PlanPreview)]
 pub(crate) struct PreviewBody {
+    /// Names what it promises: price, machines, restart, what is in the way. Send it as `preview` to be sure of it.
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    id: String,
     from: SubscriptionBody,
     to: SubscriptionBody,
     /// What a month costs more, in hundredths of the installation's currency; negative if it costs less.
@@ -162,13 +167,14 @@ impl Record for ChangePlan {
             plan: fields.required("plan"),
             nodes: fields.optional("nodes"),
             sessions: fields.optional("sessions"),
+            preview: fields.optional("preview"),
         }
     }
 }
 
 impl From<ChangePlan> for NewPlanChange {
-    fn from(ChangePlan { plan, nodes, sessions }: ChangePlan) -> Self {
-        Self { plan, nodes, sessions }
+    fn from(ChangePlan { plan, nodes, sessions, preview }: ChangePlan) -> Self {
+        Self { plan, nodes, sessions, preview }
     }
 }
 
@@ -180,8 +186,10 @@ impl From<Subscription> for SubscriptionBody {
 
 impl From<PlanPreview> for PreviewBody {
     fn from(preview: PlanPreview) -> Self {
+        let id = application::plan_change::digest(&preview).to_string();
         let Survey { waves, volumes, unmanaged: _, sessions: _ } = preview.survey;
         Self {
+            id,
             from: preview.from.into(),
             to: preview.to.into(),
             price_delta: preview.price_delta,

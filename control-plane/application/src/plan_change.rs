@@ -8,9 +8,10 @@ use crate::{
     trace::note,
 };
 use domain::{
-    Actor, ChangePlan, Invalid, Isolation, Measured, Operation, OperationId, PlanChange, PlanName,
-    PlanPreview, ReadTenant, SessionsDuringMove, Subscription, Tenant, blockers,
+    Actor, ChangePlan, Digest, Invalid, Isolation, Measured, Operation, OperationId, PlanChange,
+    PlanName, PlanPreview, ReadTenant, SessionsDuringMove, Subscription, Tenant, blockers,
 };
+use sha2::{Digest as _, Sha256};
 use store::{PlanChangeError, StoreError};
 
 /// From how many of the newest changes it is told how long an API server was away.
@@ -25,6 +26,23 @@ pub struct NewPlanChange {
     pub nodes: Option<u32>,
     /// What becomes of sessions: the word; `wait` if nothing is said.
     pub sessions: Option<String>,
+    /// The preview that the caller has seen, by its digest: begun only if another look promises the same.
+    pub preview: Option<String>,
+}
+
+/// The same, checked.
+struct Wish {
+    to: Subscription,
+    sessions: SessionsDuringMove,
+    seen: Option<Digest>,
+}
+
+/// Names a preview by what it promises.
+#[must_use]
+#[expect(clippy::missing_panics_doc, reason = "numbers and texts can be written as JSON")]
+pub fn digest(preview: &PlanPreview) -> Digest {
+    let promise = serde_json::to_vec(&preview.promise()).expect("its keys are text");
+    Digest::of_sha256(Sha256::digest(&promise).into())
 }
 
 /// Why a plan was not changed.
@@ -73,7 +91,7 @@ pub async fn preview(
     new: Draft<NewPlanChange>,
 ) -> Result<PlanPreview, ChangeError> {
     let (tenant, _) = tenant::find::<ChangePlan>(app, actor, tenant).await?;
-    let (to, _) = checked(app, &tenant, new)?;
+    let Wish { to, .. } = checked(app, &tenant, new)?;
     foresee(app, &tenant, to).await
 }
 
@@ -89,11 +107,14 @@ pub async fn begin(
     new: Draft<NewPlanChange>,
 ) -> Result<(PlanChange, Operation), ChangeError> {
     let (tenant, proof) = tenant::find::<ChangePlan>(app, actor, tenant).await?;
-    let (to, sessions) = checked(app, &tenant, new)?;
+    let Wish { to, sessions, seen } = checked(app, &tenant, new)?;
     if let Some(open) = app.store.operation_open(tenant.id).await.map_err(FindError::from)? {
         return Err(ChangeError::Busy(Box::new(open)));
     }
     let preview = foresee(app, &tenant, to).await?;
+    if seen.is_some_and(|seen| seen != digest(&preview)) {
+        return Err(ChangeError::Outdated);
+    }
     if !preview.blockers.is_empty() {
         return Err(ChangeError::Blocked(Box::new(preview)));
     }
@@ -197,11 +218,7 @@ async fn read(
     Ok((change, operation))
 }
 
-fn checked(
-    app: &App,
-    tenant: &Tenant,
-    new: Draft<NewPlanChange>,
-) -> Result<(Subscription, SessionsDuringMove), ChangeError> {
+fn checked(app: &App, tenant: &Tenant, new: Draft<NewPlanChange>) -> Result<Wish, ChangeError> {
     if tenant.deletion_requested_at.is_some() {
         return Err(ChangeError::Deleting);
     }
@@ -256,11 +273,7 @@ fn measured(mut times: Vec<u32>) -> Option<Measured> {
 }
 
 impl NewPlanChange {
-    fn check(
-        self,
-        from: Subscription,
-        makes_nodes: bool,
-    ) -> Result<(Subscription, SessionsDuringMove), Invalid> {
+    fn check(self, from: Subscription, makes_nodes: bool) -> Result<Wish, Invalid> {
         let plan = PlanName::parse("/plan", &self.plan);
         let nodes = match &plan {
             Ok(plan) => tenant::check_nodes(*plan, self.nodes, makes_nodes),
@@ -270,17 +283,22 @@ impl NewPlanChange {
             let found = SessionsDuringMove::ALL.into_iter().find(|known| known.as_str() == word);
             found.ok_or_else(|| Invalid::field("/sessions", word, "one of: wait, stop"))
         });
-        match (plan, nodes, sessions) {
-            (Ok(plan), Ok(nodes), Ok(sessions)) => {
+        let seen = self.preview.as_deref().map(|text| {
+            let rule = "the id of a preview: sha256: and 64 hexadecimal digits";
+            text.parse().map_err(|_| Invalid::field("/preview", text, rule))
+        });
+        match (plan, nodes, sessions, seen.transpose()) {
+            (Ok(plan), Ok(nodes), Ok(sessions), Ok(seen)) => {
                 let to = Subscription { plan, nodes };
                 if to == from {
                     let rule = "another plan, or another number of nodes, than the tenant has";
                     return Err(Invalid::field("/plan", plan, rule));
                 }
-                Ok((to, sessions))
+                Ok(Wish { to, sessions, seen })
             }
-            (plan, nodes, sessions) => {
-                let fields = [plan.err(), nodes.err(), sessions.err()].into_iter().flatten();
+            (plan, nodes, sessions, seen) => {
+                let fields = [plan.err(), nodes.err(), sessions.err(), seen.err()];
+                let fields = fields.into_iter().flatten();
                 Err(Invalid { fields: fields.flat_map(|invalid| invalid.fields).collect() })
             }
         }

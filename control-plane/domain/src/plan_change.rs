@@ -197,16 +197,12 @@ impl Quota {
 }
 
 impl PlanPreview {
-    /// Whether a later look found what this one promised: the same price, the same machines, nothing more that is lost
-    /// or in the way. Pods come and go, so which ones move may differ.
+    /// What whoever saw it may rely on: the price, the machines, the restart, what is in the way. Pods come and go, so
+    /// which ones move may differ.
     #[must_use]
-    pub fn holds(&self, now: &Self) -> bool {
-        let promise = |preview: &Self| {
-            let Self { from, to, price_delta, machines_made, machines_freed, restarts, .. } =
-                preview;
-            (*from, *to, *price_delta, *machines_made, *machines_freed, *restarts)
-        };
-        promise(self) == promise(now) && now.blockers.iter().all(|new| self.blockers.contains(new))
+    pub fn promise(&self) -> impl Serialize + '_ {
+        let Self { from, to, price_delta, machines_made, machines_freed, restarts, .. } = self;
+        (from, to, price_delta, machines_made, machines_freed, restarts, &self.blockers)
     }
 }
 

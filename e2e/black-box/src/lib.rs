@@ -8,7 +8,9 @@ mod command;
 mod configured;
 mod lab;
 mod node;
+pub mod pods;
 mod tenant;
+mod web;
 
 pub use audit::Audit;
 pub use command::{Output, kubectl_in, program_in, run};
@@ -16,3 +18,4 @@ pub use configured::Configured;
 pub use lab::{Frozen, Lab, Restart, stays, until};
 pub use node::{Cordoned, Node, Unplugged};
 pub use tenant::TestTenant;
+pub use web::{Look, Web};

@@ -113,7 +113,7 @@ codes! {
         "Something is in the way of the change.", Some("Nothing was changed. dryRun=true shows everything that is in the way.");
     /// The tenant changed while it was looked at.
     PlanChangeOutdated = "plan-change-outdated", CONFLICT, "The tenant changed meanwhile",
-        "The tenant pays for something else than a moment ago.", Some("Look at it and ask again.");
+        "Another look promises something else than the one before.", Some("Nothing was changed. Ask for a preview again: dryRun=true.");
     /// The change is over, or there is no way back.
     PlanChangeOver = "plan-change-over", CONFLICT, "Too late for that",
         "The change of plan is over.", Some("A new change leads back.");

@@ -42,7 +42,8 @@ async fn a_dry_run_says_what_would_happen_and_does_nothing() {
 async fn a_change_begins_once_is_halted_goes_on_and_is_taken_back() {
     let server = TestApp::new().await;
     let tenant = ready(&server).await;
-    let begun = server.post(&path(&tenant), json!({ "plan": "pro" })).await;
+    let seen = preview(&server, &tenant, json!({ "plan": "pro" })).await;
+    let begun = server.post(&path(&tenant), json!({ "plan": "pro", "preview": seen["id"] })).await;
     assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.text());
     let (location, begun) = (begun.header("location").to_owned(), begun.json());
     assert_eq!(server.get(&location).await.json(), begun);
@@ -82,6 +83,7 @@ async fn what_cannot_be_done_is_refused_with_the_field_or_the_blocker() {
         (json!({ "plan": "dedicated-s", "nodes": 0 }), "/nodes"),
         (json!({ "plan": "dedicated-s", "nodes": 101 }), "/nodes"),
         (json!({ "plan": "pro", "sessions": "kill" }), "/sessions"),
+        (json!({ "plan": "pro", "preview": "yes" }), "/preview"),
         (json!({ "nodes": 1 }), "/plan"),
     ] {
         let refused = server.post(&path(&tenant), body.clone()).await;
@@ -104,6 +106,12 @@ async fn what_cannot_be_done_is_refused_with_the_field_or_the_blocker() {
     let text = blocked.text();
     assert!(text.contains("default/data") && text.contains("default/debug"), "{text}");
 
+    *server.world.survey.lock().expect("no test panics with it") = Survey::default();
+    let outdated = json!({ "plan": "dedicated-s", "preview": seen["id"] });
+    let refused = server.post(&path(&tenant), outdated).await;
+    assert_eq!(refused.problem(), (409, "plan-change-outdated".to_owned()));
+    let listed = server.get(&path(&tenant)).await.json();
+    assert_eq!(listed["items"], json!([]), "nothing was begun");
     server.world.set(Mood::Away);
     let away = server.post(&path(&tenant), wish).await;
     assert_eq!(away.problem(), (503, "cluster-unreachable".to_owned()));

@@ -52,6 +52,9 @@ pub(crate) struct Change {
     /// What becomes of sessions that run where the tenant moves away from
     #[arg(long, value_enum, default_value = "wait")]
     sessions: Sessions,
+    /// The preview that you rely on, by its id: begun only if another look promises the same
+    #[arg(long, value_name = "ID")]
+    preview: Option<String>,
     /// Only say what it would do
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
@@ -99,6 +102,7 @@ struct Subscription {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Preview {
+    id: String,
     from: Subscription,
     to: Subscription,
     price_delta: i64,
@@ -156,6 +160,9 @@ impl Change {
         let mut body = json!({ "plan": self.to, "sessions": sessions });
         if let Some(nodes) = self.nodes {
             body["nodes"] = nodes.into();
+        }
+        if let Some(preview) = &self.preview {
+            body["preview"] = preview.as_str().into();
         }
         let path = ["api", "v1", "tenants", &self.tenant, "plan-changes"];
         if self.dry_run {
@@ -226,6 +233,7 @@ fn foreseen(preview: &Preview) -> String {
         ),
     };
     let mut fields = vec![
+        ("Preview", preview.id.clone()),
         ("From", preview.from.text()),
         ("To", preview.to.text()),
         ("Price a month", format!("{sign}{}.{:02}", cents / 100, cents % 100)),

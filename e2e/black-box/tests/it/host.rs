@@ -1,8 +1,8 @@
 //! What the host refuses even to a tenant's control plane: a hostile syncer gets no further than the tenant.
 
-use crate::{pods::pod, refusal::BREACHES};
+use crate::refusal::BREACHES;
 use anyhow::{Result, ensure};
-use black_box::{Lab, Output, TestTenant};
+use black_box::{Lab, Output, TestTenant, pods::pod};
 use serde_json::{Value, json};
 
 /// `kubectl` on the host with the rights of a tenant's control plane.

@@ -1,8 +1,7 @@
 //! What a tenant's pod can reach and what it cannot, each refusal with a positive twin.
 
-use crate::pods;
 use anyhow::{Context, Result, ensure};
-use black_box::{Lab, TestTenant, program_in, stays, until};
+use black_box::{Lab, TestTenant, pods, program_in, stays, until};
 use serde_json::json;
 use std::process::{Child, Stdio};
 

@@ -17,7 +17,6 @@ mod main_job;
 mod names;
 mod nodes;
 mod plan_change;
-mod pods;
 mod project;
 mod recovery;
 mod refusal;

@@ -1,8 +1,7 @@
 //! The host cluster itself: what tenants' pods stand on.
 
-use crate::pods;
 use anyhow::{Context, Result, ensure};
-use black_box::{Lab, Node, program_in, run, until};
+use black_box::{Lab, Node, pods, program_in, run, until};
 use serde_json::json;
 use std::process::Command;
 

@@ -1,8 +1,7 @@
 //! What a tenant may not run. Each is refused with a reason that the tenant can read.
 
-use crate::pods::pod;
 use anyhow::{Result, ensure};
-use black_box::{Lab, TestTenant, until};
+use black_box::{Lab, TestTenant, pods::pod, until};
 use serde_json::{Value, json};
 
 /// Creates the pod and returns what the tenant is told: the API server's refusal, or a warning event.

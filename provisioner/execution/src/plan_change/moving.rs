@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use domain::{NodeState, SessionsDuringMove, Subscription, Tenant};
 use jiff::SignedDuration;
 use planning::{Key, Kind, moving as plan};
+use serde_json::Value;
 use std::{collections::HashSet, time::Duration};
 use tokio::time::Instant;
 
@@ -53,13 +54,13 @@ impl From<SurveyError> for StepError {
 }
 
 /// Moves the tenant to where it is when it pays for `side`.
-async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<String, StepError> {
+pub(super) async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<String, StepError> {
     let (mut moved, mut waves) = (0, 0);
     loop {
         let tenant = cx.tenant().await?;
         let places = Places::of(cx.cx, &tenant, side).await.map_err(of_store)?;
         close_others(cx, &tenant, &places).await?;
-        if is_halted(cx).await? {
+        if is_halted(cx, side).await? {
             cx.progress.say(format!("halted after {waves} waves")).await;
             cx.pause().await?;
             continue;
@@ -69,7 +70,7 @@ async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<String, Ste
             waves += 1;
             let left: usize = found.waves.iter().map(Vec::len).sum();
             cx.progress.say(format!("wave {waves}: {} of {left} pods", wave.len())).await;
-            moved += send(cx, &tenant, &places, wave).await?;
+            moved += send(cx, &tenant, (side, &places), wave).await?;
             continue;
         }
         let (bare, running) = (found.unmanaged.len(), found.sessions.len());
@@ -104,7 +105,11 @@ async fn close_others(
     Ok(())
 }
 
-async fn is_halted(cx: &MoveContext<'_>) -> Result<bool, StepError> {
+/// Whether somebody has halted the change; the way back is not.
+async fn is_halted(cx: &MoveContext<'_>, side: Subscription) -> Result<bool, StepError> {
+    if side == cx.from() {
+        return Ok(false);
+    }
     let change = cx.cx.store.plan_change_get(cx.subject.change.operation).await;
     Ok(change.map_err(of_store)?.is_some_and(|change| change.paused_at.is_some()))
 }
@@ -113,7 +118,7 @@ async fn is_halted(cx: &MoveContext<'_>) -> Result<bool, StepError> {
 async fn send(
     cx: &MoveContext<'_>,
     tenant: &Tenant,
-    places: &Places,
+    (side, places): (Subscription, &Places),
     wave: &[String],
 ) -> Result<usize, StepError> {
     let server = places::server(cx.cx, tenant).await?;
@@ -132,10 +137,10 @@ async fn send(
         }
         cx.pause().await?;
         let pods = places::pods(cx.cx, tenant).await?;
-        let is_in_wave = |pod: &&serde_json::Value| wave.contains(&plan::name(pod));
+        let is_in_wave = |pod: &&Value| wave.contains(&plan::name(pod));
         let old = pods.iter().filter(is_in_wave).filter(|pod| plan::is_alive(pod)).count();
-        let is_waiting = |pod: &&serde_json::Value| {
-            let place = pod.pointer("/spec/nodeName").and_then(serde_json::Value::as_str);
+        let is_waiting = |pod: &&Value| {
+            let place = pod.pointer("/spec/nodeName").and_then(Value::as_str);
             plan::is_alive(pod)
                 && !plan::is_ready(pod)
                 && place.is_none_or(|at| places.contains(at))
@@ -145,7 +150,7 @@ async fn send(
         if old == 0 && (new == 0 || Instant::now() > until) {
             return Ok(gone.len());
         }
-        if is_halted(cx).await? && gone.is_empty() {
+        if gone.is_empty() && is_halted(cx, side).await? {
             return Ok(0);
         }
         let count = wave.len();

@@ -1,7 +1,9 @@
 //! The steps after everything has moved: proof, the new price, and the end of what is not needed any more.
 
 use super::{
-    MoveContext, Moving, of_store,
+    MoveContext, Moving,
+    moving::move_to,
+    of_store,
     places::{self, Places},
     prepare::released,
 };
@@ -39,7 +41,9 @@ impl Step<Moving> for Verify {
         let found = places::look(cx.cx, &tenant, &places).await?;
         let left = found.waves.iter().map(Vec::len).sum::<usize>() + found.sessions.len();
         if left > 0 {
-            return Err(StepError::Retry(format!("{left} pods are back at the old place")));
+            // What was on its way to the old place when the new one was chosen has arrived there by now.
+            move_to(cx, cx.to()).await?;
+            return Err(StepError::Retry(format!("{left} pods were at the old place again")));
         }
         if let Some(problem) = blockers(cx.to(), tenant.usage.as_ref(), &found).pop() {
             return Err(StepError::Retry(problem.detail));

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-pub(crate) fn pod(name: &str, image: &str, change: impl FnOnce(&mut Value)) -> Value {
+/// A pod of the restricted level with one container, and what `change` makes of it.
+#[must_use]
+pub fn pod(name: &str, image: &str, change: impl FnOnce(&mut Value)) -> Value {
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
         "spec": {"automountServiceAccountToken": false, "terminationGracePeriodSeconds": 1, "restartPolicy": "Never",
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
@@ -13,7 +15,8 @@ pub(crate) fn pod(name: &str, image: &str, change: impl FnOnce(&mut Value)) -> V
 }
 
 /// One that says hello to everybody on port 8080.
-pub(crate) fn greeter(name: &str, image: &str, change: impl FnOnce(&mut Value)) -> Value {
+#[must_use]
+pub fn greeter(name: &str, image: &str, change: impl FnOnce(&mut Value)) -> Value {
     pod(name, image, |pod| {
         let serve = "while :; do echo hello | nc -l -p 8080; done";
         pod["spec"]["containers"][0]["command"] = json!(["/bin/sh", "-c", serve]);
@@ -22,7 +25,10 @@ pub(crate) fn greeter(name: &str, image: &str, change: impl FnOnce(&mut Value)) 
 }
 
 /// The address of a pod that runs; what it does instead if it does not.
-pub(crate) fn address(pod: &str) -> serde_json::Result<Result<String, String>> {
+///
+/// # Errors
+/// If it is no JSON.
+pub fn address(pod: &str) -> serde_json::Result<Result<String, String>> {
     let status = &serde_json::from_str::<Value>(pod)?["status"];
     let address = status["podIP"].as_str().filter(|_| status["phase"] == "Running");
     Ok(address.map(str::to_owned).ok_or_else(|| status.to_string()))
