@@ -13,7 +13,6 @@ mod log_follow;
 mod lost_node;
 mod machine;
 mod memory;
-mod plan_change;
 mod probe;
 mod quiet;
 mod restart;
@@ -33,8 +32,8 @@ use std::path::PathBuf;
 struct Arguments {
     #[command(subcommand)]
     probe: Option<Probe>,
-    /// memory, tenant-cold, tenant-cold-helm, session-cold, log-follow, finish, concurrent, restart, lost-node,
-    /// plan-change or quiet; all of them if none is named. Or levers.
+    /// memory, tenant-cold, tenant-cold-helm, session-cold, log-follow, finish, concurrent, restart, lost-node or
+    /// quiet; all of them if none is named. Or levers.
     name: Option<String>,
     /// One JSON line a figure instead of a table.
     #[arg(long)]
@@ -55,7 +54,7 @@ enum Probe {
 
 type Measure = fn(&Lab, usize) -> Result<Vec<Figure>>;
 
-const BENCHMARKS: [(&str, Measure); 12] = [
+const BENCHMARKS: [(&str, Measure); 11] = [
     ("memory", memory::measure),
     ("tenant-cold", tenant_cold::measure),
     ("tenant-cold-helm", tenant_cold_helm::measure),
@@ -65,7 +64,6 @@ const BENCHMARKS: [(&str, Measure); 12] = [
     ("concurrent", concurrent::measure),
     ("restart", restart::measure),
     ("lost-node", lost_node::measure),
-    ("plan-change", plan_change::measure),
     ("quiet", quiet::measure),
     (ONLY_BY_NAME, levers::measure),
 ];
