@@ -12,7 +12,7 @@ mod power;
 mod seed;
 mod settings;
 
-pub(crate) use build::first_disk;
+pub(crate) use build::{first_disk, holds_volume};
 pub(crate) use care::run as care;
 pub(crate) use drain::evict;
 pub(crate) use exclusive::{look_at, run as watch_exclusivity};

@@ -72,7 +72,7 @@ impl Subject for Moving {
 impl MoveContext<'_> {
     /// The tenant as the record has it now.
     async fn tenant(&self) -> Result<Tenant, StepError> {
-        let found = self.cx.store.tenant_get(self.subject.change.tenant).await.map_err(of_store)?;
+        let found = self.cx.store.tenant_get(self.subject.change.tenant).await?;
         found.ok_or_else(|| StepError::Retry("the tenant is gone".to_owned()))
     }
 
@@ -80,7 +80,7 @@ impl MoveContext<'_> {
     async fn pause(&self) -> Result<(), StepError> {
         tokio::time::sleep(LOOK).await;
         let operation = self.cx.store.operation_get(self.subject.change.operation).await;
-        let is_wanted = operation.map_err(of_store)?.is_some_and(|operation| {
+        let is_wanted = operation?.is_some_and(|operation| {
             let is_undoing = operation.state == OperationState::Undoing;
             !operation.state.is_final() && (is_undoing || operation.cancel_requested_at.is_none())
         });
@@ -97,10 +97,4 @@ impl MoveContext<'_> {
     fn from(&self) -> Subscription {
         self.subject.change.from
     }
-}
-
-/// The record may answer in a while.
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn of_store(error: StoreError) -> StepError {
-    StepError::Retry(format!("the record: {error}"))
 }

@@ -1,6 +1,5 @@
-//! Operations of ordered, reversible steps across systems: a node is attached or released, a
-//! tenant moved to another plan. The log of steps is in the
-//! record, so any process can go on with any of them from any point.
+//! Operations of ordered, reversible steps across systems: a node is attached or released, a tenant moved to another
+//! plan. The log of steps is in the record, so any process can go on with any of them from any point.
 
 mod executor;
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod report;
 
 pub(crate) use blocked::reconcile_blocked;
 pub use explain::{ExplainError, explain};
+pub(crate) use readiness::is_answering;
 
 use crate::{
     Context, KeysError,

@@ -7,6 +7,7 @@ use crate::{
     object::{Kind, Rendered},
     quota,
     settings::{HostSettings, KubernetesDelivery},
+    syncer::CONFIG_HASH,
 };
 use serde_json::{Value, json};
 
@@ -90,7 +91,7 @@ pub(crate) fn render_stateful_set(
                 "metadata": {
                     "labels": labels(spec, &[]),
                     // A new configuration has to restart the pod: the syncer reads it once.
-                    "annotations": { "vClusterConfigHash": config.hash().unwrap_or_default() },
+                    "annotations": { CONFIG_HASH: config.hash().unwrap_or_default() },
                 },
                 "spec": pod(spec, host),
             },

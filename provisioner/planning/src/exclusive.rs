@@ -1,14 +1,15 @@
 //! Whether a tenant's own nodes are its own: who runs on them, and whether it runs elsewhere.
 
-use crate::moving::{is_alive, name};
+use crate::{
+    pod::{is_alive, name, text},
+    syncer::SYNCED,
+};
 use domain::{Exclusivity, NodeName};
 use jiff::Timestamp;
 use serde_json::Value;
 
 /// Where the host cluster's own pods are.
 pub const SYSTEM: &str = "kube-system";
-/// The label that the syncer gives every pod of its tenant.
-const SYNCED: &str = "vcluster.loft.sh/managed-by";
 
 /// Judges what one look has found. `on_nodes` are all pods that are placed on the tenant's `nodes`, `in_namespace` all
 /// pods of its `namespace` on the host.
@@ -42,10 +43,6 @@ pub fn judge(
 /// Whether a pod in a tenant's namespace is the tenant's: its control plane runs on the host's own nodes.
 fn is_workload(pod: &Value) -> bool {
     pod.pointer("/metadata/labels").is_some_and(|labels| labels.get(SYNCED).is_some())
-}
-
-fn text<'a>(pod: &'a Value, pointer: &str) -> &'a str {
-    pod.pointer(pointer).and_then(Value::as_str).unwrap_or("")
 }
 
 #[cfg(test)]

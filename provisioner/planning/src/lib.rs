@@ -28,12 +28,14 @@ mod namespace;
 pub mod network;
 mod node_policies;
 pub mod object;
+pub mod pod;
 pub mod quota;
 mod rules;
 pub mod saga;
 #[cfg(feature = "samples")]
 pub mod sample;
 mod settings;
+pub mod syncer;
 
 pub use baseline::{AGENT, render_baseline, render_project};
 pub use cidr::{Cidr, ParseCidrError};

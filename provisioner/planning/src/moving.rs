@@ -1,16 +1,16 @@
 //! What of a tenant is not where it is to be, and in which order it goes there.
 
+use crate::{
+    job::SESSION_LABEL,
+    pod::{is_alive, name, text},
+    syncer::{OBJECT_NAME, OBJECT_NAMESPACE},
+};
 use domain::Survey;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-use crate::job::SESSION_LABEL;
-
 /// The label of a node that a volume's node affinity names when the volume lies on that node's own disk.
 const HOSTNAME: &str = "kubernetes.io/hostname";
-/// The annotations with which the syncer says what an object is called inside the tenant.
-const TENANT_NAME: &str = "vcluster.loft.sh/object-name";
-const TENANT_NAMESPACE: &str = "vcluster.loft.sh/object-namespace";
 
 /// Sorts the `pods` of a tenant, as its own API server has them. `is_of_session` knows the digits of sessions.
 #[must_use]
@@ -60,27 +60,6 @@ pub fn bound(claims: &[Value], volumes: &[Value], is_right: impl Fn(&str) -> boo
     claims.iter().filter(is_bound).filter_map(tenant_name).collect()
 }
 
-/// Whether a pod is one that is to be there: alive and ready.
-#[must_use]
-pub fn is_ready(pod: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    conditions.into_iter().flatten().any(|condition| {
-        text(condition, "/type") == "Ready" && text(condition, "/status") == "True"
-    })
-}
-
-/// Whether a pod may still have processes.
-#[must_use]
-pub fn is_alive(pod: &Value) -> bool {
-    !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
-}
-
-/// A pod as `namespace/name`.
-#[must_use]
-pub fn name(pod: &Value) -> String {
-    format!("{}/{}", text(pod, "/metadata/namespace"), text(pod, "/metadata/name"))
-}
-
 /// The digits of the session that a pod says that it is of.
 #[must_use]
 pub fn session_of(pod: &Value) -> Option<&str> {
@@ -103,12 +82,8 @@ fn hostname(volume: &Value) -> Option<&str> {
 
 fn tenant_name(object: &Value) -> Option<String> {
     let annotations = object.pointer("/metadata/annotations")?;
-    let (namespace, name) = (&annotations[TENANT_NAMESPACE], &annotations[TENANT_NAME]);
+    let (namespace, name) = (&annotations[OBJECT_NAMESPACE], &annotations[OBJECT_NAME]);
     Some(format!("{}/{}", namespace.as_str()?, name.as_str()?))
-}
-
-fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -157,7 +132,7 @@ mod tests {
     fn a_volume_on_the_disk_of_a_node_that_is_left_is_in_the_way() {
         let claim = |name: &str, volume: &str| {
             json!({
-                "metadata": { "annotations": { TENANT_NAME: name, TENANT_NAMESPACE: "apps" } },
+                "metadata": { "annotations": { OBJECT_NAME: name, OBJECT_NAMESPACE: "apps" } },
                 "spec": { "volumeName": volume },
             })
         };

@@ -11,14 +11,11 @@ use crate::{
     cluster::ClusterSpec,
     object::{Kind, Rendered},
     settings::HostSettings,
+    syncer::{SYNCED, SYNCED_NAMESPACE},
 };
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The label that the syncer puts on every object that it makes; its value is the cluster's name.
-pub const SYNCED: &str = "vcluster.loft.sh/managed-by";
-/// The label with the namespace inside the tenant.
-pub const SYNCED_NAMESPACE: &str = "vcluster.loft.sh/namespace";
 /// The port of the control plane's pod.
 pub(crate) const API_PORT: u16 = 8443;
 

@@ -1,7 +1,6 @@
 //! The steps in which a machine is made.
 
 use super::{
-    host,
     owned::{self, Machine, invalid, look, look_for, number, of_proxmox, placed},
     power,
 };
@@ -40,13 +39,13 @@ impl Step<OwnNode> for Reserve {
             None => None,
             Some(addresses) => {
                 let found = store.node_reserve_address(id, addresses.range.clone()).await;
-                let found = found.map_err(host::of_store)?;
+                let found = found?;
                 Some(found.ok_or_else(|| exhausted("addresses"))?)
             }
         };
         loop {
             let found = store.node_reserve_vm(id, settings.vms.clone()).await;
-            let number = found.map_err(host::of_store)?.ok_or_else(|| exhausted("vms"))?;
+            let number = found?.ok_or_else(|| exhausted("vms"))?;
             let vm = VmId::new(number.0).map_err(|error| invalid(&error))?;
             if cx.subject.machines.client.is_free(vm).await.map_err(of_proxmox)? {
                 let address =
@@ -54,15 +53,12 @@ impl Step<OwnNode> for Reserve {
                 return Ok(format!("machine {vm}, {address}"));
             }
             // Whoever repeats this step may find its own machine.
-            let node = store.node_get(id).await.map_err(host::of_store)?;
+            let node = store.node_get(id).await?;
             let node = node.ok_or_else(power::gone)?;
             if let Machine::Ours { .. } = look_for(&cx.subject.machines, &node).await? {
                 return Ok(format!("machine {vm}"));
             }
-            store
-                .node_refuse_vm(id, "somebody else's machine has it")
-                .await
-                .map_err(host::of_store)?;
+            store.node_refuse_vm(id, "somebody else's machine has it").await?;
         }
     }
 
@@ -140,7 +136,7 @@ impl Clone {
             return Ok(place);
         }
         let entries = cx.subject.machines.client.nodes().await.map_err(of_proxmox)?;
-        let nodes = cx.cx.store.node_open().await.map_err(host::of_store)?;
+        let nodes = cx.cx.store.node_open().await?;
         let mut load: HashMap<&str, usize> = HashMap::new();
         for node in &nodes {
             *load.entry(node.place.as_deref().unwrap_or_default()).or_default() += 1;
@@ -156,11 +152,7 @@ impl Clone {
                 "no node of Proxmox VE that has a template is there".to_owned(),
             ));
         };
-        cx.cx
-            .store
-            .node_place(cx.subject.node.id, best.name.as_str())
-            .await
-            .map_err(host::of_store)?;
+        cx.cx.store.node_place(cx.subject.node.id, best.name.as_str()).await?;
         Ok(best.name.clone())
     }
 }
@@ -244,7 +236,7 @@ fn is_disk(option: &str, value: &str) -> bool {
 }
 
 /// Whether there is something in a drive, and it is no disc.
-fn holds_volume(drive: &Fields) -> bool {
+pub(crate) fn holds_volume(drive: &Fields) -> bool {
     drive.get("media") != Some("cdrom") && drive.first().is_some_and(|volume| volume != "none")
 }
 

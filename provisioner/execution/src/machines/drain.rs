@@ -14,7 +14,7 @@ use crate::{
 use async_trait::async_trait;
 use domain::{Node, NodeState};
 use jiff::SignedDuration;
-use planning::{Key, Kind, exclusive::SYSTEM};
+use planning::{Key, Kind, exclusive::SYSTEM, pod};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -36,10 +36,6 @@ impl Step<OwnNode> for Cordon {
     async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         host::cordon(&host::server(cx), &cx.subject.node, true).await?;
         Ok("no new pod is placed on it".to_owned())
-    }
-
-    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
-        Err(forward_only())
     }
 }
 
@@ -88,16 +84,12 @@ impl Step<OwnNode> for Drain {
             tokio::time::sleep(LOOK).await;
         }
     }
-
-    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
-        Err(forward_only())
-    }
 }
 
 /// Whether another node is on its way, which the pods of this one can move to.
 async fn is_being_replaced(cx: &NodeContext<'_>) -> Result<bool, StepError> {
     let node = &cx.subject.node;
-    let nodes = cx.cx.store.node_of_tenant(node.tenant).await.map_err(host::of_store)?;
+    let nodes = cx.cx.store.node_of_tenant(node.tenant).await?;
     let is_other = |other: &&Node| other.shape == node.shape && other.id != node.id;
     Ok(nodes.iter().filter(is_other).any(|other| other.state() == NodeState::Attaching))
 }
@@ -108,7 +100,7 @@ async fn ask_tenant(
     host: &ApiServer,
     pods: &[Key],
 ) -> Result<String, StepError> {
-    let tenant = cx.cx.store.tenant_get(cx.subject.node.tenant).await.map_err(host::of_store)?;
+    let tenant = cx.cx.store.tenant_get(cx.subject.node.tenant).await?;
     let leaving = tenant.as_ref().is_none_or(|tenant| tenant.deletion_requested_at.is_some());
     let Some(tenant) = tenant.filter(|_| !leaving) else {
         // Nobody's budgets count any more.
@@ -122,10 +114,7 @@ async fn ask_tenant(
         Err(error) => return Ok(error.to_string()),
     };
     let movable = found.waves.iter().flatten().chain(&found.unmanaged);
-    let keys: Vec<Key> = movable
-        .filter_map(|pod| pod.split_once('/'))
-        .map(|(namespace, name)| Key::namespaced(Kind::Pod, namespace, name))
-        .collect();
+    let keys: Vec<Key> = movable.filter_map(|name| pod::key(name)).collect();
     let blocked = evict_all(&server, &keys).await;
     let sessions = found.sessions.len();
     Ok(blocked.unwrap_or_else(|| match sessions {
@@ -176,14 +165,6 @@ impl Step<OwnNode> for Stop {
     async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         power::off(cx).await
     }
-
-    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
-        Err(forward_only())
-    }
-}
-
-fn forward_only() -> StepError {
-    StepError::Retry("a node that was given up is not brought back".to_owned())
 }
 
 /// Deletes the node.
@@ -199,10 +180,6 @@ impl Step<OwnNode> for Remove {
     async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         power::leave(cx).await
     }
-
-    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
-        Err(forward_only())
-    }
 }
 
 /// Destroys the machine with its disks.
@@ -217,10 +194,6 @@ impl Step<OwnNode> for Destroy {
 
     async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         build::destroy(cx).await
-    }
-
-    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
-        Err(forward_only())
     }
 }
 
@@ -255,10 +228,6 @@ impl Step<OwnNode> for Absence {
             bound => format!("; {bound} volumes were on its disk and are lost"),
         };
         Ok(format!("no machine, no disk, no image is left{volumes}"))
-    }
-
-    async fn undo(&self, _: &NodeContext<'_>) -> Result<String, StepError> {
-        Err(forward_only())
     }
 }
 

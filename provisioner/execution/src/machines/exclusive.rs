@@ -6,7 +6,7 @@ use crate::{
     hint::Hint,
     watch::{Target, Wake},
 };
-use domain::{Exclusivity, Isolation, NodeName, NodeState, TenantId};
+use domain::{Exclusivity, Isolation, NodeName, NodeState, Tenant, TenantId};
 use planning::{Kind, exclusive::judge};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -36,10 +36,6 @@ impl Statements {
         before.is_none_or(|before| {
             (before.foreign, before.elsewhere) != (found.foreign, found.elsewhere)
         })
-    }
-
-    fn forget(&self, tenant: TenantId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
     }
 
     fn keep(&self, is_there: impl Fn(&TenantId) -> bool) {
@@ -75,17 +71,21 @@ async fn look(
             tenants.entry(node.tenant).or_default().push(node.name);
         }
     }
-    machines.statements.keep(|tenant| tenants.contains_key(tenant));
-    let host = ApiServer::host(cx.host.client());
-    for (tenant, nodes) in tenants {
-        let Some(record) = cx.store.tenant_get(tenant).await? else { continue };
-        if record.shift.is_some() || record.isolation() == Isolation::Shared {
-            // Nothing is claimed of a tenant that is moving.
-            machines.statements.forget(tenant);
-            continue;
+    let mut records = BTreeMap::new();
+    for tenant in tenants.keys() {
+        let record = cx.store.tenant_get(*tenant).await?;
+        // Nothing is claimed of a tenant that is moving.
+        let is_settled =
+            |record: &Tenant| record.shift.is_none() && record.isolation() == Isolation::Dedicated;
+        if let Some(record) = record.filter(is_settled) {
+            records.insert(*tenant, record);
         }
-        let namespace = record.cluster.host_namespace();
-        let found = look_at(cx, &host, &nodes, &namespace).await?;
+    }
+    machines.statements.keep(|tenant| records.contains_key(tenant));
+    let host = ApiServer::host(cx.host.client());
+    for (tenant, record) in records {
+        let (nodes, namespace) = (&tenants[&tenant], record.cluster.host_namespace());
+        let found = look_at(cx, &host, nodes, &namespace).await?;
         if machines.statements.note(tenant, found) {
             // Nobody listens while the controllers end.
             let _ = wake.send(Wake { target: Target::Tenant(tenant), hint: Hint::Status });

@@ -12,13 +12,6 @@ use planning::{
 };
 use serde_json::{Value, json};
 
-impl From<ApiError> for StepError {
-    /// Whatever the host said may be otherwise in a while; a step has a deadline.
-    fn from(error: ApiError) -> Self {
-        Self::Retry(error.to_string())
-    }
-}
-
 /// The host cluster's API server.
 pub(super) fn server(cx: &NodeContext<'_>) -> ApiServer {
     ApiServer::host(cx.cx.host.client())
@@ -49,10 +42,10 @@ pub(super) async fn tell_expected(
     without: Option<&Node>,
 ) -> Result<(), StepError> {
     let _turn = cx.subject.machines.expected.lock().await;
-    let nodes = cx.cx.store.node_open().await.map_err(of_store)?;
+    let nodes = cx.cx.store.node_open().await?;
     let mut expected = Vec::new();
     for node in nodes.iter().filter(|node| without.is_none_or(|gone| gone.id != node.id)) {
-        if let Some(owner) = cx.cx.store.tenant_get(node.tenant).await.map_err(of_store)? {
+        if let Some(owner) = cx.cx.store.tenant_get(node.tenant).await? {
             expected.push((&node.name, owner.cluster));
         }
     }
@@ -67,7 +60,7 @@ pub(super) async fn registered(host: &ApiServer, node: &Node) -> Result<Option<V
 
 /// Takes away what lets a node register. What registered stays.
 pub(super) async fn forget_token(cx: &NodeContext<'_>) -> Result<(), StepError> {
-    let secrets = cx.cx.store.node_secrets(cx.subject.node.id).await.map_err(of_store)?;
+    let secrets = cx.cx.store.node_secrets(cx.subject.node.id).await?;
     remove(&server(cx), &token_key(&secrets.token_id)).await
 }
 
@@ -127,14 +120,8 @@ pub(super) async fn authority(cx: &NodeContext<'_>) -> Result<String, StepError>
 
 /// The tenant's cluster; a tenant that is gone has no nodes to be worked on.
 pub(super) async fn cluster(cx: &NodeContext<'_>) -> Result<ClusterName, StepError> {
-    let tenant = cx.cx.store.tenant_get(cx.subject.node.tenant).await.map_err(of_store)?;
+    let tenant = cx.cx.store.tenant_get(cx.subject.node.tenant).await?;
     tenant.map(|tenant| tenant.cluster).ok_or_else(|| {
         StepError::fail("tenant-gone", "the tenant is gone", "nothing is to be done")
     })
-}
-
-/// The record may answer in a while.
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-pub(super) fn of_store(error: store::StoreError) -> StepError {
-    StepError::Retry(format!("the record: {error}"))
 }

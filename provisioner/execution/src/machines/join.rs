@@ -39,7 +39,7 @@ impl Step<OwnNode> for Admit {
         let (host, node) = (host::server(cx), &cx.subject.node);
         // A node that is there has used its token; another one would only be stolen.
         if host::registered(&host, node).await?.is_none() {
-            let secrets = cx.cx.store.node_secrets(node.id).await.map_err(host::of_store)?;
+            let secrets = cx.cx.store.node_secrets(node.id).await?;
             if host.get(&password_key(&node.name)).await?.is_none() {
                 let password = hashed(cx, secrets.password.clone()).await?;
                 host::ensure(&host, &password).await?;

@@ -73,7 +73,7 @@ fn slot() -> Result<Slot, StepError> {
 /// The image with all that a machine has to know. It holds secrets: it is made, sent and forgotten.
 async fn content(cx: &NodeContext<'_>) -> Result<Vec<u8>, StepError> {
     let node = &cx.subject.node;
-    let secrets = cx.cx.store.node_secrets(node.id).await.map_err(host::of_store)?;
+    let secrets = cx.cx.store.node_secrets(node.id).await?;
     let network = cx.subject.machines.settings.network(node.address).ok_or_else(power::gone)?;
     let cluster = host::cluster(cx).await?;
     let authority = host::authority(cx).await?;

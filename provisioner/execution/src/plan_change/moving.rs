@@ -1,9 +1,9 @@
 //! The step in which pods move, wave by wave. The tenant's own budgets count: its own API server is asked to let them go.
 
 use super::{
-    MoveContext, Moving, of_store,
+    MoveContext, Moving,
     placement::place,
-    places::{self, Places, SurveyError},
+    places::{self, Places},
 };
 use crate::{
     api_server::ApiServer,
@@ -13,7 +13,7 @@ use crate::{
 use async_trait::async_trait;
 use domain::{NodeState, SessionsDuringMove, Subscription, Tenant};
 use jiff::SignedDuration;
-use planning::{Key, Kind, moving as plan};
+use planning::{moving::session_of, pod};
 use serde_json::Value;
 use std::{collections::HashSet, time::Duration};
 use tokio::time::Instant;
@@ -47,18 +47,12 @@ impl Step<Moving> for Move {
     }
 }
 
-impl From<SurveyError> for StepError {
-    fn from(error: SurveyError) -> Self {
-        Self::Retry(error.to_string())
-    }
-}
-
 /// Moves the tenant to where it is when it pays for `side`.
 pub(super) async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<String, StepError> {
     let (mut moved, mut waves) = (0, 0);
     loop {
         let tenant = cx.tenant().await?;
-        let places = Places::of(cx.cx, &tenant, side).await.map_err(of_store)?;
+        let places = Places::of(cx.cx, &tenant, side).await?;
         close_others(cx, &tenant, &places).await?;
         if is_halted(cx, side).await? {
             cx.progress.say(format!("halted after {waves} waves")).await;
@@ -96,7 +90,7 @@ async fn close_others(
     places: &Places,
 ) -> Result<(), StepError> {
     let host = ApiServer::host(cx.cx.host.client());
-    for node in cx.cx.store.node_of_tenant(tenant.id).await.map_err(of_store)? {
+    for node in cx.cx.store.node_of_tenant(tenant.id).await? {
         if node.state() == NodeState::Ready {
             let is_closed = places.own().iter().all(|own| own.id != node.id);
             cordon(&host, &node, is_closed).await?;
@@ -111,7 +105,7 @@ async fn is_halted(cx: &MoveContext<'_>, side: Subscription) -> Result<bool, Ste
         return Ok(false);
     }
     let change = cx.cx.store.plan_change_get(cx.subject.change.operation).await;
-    Ok(change.map_err(of_store)?.is_some_and(|change| change.paused_at.is_some()))
+    Ok(change?.is_some_and(|change| change.paused_at.is_some()))
 }
 
 /// Lets one wave go, and waits until what comes in its place is ready. How many went.
@@ -126,23 +120,22 @@ async fn send(
     let until = Instant::now() + WAVE;
     loop {
         let mut story = None;
-        for pod in wave {
-            let Some((namespace, name)) = pod.split_once('/') else { continue };
-            if !gone.contains(pod) {
-                match evict(&server, &Key::namespaced(Kind::Pod, namespace, name)).await {
-                    Ok(()) => drop(gone.insert(pod)),
+        for name in wave.iter().filter(|name| !gone.contains(*name)).collect::<Vec<_>>() {
+            if let Some(key) = pod::key(name) {
+                match evict(&server, &key).await {
+                    Ok(()) => drop(gone.insert(name)),
                     Err(error) => story = Some(error.to_string()),
                 }
             }
         }
         cx.pause().await?;
         let pods = places::pods(cx.cx, tenant).await?;
-        let is_in_wave = |pod: &&Value| wave.contains(&plan::name(pod));
-        let old = pods.iter().filter(is_in_wave).filter(|pod| plan::is_alive(pod)).count();
-        let is_waiting = |pod: &&Value| {
-            let place = pod.pointer("/spec/nodeName").and_then(Value::as_str);
-            plan::is_alive(pod)
-                && !plan::is_ready(pod)
+        let is_in_wave = |found: &&Value| wave.contains(&pod::name(found));
+        let old = pods.iter().filter(is_in_wave).filter(|found| pod::is_alive(found)).count();
+        let is_waiting = |found: &&Value| {
+            let place = found.pointer("/spec/nodeName").and_then(Value::as_str);
+            pod::is_alive(found)
+                && !pod::is_ready(found)
                 && place.is_none_or(|at| places.contains(at))
         };
         let new = pods.iter().filter(is_waiting).count();
@@ -167,14 +160,13 @@ async fn stop_sessions(
     pods: &[String],
 ) -> Result<(), StepError> {
     let all = places::pods(cx.cx, tenant).await?;
-    let active = cx.cx.store.session_active(tenant.id).await.map_err(of_store)?;
+    let active = cx.cx.store.session_active(tenant.id).await?;
     let operation = cx.subject.change.operation;
-    for pod in all.iter().filter(|pod| pods.contains(&plan::name(pod))) {
-        let digits = plan::session_of(pod);
+    for found in all.iter().filter(|found| pods.contains(&pod::name(found))) {
+        let digits = session_of(found);
         let session = active.iter().find(|session| digits == Some(&session.id.digits()));
         if let Some(session) = session {
-            let stopped = cx.cx.store.plan_change_stop_session(operation, session.id).await;
-            stopped.map_err(of_store)?;
+            cx.cx.store.plan_change_stop_session(operation, session.id).await?;
         }
     }
     Ok(())

@@ -1,27 +1,24 @@
 //! The step that sends new pods to the new place: the syncer reads its configuration once, so the control plane is
 //! restarted, once.
 
-use super::{MoveContext, Moving, of_store, places::server};
+use super::{MoveContext, Moving};
 use crate::{
     Context,
     api_server::ApiServer,
     desired,
     sagas::{Step, StepError},
+    tenant::is_answering,
 };
 use async_trait::async_trait;
 use domain::Tenant;
 use jiff::SignedDuration;
-use planning::{Key, Kind, moving::is_ready};
+use planning::{Kind, pod::is_ready, syncer::CONFIG_HASH};
 use serde_json::Value;
 use std::{sync::Mutex, time::Duration};
 use tokio::time::Instant;
 
 /// How long the control plane may take to be there again.
 const RESTART: SignedDuration = SignedDuration::from_mins(15);
-/// Where the control plane's pod carries the digest of its configuration.
-const DIGEST: &str = "/metadata/annotations/vClusterConfigHash";
-/// How long one question may take to count as answered.
-const ANSWER: Duration = Duration::from_secs(2);
 /// Between two questions.
 const ASK: Duration = Duration::from_millis(100);
 
@@ -59,7 +56,7 @@ pub(super) async fn place(cx: &MoveContext<'_>, is_placed: bool) -> Result<Strin
     }
     let away = Away::default();
     let applied = async {
-        cx.cx.store.plan_change_place(operation, is_placed).await.map_err(of_store)?;
+        cx.cx.store.plan_change_place(operation, is_placed).await?;
         cx.progress.say("the control plane restarts with its new configuration").await;
         loop {
             let tenant = cx.tenant().await?;
@@ -76,7 +73,7 @@ pub(super) async fn place(cx: &MoveContext<'_>, is_placed: bool) -> Result<Strin
     let story = match away.milliseconds() {
         None => "its API server was always there".to_owned(),
         Some(time) => {
-            cx.cx.store.plan_change_note_away(operation, time).await.map_err(of_store)?;
+            cx.cx.store.plan_change_note_away(operation, time).await?;
             let seconds = f64::from(time) / 1000.0;
             format!("its API server was away for {seconds:.1} s")
         }
@@ -89,24 +86,19 @@ async fn knows(cx: &Context, tenant: &Tenant) -> Result<bool, StepError> {
     let wanted = desired::host(cx, tenant).await;
     let wanted = wanted.map_err(|error| StepError::Retry(error.to_string()))?;
     let set = wanted.iter().find(|object| object.key.kind == Kind::StatefulSet);
-    let digest = set.and_then(|set| set.body.pointer("/spec/template")?.pointer(DIGEST));
+    let digest = set.and_then(|set| digest_of(set.body.pointer("/spec/template")?));
     let host = ApiServer::host(cx.host.client());
-    let name = format!("{}-0", tenant.cluster);
-    let key = Key::namespaced(Kind::Pod, &tenant.cluster.host_namespace(), &name);
-    let pod = host.get(&key).await?;
-    Ok(pod.is_some_and(|pod| {
-        let is_going = pod.pointer("/metadata/deletionTimestamp").is_some_and(Value::is_string);
-        pod.pointer(DIGEST) == digest && digest.is_some() && is_ready(&pod) && !is_going
-    }))
+    let pod = host.get(&desired::spec(tenant).control_plane_pod()).await?;
+    Ok(digest.is_some() && pod.is_some_and(|pod| digest_of(&pod) == digest && is_ready(&pod)))
 }
 
-/// Whether the tenant's API server answers now.
+fn digest_of(pod: &Value) -> Option<&Value> {
+    pod.pointer("/metadata/annotations")?.get(CONFIG_HASH)
+}
+
+/// Whether the tenant's API server answers now; whoever is refused has no answer either.
 async fn answers(cx: &Context, tenant: &Tenant) -> bool {
-    let ask = async {
-        let server = server(cx, tenant).await.ok()?;
-        server.get(&Key::global(Kind::Namespace, "default")).await.ok()
-    };
-    tokio::time::timeout(ANSWER, ask).await.is_ok_and(|answer| answer.is_some())
+    is_answering(cx, tenant).await.unwrap_or(false)
 }
 
 /// How long an API server was away.

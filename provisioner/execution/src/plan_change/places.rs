@@ -7,7 +7,7 @@ use crate::{
 use clusters::ReachError;
 use domain::{Isolation, Node, Subscription, Survey, Tenant};
 use jiff::SignedDuration;
-use planning::{Kind, moving, network::SYNCED};
+use planning::{Kind, moving, syncer::SYNCED};
 use serde_json::Value;
 use std::collections::HashSet;
 use store::StoreError;
@@ -95,18 +95,11 @@ pub async fn survey(
     tenant: &Tenant,
     to: Subscription,
 ) -> Result<Survey, SurveyError> {
-    let isolation = tenant.subscription().isolation();
-    let places = if to.isolation() == Isolation::Dedicated
-        && to.plan.node_shape() != tenant.plan.node_shape()
+    if tenant.subscription().isolation() == Isolation::Shared && to.isolation() == Isolation::Shared
     {
-        // None of them is made yet.
-        Places::On(Vec::new())
-    } else if isolation == to.isolation() && isolation == Isolation::Shared {
         return Ok(Survey::default());
-    } else {
-        Places::of(cx, tenant, to).await?
-    };
-    look(cx, tenant, &places).await
+    }
+    look(cx, tenant, &Places::of(cx, tenant, to).await?).await
 }
 
 /// What of a tenant runs on one node, and the API server that lets go of it.

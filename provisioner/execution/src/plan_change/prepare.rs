@@ -1,6 +1,6 @@
 //! The steps before anything moves.
 
-use super::{MoveContext, Moving, of_store, places::survey};
+use super::{MoveContext, Moving, places::survey};
 use crate::sagas::{Step, StepError};
 use async_trait::async_trait;
 use domain::{NodeShape, NodeState, blockers};
@@ -21,8 +21,7 @@ impl Step<Moving> for Check {
 
     async fn run(&self, cx: &MoveContext<'_>) -> Result<String, StepError> {
         let tenant = cx.tenant().await?;
-        let found = survey(cx.cx, &tenant, cx.to()).await;
-        let found = found.map_err(|error| StepError::Retry(error.to_string()))?;
+        let found = survey(cx.cx, &tenant, cx.to()).await?;
         if let Some(problem) = blockers(cx.to(), tenant.usage.as_ref(), &found).pop() {
             return Err(StepError::Fail(problem));
         }
@@ -60,8 +59,7 @@ impl Step<Moving> for Nodes {
         };
         let wanted = usize::try_from(to.nodes).unwrap_or(usize::MAX);
         loop {
-            let nodes = cx.cx.store.node_of_tenant(cx.subject.change.tenant).await;
-            let mut nodes = nodes.map_err(of_store)?;
+            let mut nodes = cx.cx.store.node_of_tenant(cx.subject.change.tenant).await?;
             nodes.retain(|node| node.shape == shape && node.state() == NodeState::Ready);
             if nodes.len() >= wanted {
                 return Ok(format!("{wanted} nodes are proven"));
@@ -73,7 +71,7 @@ impl Step<Moving> for Nodes {
 
     async fn undo(&self, cx: &MoveContext<'_>) -> Result<String, StepError> {
         let operation = cx.subject.change.operation;
-        cx.cx.store.plan_change_withdraw(operation).await.map_err(of_store)?;
+        cx.cx.store.plan_change_withdraw(operation).await?;
         released(cx).await
     }
 }
@@ -82,7 +80,7 @@ impl Step<Moving> for Nodes {
 pub(super) async fn released(cx: &MoveContext<'_>) -> Result<String, StepError> {
     loop {
         let tenant = cx.tenant().await?;
-        let nodes = cx.cx.store.node_of_tenant(tenant.id).await.map_err(of_store)?;
+        let nodes = cx.cx.store.node_of_tenant(tenant.id).await?;
         let is_surplus = |shape: NodeShape| {
             let count = nodes.iter().filter(|node| node.shape == shape).count();
             count.saturating_sub(usize::try_from(tenant.nodes_of(shape)).unwrap_or(usize::MAX))

@@ -3,7 +3,6 @@
 use super::{
     MoveContext, Moving,
     moving::move_to,
-    of_store,
     places::{self, Places},
     prepare::released,
 };
@@ -37,7 +36,7 @@ impl Step<Moving> for Verify {
 
     async fn run(&self, cx: &MoveContext<'_>) -> Result<String, StepError> {
         let tenant = cx.tenant().await?;
-        let places = Places::of(cx.cx, &tenant, cx.to()).await.map_err(of_store)?;
+        let places = Places::of(cx.cx, &tenant, cx.to()).await?;
         let found = places::look(cx.cx, &tenant, &places).await?;
         let left = found.waves.iter().map(Vec::len).sum::<usize>() + found.sessions.len();
         if left > 0 {
@@ -84,12 +83,8 @@ impl Step<Moving> for Commit {
 
     async fn run(&self, cx: &MoveContext<'_>) -> Result<String, StepError> {
         let operation = cx.subject.change.operation;
-        cx.cx.store.plan_change_commit(operation).await.map_err(of_store)?;
+        cx.cx.store.plan_change_commit(operation).await?;
         Ok(format!("the tenant has plan {}", cx.to().plan))
-    }
-
-    async fn undo(&self, _: &MoveContext<'_>) -> Result<String, StepError> {
-        Err(forward_only())
     }
 }
 
@@ -110,12 +105,4 @@ impl Step<Moving> for Release {
     async fn run(&self, cx: &MoveContext<'_>) -> Result<String, StepError> {
         released(cx).await
     }
-
-    async fn undo(&self, _: &MoveContext<'_>) -> Result<String, StepError> {
-        Err(forward_only())
-    }
-}
-
-fn forward_only() -> StepError {
-    StepError::Retry("the new plan is paid for; there is no way back".to_owned())
 }

@@ -1,4 +1,4 @@
-use crate::Context;
+use crate::{Context, api_server::ApiError, plan_change::SurveyError};
 use async_trait::async_trait;
 use domain::{Operation, OperationId, Problem};
 use jiff::{SignedDuration, Timestamp};
@@ -36,8 +36,11 @@ pub(crate) trait Step<S: Subject>: Send + Sync + fmt::Debug {
     /// Brings the world to this step's postcondition, and says what was proven. Repeating it is harmless.
     async fn run(&self, cx: &StepContext<'_, S>) -> Result<String, StepError>;
 
-    /// Reverts a whole or a partial `run`, and says what was proven. "Already gone" is success.
-    async fn undo(&self, cx: &StepContext<'_, S>) -> Result<String, StepError>;
+    /// Reverts a whole or a partial `run`, and says what was proven. "Already gone" is success. A step from which its
+    /// saga only goes forward has none.
+    async fn undo(&self, _: &StepContext<'_, S>) -> Result<String, StepError> {
+        Err(StepError::Retry(format!("what `{}` did is not taken back", self.name())))
+    }
 }
 
 /// An operation's steps in their order, as the record knows them by name.
@@ -62,6 +65,27 @@ pub(crate) enum StepError {
 impl StepError {
     pub(crate) fn fail(code: &str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Fail(Problem { code: code.to_owned(), detail: detail.into(), hint: hint.into() })
+    }
+}
+
+/// The record may answer in a while; a step has a deadline.
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        Self::Retry(format!("the record: {error}"))
+    }
+}
+
+/// Whatever an API server said may be otherwise in a while.
+impl From<ApiError> for StepError {
+    fn from(error: ApiError) -> Self {
+        Self::Retry(error.to_string())
+    }
+}
+
+/// Whoever could not look looks again.
+impl From<SurveyError> for StepError {
+    fn from(error: SurveyError) -> Self {
+        Self::Retry(error.to_string())
     }
 }
 

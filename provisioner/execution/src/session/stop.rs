@@ -12,13 +12,12 @@ use domain::{Cause, Run, Session, SessionState};
 use planning::{
     Key, Kind,
     job::{RUN_LABEL, job_key},
+    syncer::OBJECT_NAME,
 };
 use serde_json::Value;
 use std::error::Error;
 use store::MoveError;
 
-/// In which vCluster's syncer names the tenant's object that it made one of the host from.
-const OBJECT_NAME: &str = "vcluster.loft.sh/object-name";
 /// For a process whose grace period is over.
 const AT_ONCE: Option<u64> = Some(1);
 

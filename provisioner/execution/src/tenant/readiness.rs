@@ -9,7 +9,7 @@ use crate::{
 use clusters::{Reach, ReachError};
 use domain::{ConditionKind, ConditionStatus, Tenant};
 use jiff::SignedDuration;
-use planning::{Key, Kind};
+use planning::{Key, Kind, pod::is_ready};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -62,7 +62,11 @@ pub(super) async fn control_plane(
     Ok(())
 }
 
-async fn is_answering(cx: &Context, record: &Tenant) -> Result<bool, ReconcileError> {
+/// Whether a tenant's API server answers now.
+///
+/// # Errors
+/// If it refuses Warren, or something else is wrong that does not pass by itself.
+pub(crate) async fn is_answering(cx: &Context, record: &Tenant) -> Result<bool, ReconcileError> {
     let client = match cx.tenants.client(record.id).await {
         Ok(client) => client,
         Err(ReachError::NoService) => return Ok(false),
@@ -187,16 +191,6 @@ pub(super) fn trouble(pod: &Value) -> Option<String> {
             Some(format!("container {name} waits: {reason} {message}").trim_end().to_owned())
         },
     )
-}
-
-fn is_ready(pod: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    let is_going = pod.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null());
-    !is_going
-        && conditions.into_iter().flatten().any(|condition| {
-            condition.get("type").and_then(Value::as_str) == Some("Ready")
-                && condition.get("status").and_then(Value::as_str) == Some("True")
-        })
 }
 
 /// Identifies one life of the control plane.

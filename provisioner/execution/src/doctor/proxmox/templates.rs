@@ -4,7 +4,7 @@ use super::{Answer, Place, ask, cluster::Cluster, list, verdict};
 use crate::{
     MachineSettings,
     doctor::Check,
-    machines::{first_disk, seed_slot},
+    machines::{first_disk, holds_volume, seed_slot},
 };
 use proxmox_client::{Bridge, Client, Fault, Fields, Missing, NodeName, StorageId, VmConfig, VmId};
 use std::collections::BTreeSet;
@@ -52,8 +52,7 @@ impl Template {
 
 /// Whether a clone gets one of its own: a disk, and the drive that Proxmox VE makes for cloud-init.
 fn is_copied(drive: &Fields) -> bool {
-    is_cloud_init(drive)
-        || drive.get("media") != Some("cdrom") && drive.first().is_some_and(|first| first != "none")
+    is_cloud_init(drive) || holds_volume(drive)
 }
 
 /// Whether Proxmox VE fills it for cloud-init.

@@ -5,11 +5,9 @@ use crate::{
     api_server::{ApiError, ApiServer, Propagation, delete_options},
     tenant::{observe::is_terminating, readiness::trouble},
 };
-use planning::{Key, Kind, object::CLUSTER_LABEL};
+use planning::{Key, Kind, object::CLUSTER_LABEL, syncer::SYNCED};
 use serde_json::Value;
 
-/// What vCluster labels everything with that it syncs to the host.
-const SYNCED: &str = "vcluster.loft.sh/managed-by";
 /// The kinds that vCluster syncs to the host by default.
 const SYNCED_KINDS: [Kind; 6] = [
     Kind::Pod,
