@@ -170,7 +170,6 @@ pub async fn cancel(
     id: OperationId,
 ) -> Result<(PlanChange, Operation), ChangeError> {
     let (tenant, proof) = tenant::find::<ChangePlan>(app, actor, tenant).await?;
-    read(app, &tenant, id).await?;
     app.store.plan_change_cancel(&proof, id).await.map_err(refused)?;
     Ok(read(app, &tenant, id).await?)
 }
@@ -187,7 +186,6 @@ pub async fn pause(
     is_paused: bool,
 ) -> Result<(PlanChange, Operation), ChangeError> {
     let (tenant, proof) = tenant::find::<ChangePlan>(app, actor, tenant).await?;
-    read(app, &tenant, id).await?;
     app.store.plan_change_pause(&proof, id, is_paused).await.map_err(refused)?;
     Ok(read(app, &tenant, id).await?)
 }

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 mod reserve;
 mod secrets;
+mod surplus;
 
 pub use secrets::NodeSecrets;
 

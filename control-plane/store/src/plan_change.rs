@@ -2,16 +2,14 @@ use crate::{
     Change, Store, StoreError, column,
     entity::{plan_changes, tenants},
     error::write_error,
-    node,
     operation::{self, About},
     session::{StopMode, stop_in_txn},
     tenant::{existing_for_update, update_in_txn},
     txn::{Txn, in_txn},
 };
 use domain::{
-    Authorized, ChangePlan, NodeShape, NodeState, Operation, OperationId, OperationKind,
-    PlanChange, PlanPreview, Problem, SessionId, SessionsDuringMove, Shift, Subscription, Tenant,
-    TenantId,
+    Authorized, ChangePlan, Operation, OperationId, OperationKind, PlanChange, PlanPreview,
+    Problem, SessionId, SessionsDuringMove, Shift, Subscription, Tenant, TenantId,
 };
 use sea_orm::{
     ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set,
@@ -204,16 +202,6 @@ impl Store {
     ) -> Result<Operation, StoreError> {
         in_txn!(self, |txn| cancel_in_txn(&mut txn, proof, operation))
     }
-
-    /// Begins to release the nodes that a tenant does not pay for, and tells their number: those that are still being
-    /// made first, then the newest.
-    ///
-    /// # Errors
-    /// `NotFound` if there is no such tenant, or if the database fails.
-    #[tracing::instrument(name = "db.node.release_surplus", skip_all)]
-    pub async fn node_release_surplus(&self, tenant: TenantId) -> Result<usize, StoreError> {
-        in_txn!(self, |txn| release_surplus_in_txn(&mut txn, tenant))
-    }
 }
 
 async fn begin_in_txn(
@@ -276,13 +264,30 @@ async fn set_shift(
     update_in_txn(txn, row, change).await
 }
 
+async fn existing(txn: &Txn, id: OperationId) -> Result<PlanChange, StoreError> {
+    let row = plan_changes::Entity::find_by_id(id.uuid()).one(&txn.db).await?;
+    PlanChange::try_from(row.ok_or(StoreError::NotFound)?)
+}
+
+/// A change that is not over, of a tenant whose plan the caller may change.
+async fn own_for_update(
+    txn: &Txn,
+    proof: &Authorized<ChangePlan>,
+    id: OperationId,
+) -> Result<PlanChange, StoreError> {
+    // Whoever may not hears nothing of it, not even that it is over.
+    if proof.tenant() != Some(existing(txn, id).await?.tenant) {
+        return Err(StoreError::NotFound);
+    }
+    Ok(open_for_update(txn, id).await?.0)
+}
+
 /// A change that is not over, with its tenant, which nobody else changes before the transaction ends.
 async fn open_for_update(
     txn: &Txn,
     id: OperationId,
 ) -> Result<(PlanChange, tenants::Model), StoreError> {
-    let row = plan_changes::Entity::find_by_id(id.uuid()).one(&txn.db).await?;
-    let change = PlanChange::try_from(row.ok_or(StoreError::NotFound)?)?;
+    let change = existing(txn, id).await?;
     let tenant = existing_for_update(&txn.db, change.tenant).await?;
     let open = operation::open_row(&txn.db, change.tenant).await?;
     if open.is_none_or(|open| open.id != id.uuid()) {
@@ -355,10 +360,7 @@ async fn pause_in_txn(
     id: OperationId,
     is_paused: bool,
 ) -> Result<PlanChange, StoreError> {
-    let (change, _) = open_for_update(txn, id).await?;
-    if proof.tenant() != Some(change.tenant) {
-        return Err(StoreError::NotFound);
-    }
+    let change = own_for_update(txn, proof, id).await?;
     if change.paused_at.is_some() == is_paused {
         return Ok(change);
     }
@@ -376,10 +378,7 @@ async fn cancel_in_txn(
     proof: &Authorized<ChangePlan>,
     id: OperationId,
 ) -> Result<Operation, StoreError> {
-    let (change, _) = open_for_update(txn, id).await?;
-    if proof.tenant() != Some(change.tenant) {
-        return Err(StoreError::NotFound);
-    }
+    let change = own_for_update(txn, proof, id).await?;
     if change.committed_at.is_some() {
         return Err(StoreError::Refused("the change is past its point of no return"));
     }
@@ -409,24 +408,6 @@ async fn update_change(
         .await?;
     txn.changed(Change::Operation(id));
     Ok(())
-}
-
-async fn release_surplus_in_txn(txn: &mut Txn, id: TenantId) -> Result<usize, StoreError> {
-    let tenant = Tenant::try_from(existing_for_update(&txn.db, id).await?)?;
-    let mut staying = node::of_tenant(&txn.db, id).await?;
-    staying.retain(|node| node.release_requested_at.is_none());
-    // What is not ready yet goes first, then what came last.
-    staying.sort_by_key(|node| (node.state() != NodeState::Attaching, std::cmp::Reverse(node.id)));
-    let mut released = 0;
-    for shape in NodeShape::ALL {
-        let of_shape: Vec<_> = staying.iter().filter(|node| node.shape == shape).collect();
-        let wanted = usize::try_from(tenant.nodes_of(shape)).unwrap_or(usize::MAX);
-        for node in of_shape.iter().take(of_shape.len().saturating_sub(wanted)) {
-            node::release_in_txn(txn, node.id).await?;
-            released += 1;
-        }
-    }
-    Ok(released)
 }
 
 fn away(row: &plan_changes::Model) -> Result<Option<u32>, StoreError> {

@@ -17,10 +17,13 @@ use crate::{
 use async_trait::async_trait;
 use domain::{Operation, OperationState, PlanChange, Problem, Subscription, Tenant};
 use std::time::Duration;
-use store::StoreError;
+use store::{Change, StoreError};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 /// Between two looks at something that is on its way.
 const LOOK: Duration = Duration::from_millis(500);
+/// Between two looks at the record if nothing new is heard.
+const NEWS: Duration = Duration::from_secs(5);
 
 /// Moves a tenant. Until the new plan is paid for, all of it can be taken back.
 pub(crate) static CHANGE: Saga<Moving> = Saga {
@@ -79,6 +82,33 @@ impl MoveContext<'_> {
     /// Waits a moment; fails if nobody wants the step to go on.
     async fn pause(&self) -> Result<(), StepError> {
         tokio::time::sleep(LOOK).await;
+        self.check_wanted().await
+    }
+
+    /// Waits until the record says something new of the tenant, or of this change; fails if nobody wants the step to go
+    /// on.
+    async fn news(&self, changes: &mut Receiver<Change>) -> Result<(), StepError> {
+        let (tenant, operation) = (self.subject.change.tenant, self.subject.change.operation);
+        let news = async {
+            loop {
+                match changes.recv().await {
+                    Ok(Change::Tenant(of) | Change::Node { tenant: of, .. }) if of == tenant => {
+                        break;
+                    }
+                    Ok(Change::Operation(of)) if of == operation => break,
+                    Ok(_) => {}
+                    // Nobody knows what was missed.
+                    Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        };
+        // Whatever becomes of the news, the record is looked at.
+        let _ = tokio::time::timeout(NEWS, news).await;
+        self.check_wanted().await
+    }
+
+    async fn check_wanted(&self) -> Result<(), StepError> {
         let operation = self.cx.store.operation_get(self.subject.change.operation).await;
         let is_wanted = operation?.is_some_and(|operation| {
             let is_undoing = operation.state == OperationState::Undoing;

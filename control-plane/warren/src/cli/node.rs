@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use super::{
     Context,
-    answer::{Operation, decode, items},
+    answer::{decode, items},
     client::Repeat,
     format::{age, instant},
     operation,
     options::{duration, reference},
     output::{self, Table},
     problem::Failure,
-    wait,
 };
 
 /// What can be done with tenants' own nodes.
@@ -90,14 +89,7 @@ impl Replace {
     async fn run(&self, cx: &Context) -> Result<(), Failure> {
         let path = ["api", "v1", "tenants", &self.tenant, "nodes", &self.node, "replace"];
         let begun = cx.client.post(&path, &json!({}), Repeat::OnlyUnsent).await?;
-        let operation: Operation = decode(&begun)?;
-        if !self.wait {
-            operation::print(cx, &begun)?;
-            cx.messages.note(&format!("Follow it: warren operation get {} --wait", operation.id));
-            return Ok(());
-        }
-        cx.when_interrupted(format!("it goes on: warren operation get {} --wait", operation.id));
-        operation::print(cx, &wait::operation(cx, &operation.id, self.timeout).await?)
+        operation::begun(cx, &begun, self.wait.then_some(self.timeout)).await
     }
 }
 

@@ -49,6 +49,23 @@ pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> 
     print(cx, &value)
 }
 
+/// An operation that was begun: shows it and how to follow it, or waits until it is over.
+pub(super) async fn begun(
+    cx: &Context,
+    value: &Value,
+    patience: Option<Duration>,
+) -> Result<(), Failure> {
+    let Operation { id, .. } = decode(value)?;
+    let follow = format!("warren operation get {id} --wait");
+    let Some(patience) = patience else {
+        print(cx, value)?;
+        cx.messages.note(&format!("Follow it: {follow}"));
+        return Ok(());
+    };
+    cx.when_interrupted(format!("it goes on: {follow}"));
+    print(cx, &wait::operation(cx, &id, patience).await?)
+}
+
 /// One operation.
 pub(super) fn print(cx: &Context, value: &Value) -> Result<(), Failure> {
     let operation: Operation = decode(value)?;

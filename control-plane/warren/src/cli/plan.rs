@@ -15,7 +15,6 @@ use super::{
     options::{duration, reference},
     output::{self, Table},
     problem::Failure,
-    wait,
 };
 
 /// What can be done with tenants' plans.
@@ -172,15 +171,7 @@ impl Change {
             return cx.printer.item("plan-change", &self.tenant, &value, || foreseen(&preview));
         }
         let begun = cx.client.post(&path, &body, Repeat::OnlyUnsent).await?;
-        let change: PlanChange = decode(&begun)?;
-        if !self.wait {
-            operation::print(cx, &begun["operation"])?;
-            cx.messages.note(&format!("Follow it: warren operation get {} --wait", change.id));
-            return Ok(());
-        }
-        let next = format!("it goes on: warren operation get {} --wait", change.id);
-        cx.when_interrupted(next);
-        operation::print(cx, &wait::operation(cx, &change.id, self.timeout).await?)
+        operation::begun(cx, &begun["operation"], self.wait.then_some(self.timeout)).await
     }
 }
 

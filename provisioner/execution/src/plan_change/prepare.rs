@@ -58,6 +58,7 @@ impl Step<Moving> for Nodes {
             return Ok("the plan has no nodes of its own".to_owned());
         };
         let wanted = usize::try_from(to.nodes).unwrap_or(usize::MAX);
+        let mut changes = cx.cx.store.changes();
         loop {
             let mut nodes = cx.cx.store.node_of_tenant(cx.subject.change.tenant).await?;
             nodes.retain(|node| node.shape == shape && node.state() == NodeState::Ready);
@@ -65,7 +66,7 @@ impl Step<Moving> for Nodes {
                 return Ok(format!("{wanted} nodes are proven"));
             }
             cx.progress.say(format!("{} of {wanted} nodes are proven", nodes.len())).await;
-            cx.pause().await?;
+            cx.news(&mut changes).await?;
         }
     }
 
@@ -78,6 +79,7 @@ impl Step<Moving> for Nodes {
 
 /// Waits until the tenant has no nodes but those that it pays for.
 pub(super) async fn released(cx: &MoveContext<'_>) -> Result<String, StepError> {
+    let mut changes = cx.cx.store.changes();
     loop {
         let tenant = cx.tenant().await?;
         let nodes = cx.cx.store.node_of_tenant(tenant.id).await?;
@@ -90,6 +92,6 @@ pub(super) async fn released(cx: &MoveContext<'_>) -> Result<String, StepError> 
             return Ok(format!("{} nodes of its own are left, all paid for", nodes.len()));
         }
         cx.progress.say(format!("{surplus} nodes are on their way out")).await;
-        cx.pause().await?;
+        cx.news(&mut changes).await?;
     }
 }

@@ -20,6 +20,7 @@ mod world;
 mod it {
     #[expect(dead_code, reason = "the tests of controllers use all of it")]
     pub(super) mod fake;
+    pub(super) mod grants;
 }
 
 use domain::OperationKind;

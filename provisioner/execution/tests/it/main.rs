@@ -2,6 +2,7 @@
 
 mod drain;
 mod fake;
+mod grants;
 mod host;
 mod proxmox;
 mod removal;

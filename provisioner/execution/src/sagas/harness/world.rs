@@ -3,7 +3,10 @@
 
 use super::{
     inventory::Inventory,
-    it::fake::{Fake, Objects},
+    it::{
+        fake::{Fake, Objects},
+        grants::{SECRET, TOKEN, USER, entries, rights},
+    },
     kubelet::Kubelets,
     time::QuickClock,
 };
@@ -18,8 +21,8 @@ use proxmox_client::{
     ApiToken, Client, CloneOptions, Settings as ClientSettings, Trust, VmId, VmName,
 };
 use proxmox_simulator::{
-    Clock as SimulatorClock, Config, EntryConfig, NodeConfig, Simulator, StorageConfig,
-    TemplateConfig, TokenConfig, UserConfig,
+    Clock as SimulatorClock, Config, NodeConfig, Simulator, StorageConfig, TemplateConfig,
+    TokenConfig, UserConfig,
 };
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
@@ -36,30 +39,10 @@ use uuid::Uuid;
 
 /// The number that the node's machine gets: the one before it and the one after it are other people's.
 pub(super) const NUMBER: u32 = 5001;
-/// Warren's user there, and its token.
-const USER: &str = "warren@pve";
-const TOKEN: &str = "warren@pve!control";
-const SECRET: &str = "5f1b6f6e-0d5e-4c57-9f39-6b1a4d5c7e21";
 /// The nodes of Proxmox VE and their templates.
 const PLACES: [(&str, u32); 2] = [("pve1", 9001), ("pve2", 9002)];
 /// Where other people's machines are made, and of which template.
 const ELSEWHERE: (&str, u32) = ("pve3", 9003);
-/// What Warren's token may do, and not more.
-const RIGHTS: [(&str, &str); 6] = [
-    ("/vms/9001", "VM.Clone,VM.Audit"),
-    ("/vms/9002", "VM.Clone,VM.Audit"),
-    (
-        "/pool/warren",
-        "VM.Allocate,VM.Audit,VM.PowerMgmt,VM.Config.CPU,VM.Config.Memory,VM.Config.Network,VM.Config.Disk,\
-         VM.Config.Cloudinit,VM.Config.Options,VM.Config.CDROM,VM.Config.HWType,Pool.Audit",
-    ),
-    (
-        "/storage/local",
-        "Datastore.Allocate,Datastore.AllocateSpace,Datastore.AllocateTemplate,Datastore.Audit",
-    ),
-    ("/storage/local-lvm", "Datastore.AllocateSpace,Datastore.Audit"),
-    ("/sdn/zones/localnetwork/vmbr0", "SDN.Use"),
-];
 
 pub(super) struct World {
     pub(super) simulator: Simulator,
@@ -290,13 +273,6 @@ fn cluster(seed: u64) -> Config {
         password: None,
         tokens: vec![TokenConfig { id: token.to_owned(), secret: SECRET.to_owned(), is_separate }],
     };
-    let entries = RIGHTS.iter().flat_map(|(path, role)| {
-        [USER, TOKEN].map(|who| EntryConfig {
-            path: (*path).to_owned(),
-            who: who.to_owned(),
-            role: (*role).to_owned(),
-        })
-    });
     let places = PLACES.into_iter().chain([ELSEWHERE]);
     let taken = (PLACES[0].0, NUMBER - 1);
     let templates = places.clone().chain([taken]).map(|(place, id)| template(id, place));
@@ -309,7 +285,7 @@ fn cluster(seed: u64) -> Config {
         templates: templates.collect(),
         pools: vec!["warren".to_owned()],
         users: vec![user("root@pam", "test", false), user(USER, "control", true)],
-        entries: entries.collect(),
+        entries: entries(rights(PLACES.map(|(_, template)| template))),
         seed,
         ..Config::default()
     }

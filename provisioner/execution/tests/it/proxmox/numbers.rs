@@ -1,6 +1,7 @@
 //! Numbers that are left for machines.
 
-use super::site::{Site, TOKEN, cluster};
+use super::site::{Site, cluster};
+use crate::grants::TOKEN;
 use proxmox_simulator::{Act, Config, TemplateConfig};
 
 /// A cluster where somebody has two machines with these numbers, one of which the token may see.

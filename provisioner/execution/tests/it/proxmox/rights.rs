@@ -1,6 +1,7 @@
 //! Rights: each that is missing is named, and what the doctor prints is enough.
 
-use super::site::{Site, TOKEN, bare_cluster, cluster, entries};
+use super::site::{Site, bare_cluster, cluster};
+use crate::grants::{TOKEN, entries};
 use proxmox_simulator::{Act, Config, Release};
 use std::collections::BTreeMap;
 

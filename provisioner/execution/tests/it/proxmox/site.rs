@@ -1,38 +1,22 @@
 //! A simulated cluster, and a Warren that is configured for it.
 
-use crate::world::World;
+use crate::{
+    grants::{SECRET, TOKEN, USER, entries, rights},
+    world::World,
+};
 use execution::{
     Addresses, MachineSettings, Machines,
     doctor::{Check, examine_proxmox},
 };
 use proxmox_client::{ApiToken, Bridge, Client, Pins, PoolId, Settings, StorageId, Trust, VmId};
 use proxmox_simulator::{
-    Act, Clock, Config, EntryConfig, Simulator, StorageConfig, TemplateConfig, TokenConfig,
-    UserConfig, machines::imaginary::Imaginary,
+    Act, Clock, Config, Simulator, StorageConfig, TemplateConfig, TokenConfig, UserConfig,
+    machines::imaginary::Imaginary,
 };
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
-pub(crate) const USER: &str = "warren@pve";
-pub(crate) const TOKEN: &str = "warren@pve!control";
-const SECRET: &str = "5f1b6f6e-0d5e-4c57-9f39-6b1a4d5c7e21";
-
-/// What the token needs, and not more; where.
-const RIGHTS: [(&str, &str); 7] = [
-    ("/vms/9000", "VM.Clone,VM.Audit"),
-    ("/vms/9001", "VM.Clone,VM.Audit"),
-    ("/vms/9002", "VM.Clone,VM.Audit"),
-    (
-        "/pool/warren",
-        "VM.Allocate,VM.Audit,VM.PowerMgmt,VM.Config.CPU,VM.Config.Memory,VM.Config.Network,VM.Config.Disk,\
-         VM.Config.Cloudinit,VM.Config.Options,VM.Config.CDROM,VM.Config.HWType,Pool.Audit",
-    ),
-    (
-        "/storage/local",
-        "Datastore.Allocate,Datastore.AllocateSpace,Datastore.AllocateTemplate,Datastore.Audit",
-    ),
-    ("/storage/local-lvm", "Datastore.AllocateSpace,Datastore.Audit"),
-    ("/sdn/zones/localnetwork/vmbr0", "SDN.Use"),
-];
+/// The templates, and where each is.
+const TEMPLATES: [(u32, &str); 3] = [(9000, "pve1"), (9001, "pve2"), (9002, "pve3")];
 
 pub(crate) struct Site {
     pub(crate) world: World,
@@ -50,8 +34,7 @@ pub(crate) struct Checks(pub(crate) Vec<Check>);
 
 /// A cluster of three nodes with a template on each, where the token has the rights that it needs.
 pub(crate) fn cluster() -> Config {
-    let rights = RIGHTS.map(|(path, role)| (path.to_owned(), role.to_owned()));
-    Config { entries: entries(rights), ..bare_cluster() }
+    Config { entries: entries(rights(TEMPLATES.map(|(id, _)| id))), ..bare_cluster() }
 }
 
 /// The same where the token has no right at all.
@@ -77,24 +60,12 @@ pub(crate) fn bare_cluster() -> Config {
     let token = TokenConfig { id: "control".into(), secret: SECRET.into(), is_separate: true };
     Config {
         storages: vec![storage("local", "dir", "iso"), storage("local-lvm", "lvmthin", "images")],
-        templates: [(9000, "pve1"), (9001, "pve2"), (9002, "pve3")].map(template).into(),
+        templates: TEMPLATES.map(template).into(),
         pools: vec!["warren".into()],
         users: vec![UserConfig { name: USER.into(), password: None, tokens: vec![token] }],
         refusal_ms: 10,
         ..Config::default()
     }
-}
-
-/// Gives a role at each path to the token and its user.
-pub(crate) fn entries(rights: impl IntoIterator<Item = (String, String)>) -> Vec<EntryConfig> {
-    let both = |(path, role): (String, String)| {
-        [USER, TOKEN].map(|who| EntryConfig {
-            path: path.clone(),
-            who: who.into(),
-            role: role.clone(),
-        })
-    };
-    rights.into_iter().flat_map(both).collect()
 }
 
 impl Site {
