@@ -32,8 +32,8 @@ impl Step<Moving> for Check {
         ))
     }
 
-    async fn undo(&self, _: &MoveContext<'_>) -> Result<String, StepError> {
-        Ok("nothing was done".to_owned())
+    async fn undo(&self, cx: &MoveContext<'_>) -> Result<String, StepError> {
+        withdraw(cx).await
     }
 }
 
@@ -71,10 +71,14 @@ impl Step<Moving> for Nodes {
     }
 
     async fn undo(&self, cx: &MoveContext<'_>) -> Result<String, StepError> {
-        let operation = cx.subject.change.operation;
-        cx.cx.store.plan_change_withdraw(operation).await?;
-        released(cx).await
+        withdraw(cx).await
     }
+}
+
+/// Wants the new plan's nodes no more, and waits until they are gone: they have been made since the change was asked for.
+async fn withdraw(cx: &MoveContext<'_>) -> Result<String, StepError> {
+    cx.cx.store.plan_change_withdraw(cx.subject.change.operation).await?;
+    released(cx).await
 }
 
 /// Waits until the tenant has no nodes but those that it pays for.

@@ -1,9 +1,11 @@
 //! An API server in memory: objects, watches, server-side apply by a single manager, and faults on demand.
 
 mod apply;
+mod eviction;
 mod path;
 mod rights;
 
+use eviction::evict;
 use futures::{StreamExt as _, stream};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -429,17 +431,6 @@ fn carry_out(
         }
         _ => refusal(405, "MethodNotAllowed", "not allowed"),
     }
-}
-
-/// Tells a pod to go; its kubelet ends it.
-fn evict(objects: &mut Objects, place: &Place) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
-    if objects.get("pods", &place.namespace, &place.name).is_none() {
-        return refusal(404, "NotFound", "not found");
-    }
-    objects.change("pods", &place.namespace, &place.name, |pod| {
-        pod["metadata"]["deletionTimestamp"] = "2027-01-15T08:00:01Z".into();
-    });
-    answer(201, &json!({ "kind": "Status", "status": "Success" }))
 }
 
 fn list(

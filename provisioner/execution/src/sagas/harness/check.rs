@@ -7,20 +7,23 @@ use serde_json::Value;
 use store::StoreError;
 
 /// What violates it, in words.
-type Violations = Vec<String>;
+pub(super) type Violations = Vec<String>;
 
-fn ensure(violations: &mut Violations, holds: bool, otherwise: impl Into<String>) {
+pub(super) fn ensure(violations: &mut Violations, holds: bool, otherwise: impl Into<String>) {
     if !holds {
         violations.push(otherwise.into());
     }
 }
 
 /// What holds after every operation, whatever came of it.
-pub(super) fn always(world: &World, operation: &Operation) -> Violations {
+pub(super) async fn always(world: &World, operation: &Operation) -> Violations {
     let mut violations = world.kubelets.violations();
     violations.extend(world.others().compare(&world.simulator).1);
     violations.extend(world.host.denied());
-    ensure(&mut violations, operation.state.is_final(), format!("stuck: {}", told(operation)));
+    if !operation.state.is_final() {
+        let open = world.store.operation_sagas().await.expect("readable");
+        violations.extend(open.iter().map(|open| format!("stuck: {}", told(open))));
+    }
     violations
 }
 
@@ -31,7 +34,7 @@ fn told(operation: &Operation) -> String {
         .iter()
         .map(|step| format!("{} {:?} ({})", step.name, step.state, step.message))
         .collect();
-    format!("{:?}: {}", operation.state, steps.join(", "))
+    format!("{:?} {:?}: {}", operation.kind, operation.state, steps.join(", "))
 }
 
 /// The node is proven, and of what it needed to join nothing is left.

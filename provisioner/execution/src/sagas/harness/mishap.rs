@@ -1,9 +1,6 @@
 //! What happens to one attempt at one step, and the wrapper around each step of a saga by which it happens.
 
-use crate::{
-    machines::OwnNode,
-    sagas::{Saga, Step, StepContext, StepError},
-};
+use crate::sagas::{Saga, Step, StepContext, StepError, Subject};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use jiff::SignedDuration;
@@ -75,8 +72,8 @@ pub(super) struct Trouble {
 
 /// A step to which something may happen.
 #[derive(Debug)]
-struct Troubled {
-    step: &'static dyn Step<OwnNode>,
+struct Troubled<S: Subject> {
+    step: &'static dyn Step<S>,
     trouble: Arc<Trouble>,
 }
 
@@ -104,10 +101,10 @@ impl Trouble {
     }
 
     /// The same saga with this trouble in its steps.
-    pub(super) fn within(self: &Arc<Self>, saga: &Saga<OwnNode>) -> Saga<OwnNode> {
-        let trouble = |step: &&'static dyn Step<OwnNode>| {
+    pub(super) fn within<S: Subject>(self: &Arc<Self>, saga: &Saga<S>) -> Saga<S> {
+        let trouble = |step: &&'static dyn Step<S>| {
             let troubled = Troubled { step: *step, trouble: Arc::clone(self) };
-            let troubled: &'static dyn Step<OwnNode> = Box::leak(Box::new(troubled));
+            let troubled: &'static dyn Step<S> = Box::leak(Box::new(troubled));
             troubled
         };
         let steps: Vec<_> = saga.steps.iter().map(trouble).collect();
@@ -136,8 +133,13 @@ impl Trouble {
         waiting.retain(|other| *other != mishap);
     }
 
-    fn deadline(&self, step: &dyn Step<OwnNode>) -> SignedDuration {
-        let hangs = |mishap: &Mishap| mishap.step == step.name() && mishap.what == What::Hang;
+    fn deadline<S: Subject>(&self, step: &dyn Step<S>) -> SignedDuration {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_turned = waiting.iter().all(|mishap| mishap.way == Way::Back);
+        let hangs = |mishap: &Mishap| {
+            let is_now = is_turned || mishap.way == Way::Forward;
+            mishap.step == step.name() && mishap.what == What::Hang && is_now
+        };
         if self.planned.iter().any(hangs) { PATIENCE } else { step.deadline() }
     }
 
@@ -197,7 +199,7 @@ async fn beginning<T>(work: &mut BoxFuture<'_, T>, waits: u32) -> Option<T> {
 }
 
 #[async_trait]
-impl Step<OwnNode> for Troubled {
+impl<S: Subject> Step<S> for Troubled<S> {
     fn name(&self) -> &'static str {
         self.step.name()
     }
@@ -206,11 +208,11 @@ impl Step<OwnNode> for Troubled {
         self.trouble.deadline(self.step)
     }
 
-    async fn run(&self, cx: &StepContext<'_, OwnNode>) -> Result<String, StepError> {
+    async fn run(&self, cx: &StepContext<'_, S>) -> Result<String, StepError> {
         self.trouble.attempt(self.name(), Way::Forward, || self.step.run(cx)).await
     }
 
-    async fn undo(&self, cx: &StepContext<'_, OwnNode>) -> Result<String, StepError> {
+    async fn undo(&self, cx: &StepContext<'_, S>) -> Result<String, StepError> {
         self.trouble.attempt(self.name(), Way::Back, || self.step.undo(cx)).await
     }
 }

@@ -7,7 +7,7 @@ use super::{
     world::{World, put_pod},
 };
 use crate::machines::{ATTACH, RELEASE};
-use domain::{NodeId, OperationId, OperationState};
+use domain::{NodeId, OperationId, OperationState, PlanName};
 use futures::FutureExt as _;
 use planning::machine::password_key;
 use serde_json::json;
@@ -16,6 +16,8 @@ pub(super) static SAGAS: [Rehearsed; 2] = [
     Rehearsed {
         name: "attach",
         saga: &ATTACH,
+        plan: PlanName::DedicatedS,
+        has_tenant: false,
         steps: &[
             "reserve",
             "clone",
@@ -38,6 +40,8 @@ pub(super) static SAGAS: [Rehearsed; 2] = [
     Rehearsed {
         name: "release",
         saga: &RELEASE,
+        plan: PlanName::DedicatedS,
+        has_tenant: false,
         steps: &["cordon", "drain", "stop", "remove", "destroy", "absence"],
         begin: |world, _| begin_release(world).boxed(),
         done: |world, operation| async move { check::gone(world, &operation).await }.boxed(),

@@ -8,14 +8,16 @@ use super::{
         grants::{SECRET, TOKEN, USER, entries, rights},
     },
     kubelet::Kubelets,
-    time::QuickClock,
+    tenant::Incidents,
+    time::{QuickClock, timelessly},
 };
 use crate::{Addresses, Context, MachineSettings, Machines, RecordedTenants, Settings};
-use clusters::{HostCluster, RunAuthority, TenantClusters};
+use clusters::{Authority, HostCluster, RunAuthority, TenantClusters};
 use domain::{
     Actor, Authorized, Clock, CreateTenant, IdGen, Node, NodeId, PlanName, Role, Scope, Tenant,
     TenantId, TenantName, TokenId, authorize,
 };
+use jiff::Timestamp;
 use planning::sample::settings;
 use proxmox_client::{
     ApiToken, Client, CloneOptions, Settings as ClientSettings, Trust, VmId, VmName,
@@ -25,6 +27,7 @@ use proxmox_simulator::{
     TokenConfig, UserConfig,
 };
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -35,6 +38,7 @@ use std::{
 };
 use store::{SecretKey, Store, StoreOptions};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// The number that the node's machine gets: the one before it and the one after it are other people's.
@@ -48,10 +52,16 @@ pub(super) struct World {
     pub(super) simulator: Simulator,
     pub(super) kubelets: Arc<Kubelets>,
     pub(super) host: Fake,
+    /// The tenant's own API server.
+    pub(super) inside: Fake,
     pub(super) store: Store,
     pub(super) tenant: Tenant,
     /// What is other people's.
     others: Mutex<Inventory>,
+    /// What must not have happened to the tenant.
+    pub(super) incidents: Incidents,
+    /// What goes on by itself, until nobody looks at the world any more.
+    pub(super) life: Mutex<JoinSet<()>>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
     _folder: TempDir,
@@ -75,11 +85,12 @@ impl IdGen for SeededIds {
     }
 }
 
-/// A record in which there is one tenant that pays for one node, as a file: every history begins with a copy of it.
+/// A record in which there are two tenants, one of them with a node of its own, as a file: every history begins with a
+/// copy of it.
 #[derive(Debug, Clone)]
 pub(super) struct Beginning {
     record: Arc<Vec<u8>>,
-    tenant: TenantId,
+    tenants: Arc<BTreeMap<PlanName, TenantId>>,
 }
 
 impl Beginning {
@@ -88,20 +99,24 @@ impl Beginning {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = folder();
         let store = open(folder.path(), Arc::new(QuickClock::new()), ids(u64::MAX)).await;
-        let actor = Actor {
-            token: TokenId::new(Uuid::nil()),
-            role: Role::Operator,
-            tenant: None,
-            request_id: "test".to_owned(),
-        };
         let proof: Authorized<CreateTenant> =
-            authorize(&actor, Scope::Platform).expect("operators may");
-        let name = TenantName::parse("/name", "acme").expect("a name");
-        let made = store.tenant_create(&proof, name, PlanName::DedicatedS, 1, None).await;
-        let tenant = made.expect("a new tenant").value.0.id;
+            authorize(&World::operator(), Scope::Platform).expect("operators may");
+        let mut tenants = BTreeMap::new();
+        for (name, plan, nodes) in
+            [("acme", PlanName::DedicatedS, 1), ("initech", PlanName::Pro, 0)]
+        {
+            let name = TenantName::parse("/name", name).expect("a name");
+            let made = store.tenant_create(&proof, name, plan, nodes, None).await;
+            let tenant = made.expect("a new tenant").value.0.id;
+            let keys = Authority::generate(Timestamp::now()).and_then(|keys| keys.to_bytes());
+            let keys = keys.expect("an authority");
+            let put = store.tenant_keys_put_if_absent(tenant, keys.expose_secret()).await;
+            put.expect("writable");
+            tenants.insert(plan, tenant);
+        }
         store.close().await.expect("nobody else uses it");
         let record = std::fs::read(record(folder.path())).expect("it is there");
-        Self { record: Arc::new(record), tenant }
+        Self { record: Arc::new(record), tenants: Arc::new(tenants) }
     }
 }
 
@@ -126,16 +141,17 @@ async fn open(folder: &Path, clock: Arc<dyn Clock>, ids: Arc<dyn IdGen>) -> Stor
         clock,
         ids,
     };
-    Store::open(options).await.expect("a record")
+    timelessly(Box::pin(Store::open(options))).await.expect("a record")
 }
 
 impl World {
-    pub(super) async fn new(beginning: &Beginning, seed: u64) -> Self {
+    /// With a tenant that has plan `plan`, of which nothing is there but its namespace.
+    pub(super) async fn of(beginning: &Beginning, plan: PlanName, seed: u64) -> Self {
         let folder = folder();
         std::fs::write(record(folder.path()), &*beginning.record).expect("the folder is ours");
         let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(QuickClock::new()), ids(seed));
         let store = open(folder.path(), Arc::clone(&clock), Arc::clone(&ids)).await;
-        let tenant = store.tenant_get(beginning.tenant).await.expect("readable");
+        let tenant = store.tenant_get(beginning.tenants[&plan]).await.expect("readable");
         let tenant = tenant.expect("it is there from the beginning");
         let host = Fake::new(|_| {}).with_warrens_rights();
         host.objects(|objects| furnish(objects, &tenant));
@@ -143,9 +159,23 @@ impl World {
         let machines = Arc::clone(&kubelets);
         let simulator = Simulator::start(cluster(seed), SimulatorClock::system(), machines).await;
         let simulator = simulator.expect("it listens");
-        let others = Mutex::default();
-        let world =
-            Self { simulator, kubelets, host, store, tenant, others, clock, ids, _folder: folder };
+        let (others, life, incidents) = (Mutex::default(), Mutex::default(), Incidents::default());
+        // Its pods are called as on the host, so whoever lets go of one there lets go of the other.
+        let inside = host.clone();
+        let world = Self {
+            simulator,
+            kubelets,
+            host,
+            inside,
+            store,
+            tenant,
+            others,
+            incidents,
+            life,
+            clock,
+            ids,
+            _folder: folder,
+        };
         world.move_in(NUMBER + 1).await;
         *world.others() = Inventory::of(&world.simulator);
         world
@@ -192,16 +222,31 @@ impl World {
         Client::new(ClientSettings::new(hosts.collect(), trust, token)).expect("a client")
     }
 
+    /// The same with an API server of the tenant's own, and an incident for each thing that must not happen there.
+    pub(super) async fn with_tenant(beginning: &Beginning, plan: PlanName, seed: u64) -> Self {
+        let world = Self::of(beginning, plan, seed).await;
+        Self { inside: Fake::new(|_| {}), ..world }
+    }
+
     /// What a process of Warren has that has just been started.
     pub(super) fn process(&self) -> Context {
         let host = HostCluster::from_client(self.host.client());
-        // Its pods are called as on the host, so whoever lets go of one there lets go of the other.
-        let tenant = self.host.client();
+        let (sees, inside) = (self.host.clone(), self.inside.clone());
+        let (name, namespace) =
+            (format!("{}-0", self.tenant.cluster), self.tenant.cluster.host_namespace());
+        let set = self.tenant.cluster.to_string();
         let tenants = TenantClusters::from_clients(
             host.clone(),
             Arc::new(RecordedTenants(self.store.clone())),
             Arc::clone(&self.clock),
-            move |_| Some(tenant.clone()),
+            // Its API server answers while its pod is there, if it has one.
+            move |_| {
+                let has_pod = |objects: &mut Objects| {
+                    objects.get("statefulsets", &namespace, &set).is_none()
+                        || objects.get("pods", &namespace, &name).is_some()
+                };
+                sees.objects(has_pod).then(|| inside.client())
+            },
         );
         Context {
             host,
@@ -218,6 +263,19 @@ impl World {
 
     pub(super) fn others(&self) -> MutexGuard<'_, Inventory> {
         self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn tenant(&self) -> Tenant {
+        self.store.tenant_get(self.tenant.id).await.expect("readable").expect("it is there")
+    }
+
+    pub(super) fn operator() -> Actor {
+        Actor {
+            token: TokenId::new(Uuid::nil()),
+            role: Role::Operator,
+            tenant: None,
+            request_id: "test".to_owned(),
+        }
     }
 
     pub(super) async fn node(&self, id: NodeId) -> Node {
