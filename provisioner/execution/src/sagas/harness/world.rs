@@ -148,6 +148,15 @@ async fn open(folder: &Path, clock: Arc<dyn Clock>, ids: Arc<dyn IdGen>) -> Stor
 
 impl World {
     pub(super) async fn new(beginning: &Beginning, seed: u64) -> Self {
+        Self::with_rights(beginning, seed, &[]).await
+    }
+
+    /// One in which Warren's token may do more than it has to.
+    pub(super) async fn with_rights(
+        beginning: &Beginning,
+        seed: u64,
+        more: &[(&str, &str)],
+    ) -> Self {
         let folder = folder();
         std::fs::write(record(folder.path()), &*beginning.record).expect("the folder is ours");
         let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(QuickClock::new()), ids(seed));
@@ -158,7 +167,8 @@ impl World {
         host.objects(|objects| furnish(objects, &tenant));
         let kubelets = Kubelets::new(host.clone(), Arc::clone(&clock));
         let machines = Arc::clone(&kubelets);
-        let simulator = Simulator::start(cluster(seed), SimulatorClock::system(), machines).await;
+        let simulator =
+            Simulator::start(cluster(seed, more), SimulatorClock::system(), machines).await;
         let simulator = simulator.expect("it listens");
         let others = Mutex::default();
         let world =
@@ -171,7 +181,7 @@ impl World {
     /// Somebody else makes a machine with this number, and it runs.
     pub(super) async fn move_in(&self, number: u32) {
         let name = VmName::new("stranger").expect("a name");
-        let client = self.client("root@pam!test");
+        let client = self.root();
         let place = client.node(&ELSEWHERE.0.parse().expect("a name"));
         let template = place.vm(VmId::new(ELSEWHERE.1).expect("a number"));
         let stranger = VmId::new(number).expect("a number");
@@ -190,11 +200,16 @@ impl World {
             return;
         }
         let place = vm["node"].as_str().expect("it is somewhere").parse().expect("a name");
-        let vm = self.client("root@pam!test").node(&place).vm(VmId::new(number).expect("a number"));
+        let vm = self.root().node(&place).vm(VmId::new(number).expect("a number"));
         // Somebody else may be quicker.
         if let Ok(started) = vm.start().await {
             let _ = started.finish(Duration::from_mins(1)).await;
         }
+    }
+
+    /// Somebody else's way to Proxmox VE, who may do everything.
+    pub(super) fn root(&self) -> Client {
+        self.client("root@pam!test")
     }
 
     fn client(&self, token: &str) -> Client {
@@ -228,6 +243,7 @@ impl World {
             ids: Arc::clone(&self.ids),
             settings: Settings::new(settings()),
             run_authority: RunAuthority::generate(self.clock.now()).expect("an authority"),
+            sweep_every: Duration::from_mins(10),
             tenants_at_once: 1,
             machines: Some(Machines::new(self.client(TOKEN), machine_settings())),
         }
@@ -266,7 +282,7 @@ fn machine_settings() -> MachineSettings {
     }
 }
 
-fn cluster(seed: u64) -> Config {
+fn cluster(seed: u64, more: &[(&str, &str)]) -> Config {
     let template = |id: u32, node: &str| TemplateConfig {
         id,
         name: format!("template-{id}"),
@@ -290,7 +306,7 @@ fn cluster(seed: u64) -> Config {
         password: None,
         tokens: vec![TokenConfig { id: token.to_owned(), secret: SECRET.to_owned(), is_separate }],
     };
-    let entries = RIGHTS.iter().flat_map(|(path, role)| {
+    let entries = RIGHTS.iter().chain(more).flat_map(|(path, role)| {
         [USER, TOKEN].map(|who| EntryConfig {
             path: (*path).to_owned(),
             who: who.to_owned(),
