@@ -241,21 +241,40 @@ fn what_is_not_proven_is_told_with_the_reason_and_never_touched() {
     });
 }
 
+/// Somebody makes a machine his own after an operator asked for its removal.
+async fn taken_after_the_wish(act: fn(u32) -> Act) -> World {
+    let world = world().await;
+    let node = leave(&world).await;
+    let found = look_twice(&world, &world.process()).await;
+    ask(&world, &[of_kind(&found, Kind::Machine)]).await;
+    let act = act(node.vm.expect("it has one").0);
+    world.simulator.act(act).await.expect("anything may happen");
+    *world.others() = Inventory::of(&world.simulator);
+    world
+}
+
 #[test]
 fn a_machine_that_becomes_somebody_elses_after_the_wish_is_left_alone() {
     quickly(async {
-        let world = world().await;
-        let node = leave(&world).await;
-        let number = node.vm.expect("it has one").0;
-        let found = look_twice(&world, &world.process()).await;
-        ask(&world, &[of_kind(&found, Kind::Machine)]).await;
-        let recycle = Act::RecycleVm { vm: number, name: "somebody-elses".to_owned() };
-        world.simulator.act(recycle).await.expect("anything may happen");
-        *world.others() = Inventory::of(&world.simulator);
+        let description = || Some("mine now".to_owned());
+        let adopt = |vm| Act::AdoptVm { vm, name: None, description: description(), tags: None };
+        let world = taken_after_the_wish(adopt).await;
         let now = removed(&world, &world.process(), Duration::from_mins(1)).await;
         let machine = of_kind(&now, Kind::Machine);
         assert_eq!(machine.state, State::Failed, "{machine:?}");
         assert!(machine.cause.is_some_and(|cause| cause.contains("nothing was touched")));
+        nothing_else_happened(&world);
+
+        // One that nobody shows to Warren may be one that is just being destroyed.
+        let recycle = |vm| Act::RecycleVm { vm, name: "somebody-elses".to_owned() };
+        let world = taken_after_the_wish(recycle).await;
+        let now = removed(&world, &world.process(), Duration::from_mins(1)).await;
+        assert_eq!(of_kind(&now, Kind::Machine).state, State::Removing);
+        advance(Duration::from_mins(30)).await;
+        let now = removed(&world, &world.process(), Duration::from_mins(1)).await;
+        let machine = of_kind(&now, Kind::Machine);
+        assert_eq!(machine.state, State::Failed, "{machine:?}");
+        assert!(machine.cause.is_some_and(|cause| cause.contains("none that Warren may see")));
         nothing_else_happened(&world);
     });
 }
