@@ -256,8 +256,10 @@ async fn taken_after_the_wish(act: fn(u32) -> Act) -> World {
 #[test]
 fn a_machine_that_becomes_somebody_elses_after_the_wish_is_left_alone() {
     quickly(async {
-        let description = || Some("mine now".to_owned());
-        let adopt = |vm| Act::AdoptVm { vm, name: None, description: description(), tags: None };
+        let adopt = |vm| {
+            let description = Some("mine now".to_owned());
+            Act::AdoptVm { vm, name: None, description, tags: None }
+        };
         let world = taken_after_the_wish(adopt).await;
         let now = removed(&world, &world.process(), Duration::from_mins(1)).await;
         let machine = of_kind(&now, Kind::Machine);
