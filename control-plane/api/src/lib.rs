@@ -13,6 +13,7 @@ mod node;
 mod observe;
 mod openapi;
 mod operation;
+mod orphan;
 mod page;
 mod plan;
 mod plan_change;
@@ -65,6 +66,9 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(node::list::list))
         .routes(routes!(node::exclusivity::exclusivity))
         .routes(routes!(node::replace::replace))
+        .routes(routes!(orphan::list::list))
+        .routes(routes!(orphan::looks::looks))
+        .routes(routes!(orphan::remove::remove))
         .routes(routes!(token::create::create, token::list::list))
         .routes(routes!(token::revoke::revoke))
         .routes(routes!(token::operator::create, token::operator::list))

@@ -25,6 +25,8 @@ pub enum Noun {
     PlanChange,
     /// A tenant's own node.
     Node,
+    /// Something that is left over.
+    Orphan,
     /// Something that only operators know of.
     Page,
 }

@@ -14,6 +14,7 @@ pub mod log;
 pub mod node;
 pub mod numbers;
 pub mod operation;
+pub mod orphan;
 pub mod plan;
 pub mod plan_change;
 mod result_schema;

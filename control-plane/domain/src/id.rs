@@ -106,6 +106,11 @@ id!(
     "node_"
 );
 id!(
+    /// Names something that is left over and that nobody needs.
+    OrphanId,
+    "orph_"
+);
+id!(
     /// Names an API token; the token itself is never stored.
     TokenId,
     "tok_"

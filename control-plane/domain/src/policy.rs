@@ -73,6 +73,10 @@ pub enum Permission {
     PlanChange,
     /// Replace a tenant's own node.
     NodeReplace,
+    /// See what is left over of nodes.
+    OrphanRead,
+    /// Have it removed.
+    OrphanRemove,
     /// See what a reconcile would change on the host.
     TenantExplain,
     /// Get a credential for the tenant's API server.
@@ -97,13 +101,15 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::TenantCreate,
         Self::TenantList,
         Self::TenantRead,
         Self::TenantDelete,
         Self::PlanChange,
         Self::NodeReplace,
+        Self::OrphanRead,
+        Self::OrphanRemove,
         Self::TenantExplain,
         Self::KubeconfigRead,
         Self::TokenCreate,
@@ -123,11 +129,10 @@ pub const fn allows(role: Role, permission: Permission) -> bool {
     use Permission as P;
     match role {
         Role::Operator => true,
-        Role::Owner => !matches!(permission, P::TenantCreate | P::TenantExplain),
-        Role::Admin => !matches!(
-            permission,
-            P::TenantCreate | P::TenantExplain | P::TenantDelete | P::PlanChange
-        ),
+        Role::Owner => !is_platform(permission),
+        Role::Admin => {
+            !is_platform(permission) && !matches!(permission, P::TenantDelete | P::PlanChange)
+        }
         Role::Developer => matches!(
             permission,
             P::TenantList
@@ -144,6 +149,12 @@ pub const fn allows(role: Role, permission: Permission) -> bool {
         }
         Role::Billing => matches!(permission, P::TenantList | P::TenantRead | P::OperationRead),
     }
+}
+
+/// What is about the platform, and so for operators only.
+const fn is_platform(permission: Permission) -> bool {
+    use Permission as P;
+    matches!(permission, P::TenantCreate | P::TenantExplain | P::OrphanRead | P::OrphanRemove)
 }
 
 /// Why something is not allowed.
@@ -200,6 +211,10 @@ actions! {
     ChangePlan => PlanChange;
     /// Replace a tenant's own node.
     ReplaceNode => NodeReplace;
+    /// See what is left over of nodes.
+    ReadOrphans => OrphanRead;
+    /// Have something removed that is left over.
+    RemoveOrphan => OrphanRemove;
     /// See what a reconcile would change.
     ExplainTenant => TenantExplain;
     /// Get a credential for the tenant's API server.
@@ -296,6 +311,8 @@ mod tests {
 ++---- TenantDelete
 ++---- PlanChange
 +++--- NodeReplace
++----- OrphanRead
++----- OrphanRemove
 +----- TenantExplain
 ++++-- KubeconfigRead
 +++--- TokenCreate

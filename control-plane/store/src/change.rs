@@ -1,5 +1,5 @@
 use crate::entity::outbox;
-use domain::{NodeId, OperationId, RunId, SessionId, TenantId};
+use domain::{NodeId, OperationId, OrphanId, RunId, SessionId, TenantId};
 use sea_orm::{ActiveValue::NotSet, Set};
 use uuid::Uuid;
 
@@ -26,6 +26,8 @@ pub enum Change {
     },
     /// A run has new log lines.
     Log(RunId),
+    /// Something that is left over.
+    Orphan(OrphanId),
 }
 
 impl Change {
@@ -36,6 +38,7 @@ impl Change {
             Self::Session { session, .. } => ("session", session.uuid()),
             Self::Node { node, .. } => ("node", node.uuid()),
             Self::Log(run) => ("log", run.uuid()),
+            Self::Orphan(orphan) => ("orphan", orphan.uuid()),
         };
         outbox::ActiveModel {
             sequence: NotSet,

@@ -87,6 +87,38 @@ entity!(resting_vms, "resting_vms" {
     reason: String,
 });
 
+entity!(orphans, "orphans" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    key: String,
+    area: String,
+    kind: String,
+    name: String,
+    vm: Option<i64>,
+    place: Option<String>,
+    storage: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    size: Option<i64>,
+    proof: String,
+    reason: String,
+    node: Option<Uuid>,
+    state: String,
+    cause: Option<String>,
+    first_seen_at: i64,
+    last_seen_at: i64,
+    reported_at: Option<i64>,
+    asked_at: Option<i64>,
+    ended_at: Option<i64>,
+});
+
+entity!(swept_areas, "swept_areas" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    area: String,
+    at: i64,
+    obstacle: Option<String>,
+});
+
 entity!(operations, "operations" {
     #[sea_orm(primary_key, auto_increment = false)]
     id: Uuid,

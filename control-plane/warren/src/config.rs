@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use std::{
     net::{IpAddr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Everything that `warren serve` can be told.
@@ -168,11 +169,20 @@ pub(crate) enum Delivery {
 pub(crate) struct Provisioner {
     /// Tenants that are being made at the same time; the others wait.
     pub(crate) tenants_at_once: u32,
+    /// Minutes between two looks for what is left over of nodes and nobody needs: 1 to 1440.
+    pub(crate) sweep_minutes: u32,
+}
+
+impl Provisioner {
+    /// Between two looks for what is left over.
+    pub(crate) fn sweep_every(&self) -> Duration {
+        Duration::from_mins(self.sweep_minutes.into())
+    }
 }
 
 impl Default for Provisioner {
     fn default() -> Self {
-        Self { tenants_at_once: 3 }
+        Self { tenants_at_once: 3, sweep_minutes: 10 }
     }
 }
 
@@ -263,6 +273,13 @@ impl Config {
                 key: "provisioner.tenants_at_once",
                 value: "0".to_owned(),
                 rule: "at least 1",
+            });
+        }
+        if !(1..=1440).contains(&self.provisioner.sweep_minutes) {
+            return Err(ConfigError::Value {
+                key: "provisioner.sweep_minutes",
+                value: self.provisioner.sweep_minutes.to_string(),
+                rule: "1 to 1440",
             });
         }
         if let Some(proxmox) = &self.proxmox {

@@ -90,6 +90,7 @@ impl Provisioner {
             settings: Settings::new(host::settings(&self.config)?),
             run_authority: self.authority.clone(),
             tenants_at_once: usize::try_from(self.config.provisioner.tenants_at_once)?,
+            sweep_every: self.config.provisioner.sweep_every(),
             machines: self.machines.clone(),
         })
     }

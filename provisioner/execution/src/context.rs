@@ -5,7 +5,7 @@ use clusters::{
 use domain::{Clock, IdGen, Tenant, TenantId};
 use futures::{FutureExt as _, future::BoxFuture};
 use secrecy::ExposeSecret as _;
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 use store::{Store, StoreError};
 
 /// Everything that the controllers work with. Cheap to clone.
@@ -27,6 +27,8 @@ pub struct Context {
     pub run_authority: RunAuthority,
     /// How many tenants may be on their way to being ready at the same time.
     pub tenants_at_once: usize,
+    /// Between two looks for what is left over and nobody needs.
+    pub sweep_every: Duration,
     /// Where machines for tenants are made; nothing if none are.
     pub machines: Option<Machines>,
 }

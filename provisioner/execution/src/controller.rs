@@ -95,7 +95,12 @@ pub(crate) async fn run(
                 Ok(Change::Tenant(tenant)) => controller.changed(tenant).await,
                 // Nodes that are ready, or gone, are counted anew.
                 Ok(Change::Node { tenant, .. }) => controller.add(tenant, Hint::Status),
-                Ok(Change::Operation(_) | Change::Session { .. } | Change::Log(_)) => {}
+                Ok(
+                    Change::Operation(_)
+                    | Change::Session { .. }
+                    | Change::Log(_)
+                    | Change::Orphan(_),
+                ) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => controller.learn_all().await,
                 Err(broadcast::error::RecvError::Closed) => break,
             },

@@ -11,6 +11,7 @@ mod owned;
 mod power;
 mod seed;
 mod settings;
+mod sweep;
 
 pub(crate) use build::{first_disk, holds_volume};
 pub(crate) use care::run as care;
@@ -19,6 +20,9 @@ pub(crate) use exclusive::{look_at, run as watch_exclusivity};
 pub(crate) use host::cordon;
 pub(crate) use seed::seed_slot;
 pub use settings::{Addresses, MachineSettings};
+#[cfg(test)]
+pub(crate) use sweep::look as look_for_orphans;
+pub(crate) use sweep::run as sweep;
 
 use crate::{
     Context,

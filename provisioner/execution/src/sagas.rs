@@ -6,7 +6,7 @@ mod executor;
 mod harness;
 mod step;
 
-pub(crate) use step::{Saga, Step, StepContext, StepError, Subject};
+pub(crate) use step::{Progress, Saga, Step, StepContext, StepError, Subject};
 
 use crate::{Context, backoff::Backoff, machines, plan_change};
 use domain::{Operation, OperationId, OperationKind};
@@ -30,7 +30,13 @@ pub(crate) async fn run(cx: Context, cancel: CancellationToken) {
             () = cancel.cancelled() => break,
             change = changes.recv() => match change {
                 Ok(Change::Operation(operation)) => sagas.look_at(operation).await,
-                Ok(Change::Tenant(_) | Change::Session { .. } | Change::Log(_) | Change::Node { .. }) => {}
+                Ok(
+                    Change::Tenant(_)
+                    | Change::Session { .. }
+                    | Change::Log(_)
+                    | Change::Node { .. }
+                    | Change::Orphan(_),
+                ) => {}
                 Err(RecvError::Lagged(_)) => sagas.start_all().await,
                 Err(RecvError::Closed) => break,
             },

@@ -55,7 +55,12 @@ pub(crate) async fn run(cx: Context, tenants: UnboundedSender<Wake>, cancel: Can
             change = changes.recv() => match change {
                 Ok(Change::Session { tenant, .. }) => workers.wake(tenant),
                 Ok(Change::Tenant(tenant)) => workers.wake_if_there(tenant),
-                Ok(Change::Operation(_) | Change::Log(_) | Change::Node { .. }) => {}
+                Ok(
+                    Change::Operation(_)
+                    | Change::Log(_)
+                    | Change::Node { .. }
+                    | Change::Orphan(_),
+                ) => {}
                 Err(RecvError::Lagged(_)) => workers.wake_all().await,
                 Err(RecvError::Closed) => break,
             },

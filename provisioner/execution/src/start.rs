@@ -34,6 +34,7 @@ pub fn start(cx: &Context, drain: Duration) -> Controllers {
     tasks.spawn(controller::run(cx.clone(), wakes, host, cancel.clone()));
     tasks.spawn(session::run(cx.clone(), wake.clone(), cancel.clone()));
     tasks.spawn(sagas::run(cx.clone(), cancel.clone()));
+    tasks.spawn(machines::sweep(cx.clone(), cancel.clone()));
     if cx.machines.is_some() {
         tasks.spawn(machines::watch_exclusivity(cx.clone(), wake, cancel.clone()));
         tasks.spawn(machines::care(cx.clone(), cancel.clone()));

@@ -9,7 +9,7 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
 };
-use domain::{ClusterName, Node, NodeName};
+use domain::{ClusterName, Node, NodeId, NodeName};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -163,6 +163,13 @@ pub fn render_token(node: &Node, token: (&str, &str), expiration: Timestamp) -> 
         },
     });
     Rendered::new(token_key(id), None, body)
+}
+
+/// The node that a join token was made for, as the token says itself; nothing if Warren did not make it.
+#[must_use]
+pub fn node_of_token(secret: &Value) -> Option<NodeId> {
+    let description = secret.pointer("/data/description")?.as_str()?;
+    String::from_utf8(STANDARD.decode(description).ok()?).ok()?.parse().ok()
 }
 
 /// The address of the password of a node's name.

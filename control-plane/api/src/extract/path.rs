@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::request::Parts,
 };
-use domain::{Digest, Invalid, NodeId, OperationId, SessionId, TokenId};
+use domain::{Digest, Invalid, NodeId, OperationId, OrphanId, SessionId, TokenId};
 use std::{fmt, str::FromStr};
 
 /// `{tenant}`: an identifier or a name.
@@ -16,6 +16,10 @@ pub(crate) struct TenantPath(pub(crate) TenantRef);
 /// `{operation}`.
 #[derive(Debug)]
 pub(crate) struct OperationPath(pub(crate) OperationId);
+
+/// `{orphan}`.
+#[derive(Debug)]
+pub(crate) struct OrphanPath(pub(crate) OrphanId);
 
 /// `{tenant}` and `{node}`.
 #[derive(Debug)]
@@ -80,6 +84,14 @@ impl<S: Send + Sync> FromRequestParts<S> for OperationPath {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parse(parts, "operation").await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OrphanPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parse(parts, "orphan").await.map(Self)
     }
 }
 

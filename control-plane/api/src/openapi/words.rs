@@ -1,7 +1,8 @@
 //! Texts that are one of some words, for the OpenAPI document.
 
 use domain::{
-    ConditionKind, NodeShape, OperationKind, PlanName, Role, SessionState, SessionsDuringMove,
+    ConditionKind, NodeShape, OperationKind, OrphanKind, OrphanProof, OrphanState, PlanName, Role,
+    SessionState, SessionsDuringMove,
 };
 use utoipa::openapi::{Object, ObjectBuilder, Type, schema::SchemaType};
 
@@ -84,6 +85,18 @@ pub(crate) fn shape() -> Object {
 
 pub(crate) fn node_state() -> Object {
     one_of(["attaching", "ready", "releasing", "released"])
+}
+
+pub(crate) fn orphan_kind() -> Object {
+    one_of(OrphanKind::ALL.map(OrphanKind::as_str))
+}
+
+pub(crate) fn orphan_proof() -> Object {
+    one_of(OrphanProof::ALL.map(OrphanProof::as_str))
+}
+
+pub(crate) fn orphan_state() -> Object {
+    one_of(OrphanState::ALL.map(OrphanState::as_str))
 }
 
 /// Or null.

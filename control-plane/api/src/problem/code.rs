@@ -108,6 +108,11 @@ codes! {
     /// The node is not well.
     NodeNotReady = "node-not-ready", CONFLICT, "Node is not ready", "The node is not ready.",
         Some("Its operation says what is being done about it.");
+    /// It is not proven to be Warren's.
+    OrphanNotOurs = "orphan-not-ours", CONFLICT, "Not proven to be Warren's", "It is not proven to be Warren's.",
+        Some("Nothing was changed. Look at it by hand, and remove it by hand if nobody needs it.");
+    /// It is not there any more.
+    OrphanOver = "orphan-over", CONFLICT, "Not there any more", "It is not there any more.", None;
     /// Something is in the way of a change of plan.
     PlanChangeBlocked = "plan-change-blocked", CONFLICT, "Something is in the way",
         "Something is in the way of the change.", Some("Nothing was changed. dryRun=true shows everything that is in the way.");

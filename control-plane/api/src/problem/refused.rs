@@ -6,9 +6,9 @@ use application::{
     blob::UploadError,
     blobs::{PieceError, WriteError},
     error::{FindError, Noun},
-    node, plan_change, session, tenant, token,
+    node, orphan, plan_change, session, tenant, token,
 };
-use domain::{Kept, Plan, PlanName, Retention};
+use domain::{Kept, OrphanProof, Plan, PlanName, Retention};
 use jiff::Timestamp;
 use std::error::Error;
 
@@ -74,6 +74,30 @@ impl From<node::ReplaceError> for Problem {
                 Self::with_detail(Code::TenantBusy, detail)
             }
             E::Deleting => Self::new(Code::TenantDeleting),
+        }
+    }
+}
+
+impl From<orphan::RemoveError> for Problem {
+    fn from(error: orphan::RemoveError) -> Self {
+        use orphan::RemoveError as E;
+        match error {
+            E::Find(error) => error.into(),
+            E::NotOurs { proof: OrphanProof::Foreign, reason } => {
+                let problem = Self::with_detail(
+                    Code::OrphanNotOurs,
+                    format!("It is somebody else's: {reason}."),
+                );
+                problem.hint("Nothing was changed. Whoever runs that installation can remove it.")
+            }
+            E::NotOurs { proof: OrphanProof::Unproven | OrphanProof::Ours, reason } => {
+                let detail = format!("It is not proven to be Warren's: {reason}.");
+                Self::with_detail(Code::OrphanNotOurs, detail)
+            }
+            E::Over(state) => {
+                let detail = format!("It is {} already.", state.as_str());
+                Self::with_detail(Code::OrphanOver, detail)
+            }
         }
     }
 }
@@ -238,6 +262,9 @@ fn missing(noun: Noun) -> Problem {
         Noun::Operation => ("There is no such operation, or you may not see it.", None),
         Noun::Node => {
             ("There is no such node of this tenant.", Some("The list of nodes has all ids."))
+        }
+        Noun::Orphan => {
+            ("Nothing like it was reported.", Some("warren node orphans shows what was."))
         }
         Noun::PlanChange => ("There is no such change of plan in this tenant.", None),
         Noun::Token => ("There is no such token.", Some("The list of tokens has all ids.")),

@@ -22,7 +22,7 @@ enum Stranger {
 }
 
 /// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 43] = {
+const ROUTES: [(&str, &str, Stranger); 46] = {
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
         ("POST", "/api/v1/tenants", Forbidden),
@@ -55,6 +55,9 @@ const ROUTES: [(&str, &str, Stranger); 43] = {
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts/{path}", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/replace", Hidden),
+        ("GET", "/api/v1/orphans", Hidden),
+        ("GET", "/api/v1/orphans/looks", Hidden),
+        ("POST", "/api/v1/orphans/{orphan}/remove", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/plan-changes", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/plan-changes", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/plan-changes/{operation}", Hidden),
@@ -104,6 +107,7 @@ impl Parts {
         path.replace("{tenant}", &self.tenant)
             .replace("{session}", &self.session)
             .replace("{node}", &format!("node_{}", "0".repeat(32)))
+            .replace("{orphan}", &format!("orph_{}", "0".repeat(32)))
             .replace("{operation}", &self.operation)
             .replace("{token}", &self.token)
             .replace("{digest}", &digest(b"").to_string())

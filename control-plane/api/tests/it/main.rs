@@ -8,6 +8,7 @@ mod housekeeping;
 mod logs;
 mod metrics;
 mod openapi;
+mod orphans;
 mod plan_changes;
 mod problems;
 mod reruns;

@@ -6,6 +6,7 @@ mod files;
 mod holder;
 mod node;
 mod open;
+mod orphan;
 mod plan_change;
 mod postgres;
 mod retention;

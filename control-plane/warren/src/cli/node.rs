@@ -1,5 +1,7 @@
 //! `warren node …`
 
+mod orphans;
+
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -26,6 +28,8 @@ pub(crate) enum Command {
     Replace(Replace),
     /// Show who was last seen on a tenant's own nodes, and when
     Statement(Get),
+    /// List what is left over of nodes and nobody needs, or have it removed; for operators
+    Orphans(orphans::Orphans),
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +81,7 @@ pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> 
         Command::Get(get) => get,
         Command::Statement(get) => return statement(cx, get).await,
         Command::Replace(replace) => return replace.run(cx).await,
+        Command::Orphans(orphans) => return orphans.run(cx).await,
     };
     let answer = cx.client.get(&["api", "v1", "tenants", tenant, "nodes"]).await?;
     let items = items(answer, &["items"])?;

@@ -3,6 +3,8 @@
 mod delete;
 mod describe;
 
+pub(super) use delete::read_line;
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -21,9 +21,12 @@ pub(super) enum Machine {
     Foreign(String),
 }
 
+/// How the line of a machine's description begins that says whose it is.
+pub(super) const MARK: &str = "warren ";
+
 /// The line of a machine's description that says whose it is.
 pub(super) fn mark(installation: &str, node: &Node) -> String {
-    format!("warren {installation} {}", node.mark)
+    format!("{MARK}{installation} {}", node.mark)
 }
 
 /// What a machine's description says, for people too.

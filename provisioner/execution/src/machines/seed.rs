@@ -109,7 +109,8 @@ pub(super) async fn remove(cx: &NodeContext<'_>) -> Result<String, StepError> {
     Ok("the image with its token is deleted".to_owned())
 }
 
-async fn delete(cx: &NodeContext<'_>, place: &NodeName) -> Result<(), StepError> {
+/// Deletes the image on one node of Proxmox VE.
+pub(super) async fn delete(cx: &NodeContext<'_>, place: &NodeName) -> Result<(), StepError> {
     let (storage, name) = (seeds(cx, place), file_name(&cx.subject.node)?);
     let volume = storage.iso(&name).map_err(of_proxmox)?;
     let is_there = async || {

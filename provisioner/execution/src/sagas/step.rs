@@ -1,6 +1,6 @@
 use crate::{Context, api_server::ApiError, plan_change::SurveyError};
 use async_trait::async_trait;
-use domain::{Operation, OperationId, Problem};
+use domain::{Operation, Problem};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 use store::StoreError;
@@ -102,30 +102,34 @@ pub(crate) struct StepContext<'a, S> {
 #[derive(Debug)]
 pub(crate) struct Progress<'a> {
     cx: &'a Context,
-    operation: OperationId,
-    /// The operation as it was written last.
-    written: Mutex<Operation>,
+    /// The operation as it was written last; nothing where nobody listens.
+    written: Mutex<Option<Operation>>,
     step: usize,
 }
 
 impl<'a> Progress<'a> {
     pub(super) fn new(cx: &'a Context, operation: &Operation, step: usize) -> Self {
-        let written = Mutex::new(operation.clone());
-        Self { cx, operation: operation.id, written, step }
+        Self { cx, written: Mutex::new(Some(operation.clone())), step }
+    }
+
+    /// For what is done outside of an operation: nobody hears it.
+    pub(crate) fn unheard(cx: &'a Context) -> Self {
+        Self { cx, written: Mutex::default(), step: 0 }
     }
 
     /// Says what is going on. It is no matter for the step if nobody can be told.
     pub(crate) async fn say(&self, message: impl Into<String> + Send) {
         let mut written = self.written.lock().await;
-        let Some(step) = written.steps.get_mut(self.step) else { return };
+        let Some(operation) = written.as_mut() else { return };
+        let Some(step) = operation.steps.get_mut(self.step) else { return };
         let message = message.into();
         if step.message == message {
             return;
         }
         step.message = message;
-        if let Err(error) = self.cx.store.operation_progress(&written).await {
+        if let Err(error) = self.cx.store.operation_progress(operation).await {
             let error = &error as &dyn std::error::Error;
-            tracing::debug!(operation.id = %self.operation, error, "progress was not written");
+            tracing::debug!(operation.id = %operation.id, error, "progress was not written");
         }
     }
 }

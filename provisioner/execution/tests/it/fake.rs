@@ -423,8 +423,12 @@ fn carry_out(
             answer(200, &json!({ "kind": "Status", "status": "Success" }))
         }
         (&Method::DELETE, false) => {
-            if !objects.all.contains_key(&place) {
+            let Some(known) = objects.all.get(&place) else {
                 return refusal(404, "NotFound", "not found");
+            };
+            let uid = &body["preconditions"]["uid"];
+            if !uid.is_null() && *uid != known["metadata"]["uid"] {
+                return refusal(409, "Conflict", "it is another object");
             }
             objects.take(&place);
             answer(200, &json!({ "kind": "Status", "status": "Success" }))

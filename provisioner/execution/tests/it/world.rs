@@ -120,6 +120,7 @@ impl World {
             ids,
             settings: Settings::new(settings()),
             run_authority,
+            sweep_every: Duration::from_mins(10),
             tenants_at_once: 1,
             machines: None,
         };

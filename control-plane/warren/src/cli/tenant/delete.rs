@@ -88,7 +88,7 @@ impl Delete {
 }
 
 /// Asks on stderr and reads a line, on a thread of its own so that an interrupt is noticed.
-async fn read_line(question: String) -> Result<String, Failure> {
+pub(in super::super) async fn read_line(question: String) -> Result<String, Failure> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut line = String::new();

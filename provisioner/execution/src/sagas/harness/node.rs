@@ -53,14 +53,15 @@ pub(super) static SAGAS: [Rehearsed; 2] = [
 const AFTER_ADMISSION: [&str; 4] = ["start", "join", "verify", "tidy"];
 
 /// Begins to attach a node. To hash its password takes long on purpose: where that is not looked at, it has been done.
-async fn begin_attach(world: &World, is_hashed: bool) -> (NodeId, OperationId) {
+pub(super) async fn begin_attach(world: &World, is_hashed: bool) -> (NodeId, OperationId) {
     let shape = world.tenant.plan.node_shape().expect("a plan with nodes");
     let begun = world.store.node_attach(world.tenant.id, shape).await.expect("writable");
     let (node, operation) = begun.expect("it pays for one");
     if is_hashed {
         let key = password_key(&node.name);
         let metadata = json!({ "name": key.name, "namespace": key.namespace });
-        world.host.objects(|objects| objects.put("v1", "secrets", json!({ "metadata": metadata })));
+        let password = json!({ "metadata": metadata, "type": "k3s.cattle.io/node-password" });
+        world.host.objects(|objects| objects.put("v1", "secrets", password));
     }
     (node.id, operation.id)
 }

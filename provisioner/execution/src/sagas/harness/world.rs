@@ -147,6 +147,16 @@ async fn open(folder: &Path, clock: Arc<dyn Clock>, ids: Arc<dyn IdGen>) -> Stor
 impl World {
     /// With a tenant that has plan `plan`, of which nothing is there but its namespace.
     pub(super) async fn of(beginning: &Beginning, plan: PlanName, seed: u64) -> Self {
+        Self::with_rights(beginning, plan, seed, &[]).await
+    }
+
+    /// One in which Warren's token may do more than it has to.
+    pub(super) async fn with_rights(
+        beginning: &Beginning,
+        plan: PlanName,
+        seed: u64,
+        more: &[(&str, &str)],
+    ) -> Self {
         let folder = folder();
         std::fs::write(record(folder.path()), &*beginning.record).expect("the folder is ours");
         let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(QuickClock::new()), ids(seed));
@@ -157,7 +167,8 @@ impl World {
         host.objects(|objects| furnish(objects, &tenant));
         let kubelets = Kubelets::new(host.clone(), Arc::clone(&clock));
         let machines = Arc::clone(&kubelets);
-        let simulator = Simulator::start(cluster(seed), SimulatorClock::system(), machines).await;
+        let simulator =
+            Simulator::start(cluster(seed, more), SimulatorClock::system(), machines).await;
         let simulator = simulator.expect("it listens");
         let (others, life, incidents) = (Mutex::default(), Mutex::default(), Incidents::default());
         // Its pods are called as on the host, so whoever lets go of one there lets go of the other.
@@ -184,7 +195,7 @@ impl World {
     /// Somebody else makes a machine with this number, and it runs.
     pub(super) async fn move_in(&self, number: u32) {
         let name = VmName::new("stranger").expect("a name");
-        let client = self.client("root@pam!test");
+        let client = self.root();
         let place = client.node(&ELSEWHERE.0.parse().expect("a name"));
         let template = place.vm(VmId::new(ELSEWHERE.1).expect("a number"));
         let stranger = VmId::new(number).expect("a number");
@@ -203,11 +214,16 @@ impl World {
             return;
         }
         let place = vm["node"].as_str().expect("it is somewhere").parse().expect("a name");
-        let vm = self.client("root@pam!test").node(&place).vm(VmId::new(number).expect("a number"));
+        let vm = self.root().node(&place).vm(VmId::new(number).expect("a number"));
         // Somebody else may be quicker.
         if let Ok(started) = vm.start().await {
             let _ = started.finish(Duration::from_mins(1)).await;
         }
+    }
+
+    /// Somebody else's way to Proxmox VE, who may do everything.
+    pub(super) fn root(&self) -> Client {
+        self.client("root@pam!test")
     }
 
     fn client(&self, token: &str) -> Client {
@@ -256,6 +272,7 @@ impl World {
             ids: Arc::clone(&self.ids),
             settings: Settings::new(settings()),
             run_authority: RunAuthority::generate(self.clock.now()).expect("an authority"),
+            sweep_every: Duration::from_mins(10),
             tenants_at_once: 1,
             machines: Some(Machines::new(self.client(TOKEN), machine_settings())),
         }
@@ -307,7 +324,7 @@ fn machine_settings() -> MachineSettings {
     }
 }
 
-fn cluster(seed: u64) -> Config {
+fn cluster(seed: u64, more: &[(&str, &str)]) -> Config {
     let template = |id: u32, node: &str| TemplateConfig {
         id,
         name: format!("template-{id}"),
@@ -331,6 +348,8 @@ fn cluster(seed: u64) -> Config {
         password: None,
         tokens: vec![TokenConfig { id: token.to_owned(), secret: SECRET.to_owned(), is_separate }],
     };
+    let more = more.iter().map(|(path, role)| ((*path).to_owned(), (*role).to_owned()));
+    let needed = rights(PLACES.map(|(_, template)| template));
     let places = PLACES.into_iter().chain([ELSEWHERE]);
     let taken = (PLACES[0].0, NUMBER - 1);
     let templates = places.clone().chain([taken]).map(|(place, id)| template(id, place));
@@ -343,7 +362,7 @@ fn cluster(seed: u64) -> Config {
         templates: templates.collect(),
         pools: vec!["warren".to_owned()],
         users: vec![user("root@pam", "test", false), user(USER, "control", true)],
-        entries: entries(rights(PLACES.map(|(_, template)| template))),
+        entries: entries(needed.into_iter().chain(more)),
         seed,
         ..Config::default()
     }

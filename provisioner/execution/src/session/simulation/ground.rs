@@ -175,6 +175,7 @@ impl Ground {
             ids: ids_for_all,
             settings: Settings::new(settings()),
             run_authority: RunAuthority::generate(now).expect("an authority"),
+            sweep_every: std::time::Duration::from_mins(10),
             tenants_at_once: 1,
             machines: None,
         };
