@@ -13,6 +13,7 @@ mod m0006_retention;
 mod m0007_log_limit;
 mod m0008_nodes;
 mod m0009_plan_changes;
+mod m0011_node_power;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_log_limit::MIGRATION),
             Box::new(m0008_nodes::MIGRATION),
             Box::new(m0009_plan_changes::MIGRATION),
+            Box::new(m0011_node_power::MIGRATION),
         ]
     }
 }

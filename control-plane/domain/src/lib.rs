@@ -26,7 +26,9 @@ pub use condition::{Condition, ConditionKind, ConditionStatus, Conditions};
 pub use id::{NodeId, OperationId, ParseIdError, RunId, SessionId, TenantId, TokenId};
 pub use input::{Invalid, InvalidField};
 pub use name::{ClusterName, NodeName, ProjectName, TenantName, letters};
-pub use node::{Exclusivity, Hardware, Node, NodeShape, NodeState, VmNumber};
+pub use node::{
+    Exclusivity, Hardware, Node, NodePower, NodeShape, NodeState, PowerChange, VmNumber,
+};
 pub use operation::{Operation, OperationKind, OperationState, Problem, Step, StepState};
 pub use plan::{Isolation, Kept, Plan, PlanName, Quota, Retention, Share, Uploads};
 pub use plan_change::{
@@ -34,9 +36,9 @@ pub use plan_change::{
 };
 pub use policy::{
     Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,
-    Denied, ExplainTenant, ListTenants, Permission, ReadKubeconfig, ReadOperation, ReadSession,
-    ReadTenant, ReadToken, ReplaceNode, RevokeToken, Role, Scope, StopSession, UploadBlob, allows,
-    authorize,
+    Denied, ExplainTenant, ListTenants, Permission, PowerNode, ReadKubeconfig, ReadOperation,
+    ReadSession, ReadTenant, ReadToken, ReplaceNode, RevokeToken, Role, Scope, StopSession,
+    UploadBlob, allows, authorize,
 };
 pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{

@@ -73,6 +73,8 @@ pub enum Permission {
     PlanChange,
     /// Replace a tenant's own node.
     NodeReplace,
+    /// Stop, start or reboot a tenant's own node.
+    NodePower,
     /// See what a reconcile would change on the host.
     TenantExplain,
     /// Get a credential for the tenant's API server.
@@ -97,13 +99,14 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::TenantCreate,
         Self::TenantList,
         Self::TenantRead,
         Self::TenantDelete,
         Self::PlanChange,
         Self::NodeReplace,
+        Self::NodePower,
         Self::TenantExplain,
         Self::KubeconfigRead,
         Self::TokenCreate,
@@ -200,6 +203,8 @@ actions! {
     ChangePlan => PlanChange;
     /// Replace a tenant's own node.
     ReplaceNode => NodeReplace;
+    /// Stop, start or reboot a tenant's own node.
+    PowerNode => NodePower;
     /// See what a reconcile would change.
     ExplainTenant => TenantExplain;
     /// Get a credential for the tenant's API server.
@@ -296,6 +301,7 @@ mod tests {
 ++---- TenantDelete
 ++---- PlanChange
 +++--- NodeReplace
++++--- NodePower
 +----- TenantExplain
 ++++-- KubeconfigRead
 +++--- TokenCreate

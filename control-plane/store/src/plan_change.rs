@@ -206,7 +206,7 @@ impl Store {
     }
 
     /// Begins to release the nodes that a tenant does not pay for, and tells their number: those that are still being
-    /// made first, then the newest.
+    /// made first, then those that are off, then the newest.
     ///
     /// # Errors
     /// `NotFound` if there is no such tenant, or if the database fails.
@@ -228,6 +228,14 @@ async fn begin_in_txn(
     }
     if let Some(open) = operation::open_row(&txn.db, id).await? {
         return Err(PlanChangeError::Busy(Box::new(open.try_into()?)));
+    }
+    for node in node::of_tenant(&txn.db, id).await? {
+        let is_switched = node.state().is_off_on_purpose();
+        let open =
+            if is_switched { operation::open_of_node(&txn.db, node.id).await? } else { None };
+        if let Some(open) = open {
+            return Err(PlanChangeError::Busy(Box::new(open)));
+        }
     }
     if Tenant::try_from(row.clone())?.subscription() != preview.from {
         return Err(PlanChangeError::Outdated);
@@ -415,8 +423,12 @@ async fn release_surplus_in_txn(txn: &mut Txn, id: TenantId) -> Result<usize, St
     let tenant = Tenant::try_from(existing_for_update(&txn.db, id).await?)?;
     let mut staying = node::of_tenant(&txn.db, id).await?;
     staying.retain(|node| node.release_requested_at.is_none());
-    // What is not ready yet goes first, then what came last.
-    staying.sort_by_key(|node| (node.state() != NodeState::Attaching, std::cmp::Reverse(node.id)));
+    // What is not ready yet goes first, then what is off, then what came last.
+    staying.sort_by_key(|node| {
+        let state = node.state();
+        let (is_ready, is_off) = (state != NodeState::Attaching, state.is_off_on_purpose());
+        (is_ready, !is_off, std::cmp::Reverse(node.id))
+    });
     let mut released = 0;
     for shape in NodeShape::ALL {
         let of_shape: Vec<_> = staying.iter().filter(|node| node.shape == shape).collect();

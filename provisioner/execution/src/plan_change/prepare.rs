@@ -62,7 +62,9 @@ impl Step<Moving> for Nodes {
         loop {
             let nodes = cx.cx.store.node_of_tenant(cx.subject.change.tenant).await;
             let mut nodes = nodes.map_err(of_store)?;
-            nodes.retain(|node| node.shape == shape && node.state() == NodeState::Ready);
+            // One that somebody switched off was proven, and is its tenant's to switch on.
+            let is_proven = |state| matches!(state, NodeState::Ready | NodeState::Stopped);
+            nodes.retain(|node| node.shape == shape && is_proven(node.state()));
             if nodes.len() >= wanted {
                 return Ok(format!("{wanted} nodes are proven"));
             }

@@ -13,6 +13,7 @@ mod inventory;
 mod kubelet;
 mod mishap;
 mod node;
+mod purpose;
 mod time;
 mod world;
 

@@ -10,8 +10,8 @@ use super::{
 use crate::{Addresses, Context, MachineSettings, Machines, RecordedTenants, Settings};
 use clusters::{HostCluster, RunAuthority, TenantClusters};
 use domain::{
-    Actor, Authorized, Clock, CreateTenant, IdGen, Node, NodeId, PlanName, Role, Scope, Tenant,
-    TenantId, TenantName, TokenId, authorize,
+    Action, Actor, Authorized, Clock, CreateTenant, IdGen, Node, NodeId, Operation, OperationState,
+    PlanName, Role, Scope, Tenant, TenantId, TenantName, TokenId, authorize,
 };
 use planning::sample::settings;
 use proxmox_client::{
@@ -27,7 +27,7 @@ use std::{
     collections::BTreeMap,
     net::Ipv4Addr,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 use store::{SecretKey, Store, StoreOptions};
@@ -69,6 +69,8 @@ pub(super) struct World {
     pub(super) tenant: Tenant,
     /// What is other people's.
     others: Mutex<Inventory>,
+    /// Whether somebody took the node's machine away.
+    pub(super) is_robbed: AtomicBool,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
     _folder: TempDir,
@@ -105,21 +107,33 @@ impl Beginning {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = folder();
         let store = open(folder.path(), Arc::new(QuickClock::new()), ids(u64::MAX)).await;
-        let actor = Actor {
-            token: TokenId::new(Uuid::nil()),
-            role: Role::Operator,
-            tenant: None,
-            request_id: "test".to_owned(),
-        };
-        let proof: Authorized<CreateTenant> =
-            authorize(&actor, Scope::Platform).expect("operators may");
+        let proof = proof::<CreateTenant>(Scope::Platform);
         let name = TenantName::parse("/name", "acme").expect("a name");
         let made = store.tenant_create(&proof, name, PlanName::DedicatedS, 1, None).await;
-        let tenant = made.expect("a new tenant").value.0.id;
+        let (tenant, operation) = made.expect("a new tenant").value;
+        let tenant = tenant.id;
+        // Nothing is being done about the tenant itself.
+        let over = Operation {
+            state: OperationState::Succeeded,
+            finished_at: Some(operation.created_at),
+            ..operation
+        };
+        store.operation_progress(&over).await.expect("it is open");
         store.close().await.expect("nobody else uses it");
         let record = std::fs::read(record(folder.path())).expect("it is there");
         Self { record: Arc::new(record), tenant }
     }
+}
+
+/// An operator's.
+pub(super) fn proof<A: Action>(scope: Scope) -> Authorized<A> {
+    let actor = Actor {
+        token: TokenId::new(Uuid::nil()),
+        role: Role::Operator,
+        tenant: None,
+        request_id: "test".to_owned(),
+    };
+    authorize(&actor, scope).expect("operators may")
 }
 
 /// Where nothing waits for a disk, if there is such a place.
@@ -161,8 +175,18 @@ impl World {
         let simulator = Simulator::start(cluster(seed), SimulatorClock::system(), machines).await;
         let simulator = simulator.expect("it listens");
         let others = Mutex::default();
-        let world =
-            Self { simulator, kubelets, host, store, tenant, others, clock, ids, _folder: folder };
+        let world = Self {
+            simulator,
+            kubelets,
+            host,
+            store,
+            tenant,
+            others,
+            is_robbed: AtomicBool::new(false),
+            clock,
+            ids,
+            _folder: folder,
+        };
         world.move_in(NUMBER + 1).await;
         *world.others() = Inventory::of(&world.simulator);
         world
