@@ -2,7 +2,7 @@
 
 use super::world::World;
 use domain::{Node, NodeState, Operation, OperationState};
-use planning::machine::{LABEL, TAINT, UNPROVEN, expected_key, password_key};
+use planning::machine::{HEARD_LAST, LABEL, TAINT, UNPROVEN, expected_key, password_key};
 use serde_json::Value;
 use std::sync::atomic::Ordering;
 use store::StoreError;
@@ -72,6 +72,13 @@ pub(super) async fn in_use(world: &World, operation: &Operation) -> Violations {
         let keys: Vec<&str> = taints.iter().filter_map(|taint| taint["key"].as_str()).collect();
         let is_proven = keys.contains(&TAINT) && !keys.contains(&UNPROVEN);
         ensure(&mut violations, is_proven, format!("its taints are {keys:?}"));
+        let before = &object["metadata"]["annotations"][HEARD_LAST];
+        let heard = &object["status"]["conditions"][0]["lastHeartbeatTime"];
+        ensure(
+            &mut violations,
+            before != heard,
+            "nobody has heard of it since it was switched off",
+        );
         let is_open = object["spec"]["unschedulable"].is_null();
         ensure(&mut violations, is_open, "no pod is placed on it");
     });

@@ -41,6 +41,8 @@ struct State {
     /// What the agents of K3s were told, by machine: their disks.
     disks: HashMap<u32, Disk>,
     running: HashMap<u32, (Option<String>, AbortHandle)>,
+    /// How often a guest was told to shut down.
+    shutdowns: usize,
     violations: Vec<String>,
 }
 
@@ -60,6 +62,11 @@ impl Kubelets {
     /// What must never have happened.
     pub(super) fn violations(&self) -> Vec<String> {
         self.state().violations.clone()
+    }
+
+    /// How often a guest was told to shut down, which is not to lose its plug.
+    pub(super) fn shutdowns(&self) -> usize {
+        self.state().shutdowns
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -247,6 +254,7 @@ impl Machines for Kubelets {
     }
 
     async fn shut_down(&self, vm: u32) -> Result<(), MachineError> {
+        self.state().shutdowns += 1;
         self.power_off(vm);
         self.machines.stop(vm).await
     }

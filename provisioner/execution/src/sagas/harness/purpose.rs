@@ -1,11 +1,13 @@
 //! A node that somebody switched off is nobody's loss, and one that is to run is looked after.
 
 use super::{
+    check,
+    history::operation,
     node::{attached, calmly, power, stop},
     time::quickly,
     world::{Beginning, World},
 };
-use crate::machines::{REBOOT, START, care};
+use crate::machines::{REBOOT, RELEASE, START, care};
 use domain::{NodeState, OperationKind, PowerChange};
 use proxmox_simulator::Act;
 use std::time::Duration;
@@ -26,6 +28,7 @@ fn a_node_that_is_off_on_purpose_is_left_alone_and_looked_after_when_it_is_back(
         let caring = tokio::spawn(care(world.process(), cancel.clone()));
         let state = async || world.node(node.id).await.state();
         stop(&world, node.id).await;
+        assert_eq!(world.kubelets.shutdowns(), 1, "its guest was told to shut down");
         sleep(LONG).await;
         assert_eq!(state().await, NodeState::Stopped, "nobody gives it up");
         for (change, saga) in [(PowerChange::Start, &START), (PowerChange::Reboot, &REBOOT)] {
@@ -43,5 +46,18 @@ fn a_node_that_is_off_on_purpose_is_left_alone_and_looked_after_when_it_is_back(
         assert_eq!(about.map(|about| about.kind), Some(OperationKind::NodeRelease));
         cancel.cancel();
         caring.await.expect("it ends");
+    });
+}
+
+#[test]
+fn a_node_that_is_off_is_released_like_any_other() {
+    quickly(async {
+        let world = World::new(&Beginning::new().await, 2).await;
+        let node = attached(&world).await;
+        stop(&world, node.id).await;
+        let release = world.store.node_release(node.id).await.expect("it is there").id;
+        calmly(&world, &RELEASE, release).await;
+        let release = operation(&world, release).await;
+        assert_eq!(check::gone(&world, &release).await, Vec::<String>::new());
     });
 }

@@ -20,6 +20,9 @@ const GIVEN_UP: Accident = once("somebody gives the node up", &[Cancel]);
 const SWITCHED_OFF: Accident =
     once("somebody switches the machine off", &[Acts(|place| Act::StopVm { vm: place.vm })]);
 
+const DEAF: Accident =
+    once("the guest hears nothing", &[Acts(|place| Act::DeafenVm { vm: place.vm, is_deaf: true })]);
+
 /// While a node is switched off.
 pub(super) static STOP: &[Entry] = &[
     (GIVEN_UP, &[("cordon", Before), ("cordon", After)], Undone),
@@ -33,6 +36,7 @@ pub(super) static STOP: &[Entry] = &[
     (RESTARTS, &[("stop", Before), ("stop", Within(10)), ("stop", After)], Done),
     (NO_MAJORITY, &[("stop", Before), ("stop", Within(4))], Done),
     (LOCKED, &[("stop", Before)], Done),
+    (DEAF, &[("stop", Before)], Done),
     (SWITCHED_OFF, &[("drain", Before), ("stop", Before)], Done),
     (DESTROYED, &[("cordon", Before)], Undone),
     (DESTROYED, &[("stop", Before)], Done),
