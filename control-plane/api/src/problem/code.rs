@@ -108,6 +108,12 @@ codes! {
     /// The node is not well.
     NodeNotReady = "node-not-ready", CONFLICT, "Node is not ready", "The node is not ready.",
         Some("Its operation says what is being done about it.");
+    /// The node is not stopped.
+    NodeNotStopped = "node-not-stopped", CONFLICT, "Node is not stopped", "The node is not stopped.",
+        Some("Only a node that was stopped is started. Its state says how it is.");
+    /// Something else is being done about the node.
+    NodeBusy = "node-busy", CONFLICT, "Node is busy", "Something else is being done about the node.",
+        Some("Wait until that operation is over, and ask again.");
     /// Something is in the way of a change of plan.
     PlanChangeBlocked = "plan-change-blocked", CONFLICT, "Something is in the way",
         "Something is in the way of the change.", Some("Nothing was changed. dryRun=true shows everything that is in the way.");

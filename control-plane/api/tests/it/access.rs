@@ -22,7 +22,7 @@ enum Stranger {
 }
 
 /// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 43] = {
+const ROUTES: [(&str, &str, Stranger); 46] = {
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
         ("POST", "/api/v1/tenants", Forbidden),
@@ -55,6 +55,9 @@ const ROUTES: [(&str, &str, Stranger); 43] = {
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts/{path}", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/replace", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/stop", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/start", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/reboot", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/plan-changes", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/plan-changes", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/plan-changes/{operation}", Hidden),
