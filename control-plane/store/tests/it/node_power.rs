@@ -59,8 +59,8 @@ async fn done(store: &Store, tenant: &Tenant, id: NodeId, change: PowerChange, e
     store.node_end(&operation, end).await.expect("it is open");
 }
 
-fn problem() -> Option<Problem> {
-    Some(Problem { code: "a".to_owned(), detail: "b".to_owned(), hint: "c".to_owned() })
+fn problem() -> Problem {
+    Problem { code: "a".to_owned(), detail: "b".to_owned(), hint: "c".to_owned() }
 }
 
 async fn a_node_that_is_off_stays_its_tenants_and_comes_back(world: World) {
@@ -92,14 +92,14 @@ async fn a_node_that_is_off_stays_its_tenants_and_comes_back(world: World) {
 async fn what_was_taken_back_leaves_a_node_as_it_was(world: World) {
     let store = world.open().await;
     let (tenant, node, _) = settled(&store).await;
-    done(&store, &tenant, node, PowerChange::Stop, NodeEnd::Undone(problem())).await;
+    done(&store, &tenant, node, PowerChange::Stop, NodeEnd::Undone(Some(problem()))).await;
     assert_eq!(get(&store, node).await.state(), NodeState::Ready);
     done(&store, &tenant, node, PowerChange::Stop, NodeEnd::Stopped).await;
     let start = ask(&store, &tenant, node, PowerChange::Start).await.expect("it is off");
-    store.node_end(&start, NodeEnd::Undone(problem())).await.expect("it is open");
+    store.node_end(&start, NodeEnd::Undone(Some(problem()))).await.expect("it is open");
     assert_eq!(get(&store, node).await.state(), NodeState::Stopped);
     let end = store.operation_get(start.id).await.expect("readable").expect("it is there");
-    assert_eq!((end.state, end.problem), (OperationState::Failed, problem()));
+    assert_eq!((end.state, end.problem), (OperationState::Failed, Some(problem())));
 }
 
 async fn a_node_that_was_to_be_off_for_a_moment_is_on_or_stays_off(world: World) {
@@ -108,14 +108,14 @@ async fn a_node_that_was_to_be_off_for_a_moment_is_on_or_stays_off(world: World)
     assert!(store.node_stays_off(node).await.is_err(), "nobody wants it off");
     done(&store, &tenant, node, PowerChange::Reboot, NodeEnd::Ready).await;
     assert_eq!(get(&store, node).await.state(), NodeState::Ready);
-    done(&store, &tenant, node, PowerChange::Reboot, NodeEnd::Undone(problem())).await;
+    done(&store, &tenant, node, PowerChange::Reboot, NodeEnd::Undone(Some(problem()))).await;
     assert_eq!(get(&store, node).await.state(), NodeState::Ready, "it was not off yet");
     let reboot = ask(&store, &tenant, node, PowerChange::Reboot).await.expect("it is ready");
     assert_eq!(get(&store, node).await.state(), NodeState::Rebooting);
     for _ in 0..2 {
         store.node_stays_off(node).await.expect("it did not come back");
     }
-    store.node_end(&reboot, NodeEnd::Undone(problem())).await.expect("it is open");
+    store.node_end(&reboot, NodeEnd::Undone(Some(problem()))).await.expect("it is open");
     assert_eq!(get(&store, node).await.state(), NodeState::Stopped);
     // Then it can be replaced.
     let release = store.node_replace(&owner::<ReplaceNode>(tenant.id), node).await;
@@ -128,15 +128,14 @@ async fn nobody_is_switched_off_while_something_else_is_done(world: World) {
     let (tenant, node, other) = settled(&store).await;
     let stop = ask(&store, &tenant, node, PowerChange::Stop).await.expect("it is ready");
     for change in [PowerChange::Stop, PowerChange::Start, PowerChange::Reboot] {
-        match ask(&store, &tenant, node, change).await {
-            Err(NodePowerError::Busy(open)) => assert_eq!(open.id, stop.id, "it is named"),
-            answer => panic!("{answer:?}"),
-        }
+        let second = ask(&store, &tenant, node, change).await;
+        let is_named = matches!(&second, Err(NodePowerError::Busy(open)) if open.id == stop.id);
+        assert!(is_named, "{second:?}");
     }
     let moving = Subscription { nodes: 1, ..OWN };
     let begun = begin_move(&store, &tenant, moving).await;
     assert!(matches!(&begun, Err(PlanChangeError::Busy(open)) if open.id == stop.id), "{begun:?}");
-    store.node_end(&stop, NodeEnd::Undone(problem())).await.expect("it is open");
+    store.node_end(&stop, NodeEnd::Undone(Some(problem()))).await.expect("it is open");
 
     let change = begin_move(&store, &tenant, moving).await.expect("nothing else is done");
     let during = ask(&store, &tenant, other, PowerChange::Reboot).await;
@@ -144,7 +143,7 @@ async fn nobody_is_switched_off_while_something_else_is_done(world: World) {
         matches!(&during, Err(NodePowerError::Busy(open)) if open.id == change.id),
         "{during:?}"
     );
-    store.plan_change_end(&change, problem()).await.expect("it is open");
+    store.plan_change_end(&change, Some(problem())).await.expect("it is open");
 
     // Whoever goes is not waited for: what is done about its nodes is taken back.
     let stop = ask(&store, &tenant, node, PowerChange::Stop).await.expect("it is ready");
@@ -152,7 +151,7 @@ async fn nobody_is_switched_off_while_something_else_is_done(world: World) {
     let release = store.node_release(node).await.expect("it is there");
     assert_eq!(release.id, stop.id);
     assert!(release.cancel_requested_at.is_some(), "{release:?}");
-    store.node_end(&stop, NodeEnd::Undone(problem())).await.expect("it is open");
+    store.node_end(&stop, NodeEnd::Undone(Some(problem()))).await.expect("it is open");
     let release = store.node_release(node).await.expect("it is there");
     assert_eq!(release.kind, OperationKind::NodeRelease);
     let late = ask(&store, &tenant, other, PowerChange::Stop).await;
