@@ -14,6 +14,7 @@ mod m0007_log_limit;
 mod m0008_nodes;
 mod m0009_plan_changes;
 mod m0010_orphans;
+mod m0011_node_power;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_nodes::MIGRATION),
             Box::new(m0009_plan_changes::MIGRATION),
             Box::new(m0010_orphans::MIGRATION),
+            Box::new(m0011_node_power::MIGRATION),
         ]
     }
 }

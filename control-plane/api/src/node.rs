@@ -1,14 +1,18 @@
 //! Tenants' own nodes.
 
-use crate::openapi::words;
-use domain::{Node, NodeState, Role};
+use crate::{openapi::words, operation::OperationBody};
+use axum::{Json, http::StatusCode, response::IntoResponse};
+use domain::{Node, NodeState, Operation, Role};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(crate) mod exclusivity;
 pub(crate) mod list;
+pub(crate) mod reboot;
 pub(crate) mod replace;
+pub(crate) mod start;
+pub(crate) mod stop;
 
 /// A node that nobody else uses: one virtual machine.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,6 +49,12 @@ struct MachineBody {
     /// The node of Proxmox VE that it was made on.
     place: Option<String>,
     address: Option<String>,
+}
+
+/// The answer to whoever asked for something to be done about a node.
+fn begun(operation: Operation, now: Timestamp) -> impl IntoResponse {
+    let headers = [("location", format!("/api/v1/operations/{}", operation.id))];
+    (StatusCode::ACCEPTED, headers, Json(OperationBody::new(operation, now)))
 }
 
 impl NodeBody {

@@ -7,10 +7,10 @@ use crate::{
     trace::note,
 };
 use domain::{
-    Actor, Exclusivity, Node, NodeId, NodeName, NodeState, Operation, OperationId, ReadTenant,
-    ReplaceNode,
+    Actor, Exclusivity, Node, NodeId, NodeName, NodeState, Operation, OperationId, PowerChange,
+    PowerNode, ReadTenant, ReplaceNode,
 };
-use store::NodeReplaceError;
+use store::{NodePowerError, NodeReplaceError};
 
 /// Why a node was not replaced.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,51 @@ pub enum ReplaceError {
     /// The tenant is on its way out.
     #[error("the tenant is being deleted")]
     Deleting,
+}
+
+/// Why a node was not stopped, started or rebooted.
+#[derive(Debug, thiserror::Error)]
+pub enum PowerError {
+    /// Not found or not allowed.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// It has to be in another state for that.
+    #[error("the node is {}", .state.as_str())]
+    NotSo {
+        /// What was asked for.
+        change: PowerChange,
+        /// How it is.
+        state: NodeState,
+    },
+    /// Something else is being done about it, or about its tenant.
+    #[error("operation {} is not over", .0.id)]
+    Busy(Box<Operation>),
+    /// The tenant is on its way out.
+    #[error("the tenant is being deleted")]
+    Deleting,
+}
+
+/// Stops a node, starts it again, or both. It stays its tenant's, with its machine and its disk.
+///
+/// # Errors
+/// If the caller may not, the node is in no state for that, or something else is being done about it or the tenant.
+pub async fn power(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+    node: NodeId,
+    change: PowerChange,
+) -> Result<Operation, PowerError> {
+    let (_, proof) = tenant::find::<PowerNode>(app, actor, tenant).await?;
+    let begun = app.store.node_power(&proof, node, change).await;
+    let operation = begun.map_err(|error| match error {
+        NodePowerError::NotSo(state) => PowerError::NotSo { change, state },
+        NodePowerError::Busy(open) => PowerError::Busy(open),
+        NodePowerError::Deleting => PowerError::Deleting,
+        NodePowerError::Store(error) => FindError::of_write(error, Noun::Node).into(),
+    })?;
+    note("operation.id", operation.id);
+    Ok(operation)
 }
 
 /// Replaces a node: another one is made, and this one is released when what runs there has moved.

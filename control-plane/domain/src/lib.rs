@@ -27,7 +27,9 @@ pub use condition::{Condition, ConditionKind, ConditionStatus, Conditions};
 pub use id::{NodeId, OperationId, OrphanId, ParseIdError, RunId, SessionId, TenantId, TokenId};
 pub use input::{Invalid, InvalidField};
 pub use name::{ClusterName, NodeName, ProjectName, TenantName, letters};
-pub use node::{Exclusivity, Hardware, Node, NodeShape, NodeState, VmNumber};
+pub use node::{
+    Exclusivity, Hardware, Node, NodePower, NodeShape, NodeState, PowerChange, VmNumber,
+};
 pub use operation::{Operation, OperationKind, OperationState, Problem, Step, StepState};
 pub use orphan::{Orphan, OrphanKind, OrphanProof, OrphanState, Sighting, SweepLook, SweptArea};
 pub use plan::{Isolation, Kept, Plan, PlanName, Quota, Retention, Share, Uploads};
@@ -36,9 +38,9 @@ pub use plan_change::{
 };
 pub use policy::{
     Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,
-    Denied, ExplainTenant, ListTenants, Permission, ReadKubeconfig, ReadOperation, ReadOrphans,
-    ReadSession, ReadTenant, ReadToken, RemoveOrphan, ReplaceNode, RevokeToken, Role, Scope,
-    StopSession, UploadBlob, allows, authorize,
+    Denied, ExplainTenant, ListTenants, Permission, PowerNode, ReadKubeconfig, ReadOperation,
+    ReadOrphans, ReadSession, ReadTenant, ReadToken, RemoveOrphan, ReplaceNode, RevokeToken, Role,
+    Scope, StopSession, UploadBlob, allows, authorize,
 };
 pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{

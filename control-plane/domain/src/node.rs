@@ -41,10 +41,45 @@ pub enum NodeState {
     Attaching,
     /// It was proven to be the machine that was made, and takes pods of its tenant.
     Ready,
+    /// It is emptied and then switched off, because somebody asked for that.
+    Stopping,
+    /// Its machine is off because somebody asked for that. It stays its tenant's.
+    Stopped,
+    /// Its machine is switched on and proven again.
+    Starting,
+    /// It is emptied, switched off and on, and proven again.
+    Rebooting,
     /// Its pods go, then it goes.
     Releasing,
     /// Nothing of it is left.
     Released,
+}
+
+/// Whether a node's machine is to run, and what is being done about that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodePower {
+    /// It is to run.
+    On,
+    /// It is to be off in a while.
+    Stopping,
+    /// It is to be off.
+    Off,
+    /// It is to run again in a while.
+    Starting,
+    /// It is to be off for a moment.
+    Rebooting,
+}
+
+/// What a tenant may want of a node's machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerChange {
+    /// To empty it and switch it off.
+    Stop,
+    /// To switch it on and use it again.
+    Start,
+    /// Both, one after the other.
+    Reboot,
 }
 
 /// An exclusive node of a tenant: one virtual machine, one node of the host cluster.
@@ -70,6 +105,8 @@ pub struct Node {
     pub vm: Option<VmNumber>,
     /// Its address; nothing before it was reserved, or where it asks for one.
     pub address: Option<Ipv4Addr>,
+    /// Whether its machine is to run.
+    pub power: NodePower,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When it was proven.
@@ -104,14 +141,60 @@ impl Exclusivity {
 }
 
 impl NodeState {
+    /// Every state.
+    pub const ALL: [Self; 8] = [
+        Self::Attaching,
+        Self::Ready,
+        Self::Stopping,
+        Self::Stopped,
+        Self::Starting,
+        Self::Rebooting,
+        Self::Releasing,
+        Self::Released,
+    ];
+
     /// The word as users see it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Attaching => "attaching",
             Self::Ready => "ready",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Rebooting => "rebooting",
             Self::Releasing => "releasing",
             Self::Released => "released",
+        }
+    }
+
+    /// Whether it was proven and is off, or for a while not to be used, because somebody asked for that.
+    #[must_use]
+    pub const fn is_off_on_purpose(self) -> bool {
+        match self {
+            Self::Stopping | Self::Stopped | Self::Starting | Self::Rebooting => true,
+            Self::Attaching | Self::Ready | Self::Releasing | Self::Released => false,
+        }
+    }
+}
+
+impl PowerChange {
+    /// The word as users write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Start => "start",
+            Self::Reboot => "reboot",
+        }
+    }
+
+    /// The state in which a node has to be for it.
+    #[must_use]
+    pub const fn needs(self) -> NodeState {
+        match self {
+            Self::Stop | Self::Reboot => NodeState::Ready,
+            Self::Start => NodeState::Stopped,
         }
     }
 }
@@ -161,7 +244,13 @@ impl Node {
         match (self.released_at, self.release_requested_at, self.ready_at) {
             (Some(_), ..) => NodeState::Released,
             (None, Some(_), _) => NodeState::Releasing,
-            (None, None, Some(_)) => NodeState::Ready,
+            (None, None, Some(_)) => match self.power {
+                NodePower::On => NodeState::Ready,
+                NodePower::Stopping => NodeState::Stopping,
+                NodePower::Off => NodeState::Stopped,
+                NodePower::Starting => NodeState::Starting,
+                NodePower::Rebooting => NodeState::Rebooting,
+            },
             (None, None, None) => NodeState::Attaching,
         }
     }

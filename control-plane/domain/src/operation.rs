@@ -14,6 +14,12 @@ pub enum OperationKind {
     NodeAttach,
     /// Empties a tenant's node and destroys its machine.
     NodeRelease,
+    /// Empties a tenant's node and switches its machine off.
+    NodeStop,
+    /// Switches the machine of a tenant's node on and proves it again.
+    NodeStart,
+    /// Both, one after the other.
+    NodeReboot,
     /// Moves a tenant from one plan to another.
     PlanChange,
 }
@@ -109,11 +115,14 @@ pub struct Operation {
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::TenantCreate,
         Self::TenantDelete,
         Self::NodeAttach,
         Self::NodeRelease,
+        Self::NodeStop,
+        Self::NodeStart,
+        Self::NodeReboot,
         Self::PlanChange,
     ];
 
@@ -121,7 +130,12 @@ impl OperationKind {
     #[must_use]
     pub const fn is_saga(self) -> bool {
         match self {
-            Self::NodeAttach | Self::NodeRelease | Self::PlanChange => true,
+            Self::NodeAttach
+            | Self::NodeRelease
+            | Self::NodeStop
+            | Self::NodeStart
+            | Self::NodeReboot
+            | Self::PlanChange => true,
             Self::TenantCreate | Self::TenantDelete => false,
         }
     }
@@ -134,6 +148,9 @@ impl OperationKind {
             Self::TenantDelete => "tenant-delete",
             Self::NodeAttach => "node-attach",
             Self::NodeRelease => "node-release",
+            Self::NodeStop => "node-stop",
+            Self::NodeStart => "node-start",
+            Self::NodeReboot => "node-reboot",
             Self::PlanChange => "plan-change",
         }
     }

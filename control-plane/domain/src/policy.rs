@@ -77,6 +77,8 @@ pub enum Permission {
     OrphanRead,
     /// Have it removed.
     OrphanRemove,
+    /// Stop, start or reboot a tenant's own node.
+    NodePower,
     /// See what a reconcile would change on the host.
     TenantExplain,
     /// Get a credential for the tenant's API server.
@@ -101,7 +103,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::TenantCreate,
         Self::TenantList,
         Self::TenantRead,
@@ -110,6 +112,7 @@ impl Permission {
         Self::NodeReplace,
         Self::OrphanRead,
         Self::OrphanRemove,
+        Self::NodePower,
         Self::TenantExplain,
         Self::KubeconfigRead,
         Self::TokenCreate,
@@ -215,6 +218,8 @@ actions! {
     ReadOrphans => OrphanRead;
     /// Have something removed that is left over.
     RemoveOrphan => OrphanRemove;
+    /// Stop, start or reboot a tenant's own node.
+    PowerNode => NodePower;
     /// See what a reconcile would change.
     ExplainTenant => TenantExplain;
     /// Get a credential for the tenant's API server.
@@ -313,6 +318,7 @@ mod tests {
 +++--- NodeReplace
 +----- OrphanRead
 +----- OrphanRemove
++++--- NodePower
 +----- TenantExplain
 ++++-- KubeconfigRead
 +++--- TokenCreate

@@ -62,6 +62,7 @@ entity!(nodes, "nodes" {
     ready_at: Option<i64>,
     release_requested_at: Option<i64>,
     released_at: Option<i64>,
+    power: String,
 });
 
 entity!(plan_changes, "plan_changes" {

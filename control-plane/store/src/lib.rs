@@ -37,7 +37,7 @@ pub use change::Change;
 pub use error::{DatabaseError, StoreError};
 pub use idempotency::{Created, IdempotencyKey};
 pub use log::{LogAppendError, LogGrowth, LogSegment};
-pub use node::{NodeEnd, NodeReplaceError, NodeSecrets};
+pub use node::{NodeEnd, NodePowerError, NodeReplaceError, NodeSecrets};
 pub use open::{OpenError, StoreOptions};
 pub use orphan::{NodeClues, OrphanRemoveError};
 pub use plan_change::PlanChangeError;

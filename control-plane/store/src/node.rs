@@ -7,8 +7,8 @@ use crate::{
     txn::{Txn, in_txn},
 };
 use domain::{
-    Authorized, Node, NodeId, NodeName, NodeShape, NodeState, Operation, OperationKind, Problem,
-    ReplaceNode, Tenant, TenantId, VmNumber,
+    Authorized, Node, NodeId, NodeName, NodePower, NodeShape, NodeState, Operation, OperationKind,
+    Problem, ReplaceNode, Tenant, TenantId, VmNumber,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -16,10 +16,12 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+mod power;
 mod reserve;
 mod secrets;
 mod surplus;
 
+pub use power::NodePowerError;
 pub use secrets::NodeSecrets;
 
 /// What an operation about a node came to.
@@ -27,6 +29,11 @@ pub use secrets::NodeSecrets;
 pub enum NodeEnd {
     /// It is proven and takes pods.
     Ready,
+    /// Its machine is off, because somebody asked for that.
+    Stopped,
+    /// What was begun was taken back: nothing is left of a node that was being made, and one that was there is on or
+    /// off as it was before. One that was to be off for a moment only is off if it did not come back.
+    Undone(Option<Problem>),
     /// Nothing of it is left; with the problem if that was not what was wanted.
     Released(Option<Problem>),
 }
@@ -64,8 +71,8 @@ impl Store {
         in_txn!(self, |txn| attach_in_txn(&mut txn, tenant, shape))
     }
 
-    /// Begins to give a node up; one that is still being made is undone instead. Repeating it changes
-    /// nothing.
+    /// Begins to give a node up. If it is still being made, or switched off or on, that is undone instead; whoever
+    /// wants it gone asks again then. Repeating it changes nothing.
     ///
     /// # Errors
     /// `NotFound` if there is no such node, `Ended` if nothing of it is left.
@@ -74,10 +81,10 @@ impl Store {
         in_txn!(self, |txn| release_in_txn(&mut txn, id))
     }
 
-    /// Begins to release a node that is well, so that another one takes its place.
+    /// Begins to release a node that is well or off, so that another one takes its place.
     ///
     /// # Errors
-    /// `NotFound` if the tenant has no such node, `NotReady` if it is not well, `Busy` if another one is being released,
+    /// `NotFound` if the tenant has no such node, `NotReady` if it is neither, `Busy` if another one is being released,
     /// `Deleting` if the tenant is on its way out.
     #[tracing::instrument(name = "db.node.replace", skip_all)]
     pub async fn node_replace(
@@ -86,6 +93,15 @@ impl Store {
         id: NodeId,
     ) -> Result<Operation, NodeReplaceError> {
         in_txn!(self, |txn| replace_in_txn(&mut txn, proof, id))
+    }
+
+    /// Begins to release a node that is lost; nothing if it is not to run, or somebody else is at it.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such node.
+    #[tracing::instrument(name = "db.node.release_lost", skip_all)]
+    pub async fn node_release_lost(&self, id: NodeId) -> Result<Option<Operation>, StoreError> {
+        in_txn!(self, |txn| release_lost_in_txn(&mut txn, id))
     }
 
     /// One node, released or not.
@@ -183,6 +199,7 @@ async fn attach_in_txn(
         ready_at: None,
         release_requested_at: None,
         released_at: None,
+        power: column::word(&NodePower::On),
     };
     nodes::Entity::insert(row.clone().into_active_model()).exec_without_returning(&txn.db).await?;
     let node = Node::try_from(row)?;
@@ -215,7 +232,10 @@ pub(crate) async fn release_in_txn(txn: &mut Txn, id: NodeId) -> Result<Operatio
     }
     if let Some(open) = operation::open_of_node(&txn.db, id).await? {
         return match open.kind {
-            OperationKind::NodeAttach => operation::cancel_in_txn(txn, open.id).await,
+            OperationKind::NodeAttach
+            | OperationKind::NodeStop
+            | OperationKind::NodeStart
+            | OperationKind::NodeReboot => operation::cancel_in_txn(txn, open.id).await,
             OperationKind::NodeRelease
             | OperationKind::TenantCreate
             | OperationKind::TenantDelete
@@ -230,6 +250,14 @@ pub(crate) async fn release_in_txn(txn: &mut Txn, id: NodeId) -> Result<Operatio
     operation::begin_in_txn(txn, OperationKind::NodeRelease, tenant, About::Node(id)).await
 }
 
+async fn release_lost_in_txn(txn: &mut Txn, id: NodeId) -> Result<Option<Operation>, StoreError> {
+    let node = Node::try_from(for_update(&txn.db, id).await?)?;
+    if node.state() != NodeState::Ready {
+        return Ok(None);
+    }
+    release_in_txn(txn, id).await.map(Some)
+}
+
 async fn replace_in_txn(
     txn: &mut Txn,
     proof: &Authorized<ReplaceNode>,
@@ -239,7 +267,7 @@ async fn replace_in_txn(
     if proof.tenant() != Some(node.tenant) {
         return Err(StoreError::NotFound.into());
     }
-    if node.state() != NodeState::Ready {
+    if !matches!(node.state(), NodeState::Ready | NodeState::Stopped) {
         return Err(NodeReplaceError::NotReady(node.state()));
     }
     let owner = tenant::existing_for_update(&txn.db, node.tenant).await?;
@@ -260,18 +288,15 @@ async fn end_in_txn(txn: &mut Txn, operation: &Operation, end: &NodeEnd) -> Resu
     let row = for_update(&txn.db, id).await?;
     let (change, problem) = match end {
         NodeEnd::Ready => {
-            (nodes::ActiveModel { ready_at: Set(Some(txn.at())), ..Default::default() }, None)
+            let ready_at = Set(row.ready_at.or(Some(txn.at())));
+            (nodes::ActiveModel { ready_at, ..power::set(NodePower::On) }, None)
         }
-        NodeEnd::Released(problem) => {
-            if let Some(vm) = row.vm {
-                reserve::rest_in_txn(txn, vm, "a node was released").await?;
-            }
-            let change = nodes::ActiveModel {
-                secrets: Set(None),
-                secrets_key: Set(None),
-                release_requested_at: Set(row.release_requested_at.or(Some(txn.at()))),
-                released_at: Set(Some(txn.at())),
-                ..Default::default()
+        NodeEnd::Stopped => (power::set(NodePower::Off), None),
+        NodeEnd::Released(problem) => (released_in_txn(txn, &row).await?, problem.clone()),
+        NodeEnd::Undone(problem) => {
+            let change = match power::before(&row, operation.kind)? {
+                Some(before) => power::set(before),
+                None => released_in_txn(txn, &row).await?,
             };
             (change, problem.clone())
         }
@@ -281,6 +306,23 @@ async fn end_in_txn(txn: &mut Txn, operation: &Operation, end: &NodeEnd) -> Resu
     operation::end_in_txn(txn, operation.clone(), steps, problem).await?;
     txn.changed(Change::Tenant(TenantId::new(row.tenant)));
     Ok(())
+}
+
+/// Nothing is left of a node.
+async fn released_in_txn(
+    txn: &mut Txn,
+    row: &nodes::Model,
+) -> Result<nodes::ActiveModel, StoreError> {
+    if let Some(vm) = row.vm {
+        reserve::rest_in_txn(txn, vm, "a node was released").await?;
+    }
+    Ok(nodes::ActiveModel {
+        secrets: Set(None),
+        secrets_key: Set(None),
+        release_requested_at: Set(row.release_requested_at.or(Some(txn.at()))),
+        released_at: Set(Some(txn.at())),
+        ..Default::default()
+    })
 }
 
 /// A node; nobody else changes it before the transaction ends.
@@ -326,6 +368,7 @@ impl TryFrom<nodes::Model> for Node {
             place: row.place,
             vm: vm.map_err(|error| StoreError::corrupt("nodes.vm", error))?.map(VmNumber),
             address,
+            power: column::to_word("nodes.power", &row.power)?,
             created_at: column::to_time("nodes.created_at", row.created_at)?,
             ready_at: column::to_optional_time("nodes.ready_at", row.ready_at)?,
             release_requested_at: column::to_optional_time(

@@ -16,7 +16,11 @@ use sea_orm::{
 const fn patience(kind: OperationKind) -> SignedDuration {
     match kind {
         OperationKind::TenantCreate | OperationKind::TenantDelete => SignedDuration::from_mins(10),
-        OperationKind::NodeAttach | OperationKind::NodeRelease => SignedDuration::from_mins(30),
+        OperationKind::NodeAttach
+        | OperationKind::NodeRelease
+        | OperationKind::NodeStop
+        | OperationKind::NodeStart
+        | OperationKind::NodeReboot => SignedDuration::from_mins(30),
         OperationKind::PlanChange => SignedDuration::from_mins(60),
     }
 }
@@ -45,6 +49,9 @@ const fn step_names(kind: OperationKind) -> &'static [&'static str] {
             &["reserve", "clone", "configure", "seed", "admit", "start", "join", "verify", "tidy"]
         }
         OperationKind::NodeRelease => &["cordon", "drain", "stop", "remove", "destroy", "absence"],
+        OperationKind::NodeStop => &["cordon", "drain", "stop"],
+        OperationKind::NodeStart => &["start", "verify", "uncordon"],
+        OperationKind::NodeReboot => &["cordon", "drain", "stop", "start", "verify", "uncordon"],
         OperationKind::PlanChange => {
             &["check", "nodes", "placement", "move", "verify", "commit", "release"]
         }

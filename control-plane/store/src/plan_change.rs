@@ -2,6 +2,7 @@ use crate::{
     Change, Store, StoreError, column,
     entity::{plan_changes, tenants},
     error::write_error,
+    node,
     operation::{self, About},
     session::{StopMode, stop_in_txn},
     tenant::{existing_for_update, update_in_txn},
@@ -216,6 +217,14 @@ async fn begin_in_txn(
     }
     if let Some(open) = operation::open_row(&txn.db, id).await? {
         return Err(PlanChangeError::Busy(Box::new(open.try_into()?)));
+    }
+    for node in node::of_tenant(&txn.db, id).await? {
+        let is_switched = node.state().is_off_on_purpose();
+        let open =
+            if is_switched { operation::open_of_node(&txn.db, node.id).await? } else { None };
+        if let Some(open) = open {
+            return Err(PlanChangeError::Busy(Box::new(open)));
+        }
     }
     if Tenant::try_from(row.clone())?.subscription() != preview.from {
         return Err(PlanChangeError::Outdated);

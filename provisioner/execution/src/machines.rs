@@ -4,6 +4,7 @@ mod build;
 mod care;
 mod drain;
 mod exclusive;
+mod halt;
 mod host;
 mod image;
 mod join;
@@ -68,6 +69,35 @@ pub(crate) static RELEASE: Saga<OwnNode> = Saga {
     commit: Some("cordon"),
 };
 
+/// Empties a node and switches its machine off, which stays as it is. Up to its switch everything can be taken back.
+pub(crate) static STOP: Saga<OwnNode> = Saga {
+    steps: &[&halt::Close, &halt::Empty, &halt::SwitchOff],
+    end: NodeEnd::Stopped,
+    commit: Some("stop"),
+};
+
+/// Switches the machine of a node on, proves it again and lets pods onto it. If it does not come back it is off again.
+pub(crate) static START: Saga<OwnNode> = Saga {
+    steps: &[&halt::SwitchOn, &halt::ProveAgain, &halt::Open],
+    end: NodeEnd::Ready,
+    commit: None,
+};
+
+/// Both, one after the other. Up to the switch everything can be taken back; a machine that does not come back after it
+/// stays off.
+pub(crate) static REBOOT: Saga<OwnNode> = Saga {
+    steps: &[
+        &halt::Close,
+        &halt::Empty,
+        &halt::SwitchOff,
+        &halt::SwitchOn,
+        &halt::ProveAgain,
+        &halt::Open,
+    ],
+    end: NodeEnd::Ready,
+    commit: None,
+};
+
 /// What the steps of those sagas are about.
 #[derive(Debug)]
 pub(crate) struct OwnNode {
@@ -95,7 +125,7 @@ impl Subject for OwnNode {
     }
 
     fn undone(problem: Option<Problem>) -> NodeEnd {
-        NodeEnd::Released(problem)
+        NodeEnd::Undone(problem)
     }
 }
 

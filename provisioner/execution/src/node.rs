@@ -11,6 +11,8 @@ pub(crate) struct Ready {
     status: Option<String>,
     /// Why, in the words of its kubelet or of the node controller.
     pub(crate) message: Option<String>,
+    /// When its kubelet said so last, by the kubelet's clock.
+    pub(crate) heard: Option<String>,
 }
 
 impl Ready {
@@ -19,7 +21,7 @@ impl Ready {
         let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
         let found = conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready");
         let text = |field: &str| found?.get(field)?.as_str().map(str::to_owned);
-        Self { status: text("status"), message: text("message") }
+        Self { status: text("status"), message: text("message"), heard: text("lastHeartbeatTime") }
     }
 
     pub(crate) fn holds(&self) -> bool {

@@ -1,5 +1,5 @@
-//! Operations of ordered, reversible steps across systems: a node is attached or released, a tenant moved to another
-//! plan. The log of steps is in the record, so any process can go on with any of them from any point.
+//! Operations of ordered, reversible steps across systems: a node is attached, released, switched off or on, a tenant
+//! moved to another plan. The log of steps is in the record, so any process can go on with any of them from any point.
 
 mod executor;
 #[cfg(test)]
@@ -99,6 +99,9 @@ impl Sagas {
         match operation.kind {
             OperationKind::NodeAttach => self.drive(&machines::ATTACH, operation.id),
             OperationKind::NodeRelease => self.drive(&machines::RELEASE, operation.id),
+            OperationKind::NodeStop => self.drive(&machines::STOP, operation.id),
+            OperationKind::NodeStart => self.drive(&machines::START, operation.id),
+            OperationKind::NodeReboot => self.drive(&machines::REBOOT, operation.id),
             OperationKind::PlanChange => self.drive(&plan_change::CHANGE, operation.id),
             OperationKind::TenantCreate | OperationKind::TenantDelete => {}
         }

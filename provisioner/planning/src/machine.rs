@@ -22,6 +22,9 @@ pub const LABEL: &str = "node-restriction.kubernetes.io/warren-cluster";
 pub const TAINT: &str = "warren.dev/cluster";
 /// The taint that keeps everybody away until the node is proven.
 pub const UNPROVEN: &str = "warren.dev/unproven";
+/// The annotation of a node whose machine was switched off on purpose: when its kubelet was heard of last. For a while
+/// the host still says that it is ready; what was said at another time was said after that.
+pub const HEARD_LAST: &str = "warren.dev/heard-last";
 /// The effect of both: a volume's helper pod, which is placed by name, may still run.
 pub const NO_SCHEDULE: &str = "NoSchedule";
 /// Where K3s keeps tokens and passwords of nodes.
@@ -113,7 +116,8 @@ fn user_data(seed: &Seed<'_>) -> Value {
             file("/etc/rancher/k3s/config.yaml", agent_config(seed).to_string()),
             file("/etc/rancher/node/password", format!("{}\n", seed.password)),
         ],
-        "runcmd": [["systemctl", "start", "--no-block", "k3s-agent.service"]],
+        // cloud-init does this at the first start only; at all others the unit has to come by itself.
+        "runcmd": [["systemctl", "enable", "--now", "--no-block", "k3s-agent.service"]],
     })
 }
 

@@ -1,8 +1,9 @@
 //! `POST /api/v1/tenants/{tenant}/nodes/{node}/replace`
 
+use super::begun;
 use crate::{caller::Caller, extract::NodePath, operation::OperationBody, problem::Problem};
 use application::node;
-use axum::{Json, http::StatusCode, response::IntoResponse};
+use axum::response::IntoResponse;
 
 /// Replaces a node of a tenant: another one is made, what runs on this one moves there as the tenant's own budgets
 /// allow, and then its machine is destroyed. One at a time for each tenant.
@@ -21,7 +22,5 @@ pub(crate) async fn replace(
     NodePath { tenant, node }: NodePath,
 ) -> Result<impl IntoResponse, Problem> {
     let operation = node::replace(&app, &actor, &tenant, node).await?;
-    let headers = [("location", format!("/api/v1/operations/{}", operation.id))];
-    let body = OperationBody::new(operation, app.clock.now());
-    Ok((StatusCode::ACCEPTED, headers, Json(body)))
+    Ok(begun(operation, app.clock.now()))
 }

@@ -1,8 +1,8 @@
 //! Texts that are one of some words, for the OpenAPI document.
 
 use domain::{
-    ConditionKind, NodeShape, OperationKind, OrphanKind, OrphanProof, OrphanState, PlanName, Role,
-    SessionState, SessionsDuringMove,
+    ConditionKind, NodeShape, NodeState, OperationKind, OrphanKind, OrphanProof, OrphanState,
+    PlanName, Role, SessionState, SessionsDuringMove,
 };
 use utoipa::openapi::{Object, ObjectBuilder, Type, schema::SchemaType};
 
@@ -84,7 +84,7 @@ pub(crate) fn shape() -> Object {
 }
 
 pub(crate) fn node_state() -> Object {
-    one_of(["attaching", "ready", "releasing", "released"])
+    one_of(NodeState::ALL.map(NodeState::as_str))
 }
 
 pub(crate) fn orphan_kind() -> Object {

@@ -113,6 +113,12 @@ codes! {
         Some("Nothing was changed. Look at it by hand, and remove it by hand if nobody needs it.");
     /// It is not there any more.
     OrphanOver = "orphan-over", CONFLICT, "Not there any more", "It is not there any more.", None;
+    /// The node is not stopped.
+    NodeNotStopped = "node-not-stopped", CONFLICT, "Node is not stopped", "The node is not stopped.",
+        Some("Only a node that was stopped is started. Its state says how it is.");
+    /// Something else is being done about the node.
+    NodeBusy = "node-busy", CONFLICT, "Node is busy", "Something else is being done about the node.",
+        Some("Wait until that operation is over, and ask again.");
     /// Something is in the way of a change of plan.
     PlanChangeBlocked = "plan-change-blocked", CONFLICT, "Something is in the way",
         "Something is in the way of the change.", Some("Nothing was changed. dryRun=true shows everything that is in the way.");

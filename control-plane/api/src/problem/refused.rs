@@ -8,7 +8,7 @@ use application::{
     error::{FindError, Noun},
     node, orphan, plan_change, session, tenant, token,
 };
-use domain::{Kept, OrphanProof, Plan, PlanName, Retention};
+use domain::{Kept, OrphanProof, Plan, PlanName, PowerChange, Retention};
 use jiff::Timestamp;
 use std::error::Error;
 
@@ -64,8 +64,9 @@ impl From<node::ReplaceError> for Problem {
         match error {
             E::Find(error) => error.into(),
             E::NotReady(state) => {
+                let state = state.as_str();
                 let detail =
-                    format!("The node is {}: only one that is ready is replaced.", state.as_str());
+                    format!("The node is {state}: only one that is ready or stopped is replaced.");
                 Self::with_detail(Code::NodeNotReady, detail)
             }
             E::Busy(other) => {
@@ -98,6 +99,35 @@ impl From<orphan::RemoveError> for Problem {
                 let detail = format!("It is {} already.", state.as_str());
                 Self::with_detail(Code::OrphanOver, detail)
             }
+        }
+    }
+}
+
+impl From<node::PowerError> for Problem {
+    fn from(error: node::PowerError) -> Self {
+        use node::PowerError as E;
+        match error {
+            E::Find(error) => error.into(),
+            E::NotSo { change, state } => {
+                let (code, verb) = match change {
+                    PowerChange::Stop => (Code::NodeNotReady, "stopped"),
+                    PowerChange::Reboot => (Code::NodeNotReady, "rebooted"),
+                    PowerChange::Start => (Code::NodeNotStopped, "started"),
+                };
+                let (state, needs) = (state.as_str(), change.needs().as_str());
+                let detail = format!("The node is {state}: only one that is {needs} is {verb}.");
+                Self::with_detail(code, detail)
+            }
+            E::Busy(operation) => {
+                let (id, kind) = (operation.id, operation.kind.as_str());
+                let (code, what) = match operation.node {
+                    Some(_) => (Code::NodeBusy, "node"),
+                    None => (Code::TenantBusy, "tenant"),
+                };
+                let detail = format!("Operation {id} ({kind}) about the {what} is not over.");
+                Self::with_detail(code, detail)
+            }
+            E::Deleting => Self::new(Code::TenantDeleting),
         }
     }
 }

@@ -22,7 +22,7 @@ enum Stranger {
 }
 
 /// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 46] = {
+const ROUTES: [(&str, &str, Stranger); 49] = {
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
         ("POST", "/api/v1/tenants", Forbidden),
@@ -58,6 +58,9 @@ const ROUTES: [(&str, &str, Stranger); 46] = {
         ("GET", "/api/v1/orphans", Hidden),
         ("GET", "/api/v1/orphans/looks", Hidden),
         ("POST", "/api/v1/orphans/{orphan}/remove", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/stop", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/start", Hidden),
+        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/reboot", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/plan-changes", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/plan-changes", Hidden),
         ("GET", "/api/v1/tenants/{tenant}/plan-changes/{operation}", Hidden),

@@ -7,6 +7,7 @@ mod harness;
 mod housekeeping;
 mod logs;
 mod metrics;
+mod nodes;
 mod openapi;
 mod orphans;
 mod plan_changes;

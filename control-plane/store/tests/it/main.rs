@@ -5,6 +5,7 @@ mod crash;
 mod files;
 mod holder;
 mod node;
+mod node_power;
 mod open;
 mod orphan;
 mod plan_change;

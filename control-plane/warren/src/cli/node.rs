@@ -25,7 +25,17 @@ pub(crate) enum Command {
     /// List a tenant's own nodes
     Get(Get),
     /// Replace a node: another one is made, what runs there moves, then its machine is destroyed
-    Replace(Replace),
+    #[command(after_help = "Example:\n  warren node replace node_0198… --tenant acme --wait")]
+    Replace(Change),
+    /// Stop a node: what runs there goes, then its machine is shut down and stays yours
+    #[command(after_help = "Example:\n  warren node stop node_0198… --tenant acme --wait")]
+    Stop(Change),
+    /// Start a node that was stopped
+    #[command(after_help = "Example:\n  warren node start node_0198… --tenant acme --wait")]
+    Start(Change),
+    /// Reboot a node: what runs there goes, then its machine is shut down and switched on again
+    #[command(after_help = "Example:\n  warren node reboot node_0198… --tenant acme --wait")]
+    Reboot(Change),
     /// Show who was last seen on a tenant's own nodes, and when
     Statement(Get),
     /// List what is left over of nodes and nobody needs, or have it removed; for operators
@@ -40,16 +50,16 @@ pub(crate) struct Get {
     tenant: String,
 }
 
+// Something that is begun about a node. (A doc comment here would be the help of all of them.)
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  warren node replace node_0198… --tenant acme --wait")]
-pub(crate) struct Replace {
+pub(crate) struct Change {
     /// The node: its id
     #[arg(value_parser = reference)]
     node: String,
     /// The tenant: its name or id
     #[arg(long, short = 't', value_parser = reference)]
     tenant: String,
-    /// Wait until the old one is gone; exits 8 if that fails
+    /// Wait until it is done; exits 8 if it fails
     #[arg(long)]
     wait: bool,
     /// How long to wait
@@ -80,7 +90,10 @@ pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> 
     let Get { tenant } = match command {
         Command::Get(get) => get,
         Command::Statement(get) => return statement(cx, get).await,
-        Command::Replace(replace) => return replace.run(cx).await,
+        Command::Replace(change) => return change.run(cx, "replace").await,
+        Command::Stop(change) => return change.run(cx, "stop").await,
+        Command::Start(change) => return change.run(cx, "start").await,
+        Command::Reboot(change) => return change.run(cx, "reboot").await,
         Command::Orphans(orphans) => return orphans.run(cx).await,
     };
     let answer = cx.client.get(&["api", "v1", "tenants", tenant, "nodes"]).await?;
@@ -90,9 +103,9 @@ pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> 
     cx.printer.list("node", &names, &items, || table(nodes))
 }
 
-impl Replace {
-    async fn run(&self, cx: &Context) -> Result<(), Failure> {
-        let path = ["api", "v1", "tenants", &self.tenant, "nodes", &self.node, "replace"];
+impl Change {
+    async fn run(&self, cx: &Context, verb: &str) -> Result<(), Failure> {
+        let path = ["api", "v1", "tenants", &self.tenant, "nodes", &self.node, verb];
         let begun = cx.client.post(&path, &json!({}), Repeat::OnlyUnsent).await?;
         operation::begun(cx, &begun, self.wait.then_some(self.timeout)).await
     }

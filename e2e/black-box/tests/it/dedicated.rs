@@ -206,3 +206,71 @@ fn a_machine_that_somebody_made_his_own_is_left_alone_and_replaced() -> Result<(
     lab.proxmox(&json!({ "act": { "act": "destroy_vm", "vm": vm } }))?;
     Ok(())
 }
+
+/// Asks for something to be done about a node and waits until it is.
+fn node_done(lab: &Lab, tenant: &TestTenant, node: &Value, verb: &str) -> Result<()> {
+    let path = tenant.path(&format!("/nodes/{}/{verb}", text(node, "/id")));
+    let (status, begun) = lab.post(&path, &json!({}))?;
+    ensure!(status == 202 && begun["kind"] == format!("node-{verb}"), "{status} {begun}");
+    let (status, second) = lab.post(&path, &json!({}))?;
+    ensure!(status == 409 && second["code"] == "node-busy", "{status} {second}");
+    ensure!(text(&second, "/detail").contains(text(&begun, "/id")), "it is named: {second}");
+    let end = tenant.operation_end(&begun, 300)?;
+    ensure!(end["state"] == "succeeded", "{verb}: {end}");
+    Ok(())
+}
+
+/// Whether a machine runs, as Proxmox VE says.
+fn runs(lab: &Lab, vm: u64) -> Result<bool> {
+    Ok(!lab.proxmox(&json!("state"))?["vms"][vm.to_string()]["run"].is_null())
+}
+
+#[test]
+fn a_node_is_stopped_stays_its_tenants_and_comes_back() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let tenant = created(&lab, "switched")?;
+    tenant.wait_ready()?;
+    let own = own_node(&lab, &tenant)?;
+    let vm = own["machine"]["vm"].as_u64().context("it has a number")?;
+    let is_own = |state: &str| -> Result<()> {
+        let nodes = lab.get(&tenant.path("/nodes"))?;
+        let all = nodes["items"].as_array().cloned().unwrap_or_default();
+        let is_so = matches!(&all[..], [one] if one["id"] == own["id"] && one["state"] == state);
+        ensure!(is_so, "{state}: {nodes}");
+        Ok(())
+    };
+
+    node_done(&lab, &tenant, &own, "stop")?;
+    is_own("stopped")?;
+    ensure!(!runs(&lab, vm)?, "its machine is off");
+    // Longer than a machine that is off may be silent before it is given up.
+    pause(Duration::from_secs(90));
+    is_own("stopped")?;
+    ensure!(!runs(&lab, vm)?, "nobody switched it on");
+    let made = machines(&lab)?;
+    let named = made.iter().filter(|name| *name == text(&own, "/name")).count();
+    ensure!(named == 1, "nobody took its place: {made:?}");
+
+    for verb in ["start", "reboot"] {
+        node_done(&lab, &tenant, &own, verb)?;
+        is_own("ready")?;
+        ensure!(runs(&lab, vm)?, "{verb}: its machine runs");
+        tenant.wait_ready()?;
+        let id = tenant.shell_session("echo here again")?;
+        let session = tenant.session_end(&id, 120)?;
+        ensure!(session["state"] == "succeeded", "{verb}: {session}");
+        let pods = on_host(&lab, &["pods", "-n", &tenant.host_namespace()?])?;
+        let mut workloads =
+            pods.iter().filter(|pod| text(pod, "/metadata/labels/app") != "vcluster");
+        let is_there = |pod: &Value| text(pod, "/spec/nodeName") == text(&own, "/name");
+        ensure!(workloads.all(is_there), "{verb}: they are on its own node: {pods:?}");
+    }
+
+    node_done(&lab, &tenant, &own, "stop")?;
+    let operation = tenant.delete("")?;
+    let end = tenant.operation_end(&operation, 240)?;
+    ensure!(end["state"] == "succeeded", "{end}");
+    let left = left_of(&lab, text(&own, "/name"))?;
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}

@@ -1,5 +1,5 @@
-//! Looks after nodes that are there: one whose machine is gone, off or silent for long is given up, and its tenant gets
-//! another one.
+//! Looks after nodes that are to run: one whose machine is gone, off or silent for long is given up, and its tenant gets
+//! another one. One that somebody switched off is left alone.
 
 use super::{
     Machines,
@@ -44,7 +44,8 @@ pub(crate) async fn run(cx: Context, cancel: CancellationToken) {
 
 async fn look(cx: &Context, silent: &mut HashMap<NodeId, Timestamp>) -> Result<(), StoreError> {
     let nodes = cx.store.node_open().await?;
-    silent.retain(|id, _| nodes.iter().any(|node| node.id == *id));
+    let is_to_run = |node: &&Node| node.state() == NodeState::Ready;
+    silent.retain(|id, _| nodes.iter().filter(is_to_run).any(|node| node.id == *id));
     let Some(machines) = &cx.machines else { return Ok(()) };
     // One at a time for each tenant: whatever ails a node may ail all of them, and they are needed.
     let mut busy: HashSet<TenantId> = nodes
@@ -52,16 +53,14 @@ async fn look(cx: &Context, silent: &mut HashMap<NodeId, Timestamp>) -> Result<(
         .filter(|node| node.state() == NodeState::Releasing)
         .map(|node| node.tenant)
         .collect();
-    for node in nodes.iter().filter(|node| node.state() == NodeState::Ready) {
+    for node in nodes.iter().filter(is_to_run) {
         if busy.contains(&node.tenant) || !is_lost(cx, machines, node, silent).await {
             continue;
         }
-        tracing::warn!(node.id = %node.id, node.name = %node.name, "a node is lost and given up");
-        match cx.store.node_release(node.id).await {
-            Ok(_) | Err(StoreError::Ended) => {
-                busy.insert(node.tenant);
-            }
-            Err(error) => return Err(error),
+        // Somebody may have switched it off since the list was read.
+        if cx.store.node_release_lost(node.id).await?.is_some() {
+            tracing::warn!(node.id = %node.id, node.name = %node.name, "a node is lost and given up");
+            busy.insert(node.tenant);
         }
     }
     Ok(())

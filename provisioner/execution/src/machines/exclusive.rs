@@ -67,7 +67,8 @@ async fn look(
     let Some(machines) = &cx.machines else { return Ok(()) };
     let mut tenants: BTreeMap<TenantId, Vec<NodeName>> = BTreeMap::new();
     for node in cx.store.node_open().await? {
-        if matches!(node.state(), NodeState::Ready | NodeState::Releasing) {
+        // One that is off stays its tenant's, with what is left there while it is emptied.
+        if !matches!(node.state(), NodeState::Attaching | NodeState::Released) {
             tenants.entry(node.tenant).or_default().push(node.name);
         }
     }

@@ -72,8 +72,7 @@ pub(super) async fn remove_node(cx: &NodeContext<'_>) -> Result<String, StepErro
     forget_token(cx).await?;
     let pods = pods_on(&host, node).await?;
     for pod in &pods {
-        // Nobody runs them any more: the machine is off.
-        host.delete(pod, &delete_options(Propagation::Background, Some(0), None)).await?;
+        end(&host, pod).await?;
     }
     remove(&host, &node_key(&node.name)).await?;
     remove(&host, &password_key(&node.name)).await?;
@@ -83,6 +82,11 @@ pub(super) async fn remove_node(cx: &NodeContext<'_>) -> Result<String, StepErro
         return Err(StepError::Retry(format!("{count} pods are still there, among them {first}")));
     }
     Ok(format!("the host cluster has no node {} and no pod, token or password of it", node.name))
+}
+
+/// Takes a pod away that nobody runs any more: its machine is off.
+pub(super) async fn end(host: &ApiServer, pod: &Key) -> Result<(), ApiError> {
+    host.delete(pod, &delete_options(Propagation::Background, Some(0), None)).await
 }
 
 /// The pods that are placed on a node.

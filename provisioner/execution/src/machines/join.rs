@@ -1,6 +1,10 @@
 //! The steps in which a machine becomes a node of the host cluster.
 
-use super::host;
+use super::{
+    host,
+    owned::{Machine, look},
+    power,
+};
 use crate::{
     machines::{NodeContext, OwnNode},
     node::Ready,
@@ -122,6 +126,8 @@ impl Step<OwnNode> for Verify {
 
     async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         let (host, node) = (host::server(cx), &cx.subject.node);
+        // For a while the host believes of a machine that is gone what it heard last.
+        let Machine::Ours { .. } = look(cx).await? else { return Err(power::gone()) };
         let cluster = host::cluster(cx).await?;
         let Some(object) = host::registered(&host, node).await? else {
             return Err(StepError::Retry(format!("{} is not there any more", node.name)));

@@ -5,11 +5,15 @@ use super::{
     owned::{Machine, look, of_proxmox},
 };
 use crate::{machines::NodeContext, sagas::StepError};
-use proxmox_client::{ConfigChange, Fault, VmState};
-use std::time::Duration;
+use proxmox_client::{ConfigChange, Fault, Shutdown, Vm, VmState};
+use std::{error::Error, time::Duration};
 
 /// How long a machine may take to be switched on or off.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// How long a guest may take to shut down before its plug is pulled.
+const SHUTDOWN: Duration = Duration::from_mins(1);
+/// The code of a problem: the machine is not there, or not ours.
+pub(super) const GONE: &str = "machine-gone";
 
 /// Sees to it that the machine runs.
 pub(super) async fn on(cx: &NodeContext<'_>) -> Result<String, StepError> {
@@ -23,6 +27,39 @@ pub(super) async fn on(cx: &NodeContext<'_>) -> Result<String, StepError> {
         Err(error) if error.fault() == Some(&Fault::Running) => Ok("it runs".to_owned()),
         Err(error) => Err(of_proxmox(error)),
     }
+}
+
+/// Sees to it that the machine runs, and starts with its node again.
+pub(super) async fn resume(cx: &NodeContext<'_>) -> Result<String, StepError> {
+    let Machine::Ours { vm, config } = look(cx).await? else { return Err(gone()) };
+    if config.get("onboot") != Some("1") {
+        vm.change(&ConfigChange::new().starts_with_node(true)).await.map_err(of_proxmox)?;
+    }
+    on(cx).await
+}
+
+/// Sees to it that the machine does not run and does not start with its node again, and lets its guest shut down before:
+/// what it has in memory goes to its disk. A guest that does not hear or is too slow loses its plug.
+pub(super) async fn shut_down(cx: &NodeContext<'_>) -> Result<String, StepError> {
+    let Machine::Ours { vm, config } = look(cx).await? else { return off(cx).await };
+    if config.get("onboot") == Some("1") {
+        vm.change(&ConfigChange::new().starts_with_node(false)).await.map_err(of_proxmox)?;
+    }
+    if vm.status().await.map_err(of_proxmox)?.state() != VmState::Running {
+        return off(cx).await;
+    }
+    if let Err(error) = ask_guest(&vm).await {
+        tracing::warn!(error = &error as &dyn Error, "a guest was not shut down");
+    }
+    match vm.status().await.map_err(of_proxmox)?.state() {
+        VmState::Stopped => Ok("it was shut down".to_owned()),
+        VmState::Running | VmState::Other(_) => off(cx).await,
+    }
+}
+
+async fn ask_guest(vm: &Vm) -> Result<(), proxmox_client::Error> {
+    let options = Shutdown { timeout: Some(SHUTDOWN), then_stops: true };
+    vm.shutdown(options).await?.finish(PATIENCE).await.map(|_| ())
 }
 
 /// Sees to it that the machine does not run and does not start with its node again: as if by its plug, and proven. One
@@ -57,5 +94,5 @@ pub(super) async fn leave(cx: &NodeContext<'_>) -> Result<String, StepError> {
 /// Somebody took the machine away in the middle of it all.
 pub(super) fn gone() -> StepError {
     let hint = "nothing is to be done: what is left of it is removed, and another one is made";
-    StepError::fail("machine-gone", "its machine is gone, or somebody else's", hint)
+    StepError::fail(GONE, "its machine is gone, or somebody else's", hint)
 }

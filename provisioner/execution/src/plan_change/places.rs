@@ -63,8 +63,10 @@ impl Places {
         };
         let count = usize::try_from(side.nodes).unwrap_or(usize::MAX);
         let mut meant: Vec<Node> = nodes.into_iter().filter(is_meant).collect();
-        // Those that are being made, and of the others the newest, are the first to go.
-        meant.sort_by_key(|node| (node.ready_at.is_none(), node.id));
+        // Those that are being made, those that are off, and of the others the newest, are the first to go.
+        meant.sort_by_key(|node| {
+            (node.ready_at.is_none(), node.state().is_off_on_purpose(), node.id)
+        });
         meant.truncate(count);
         Ok(Self::On(meant))
     }

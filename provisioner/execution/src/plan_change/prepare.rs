@@ -61,7 +61,9 @@ impl Step<Moving> for Nodes {
         let mut changes = cx.cx.store.changes();
         loop {
             let mut nodes = cx.cx.store.node_of_tenant(cx.subject.change.tenant).await?;
-            nodes.retain(|node| node.shape == shape && node.state() == NodeState::Ready);
+            // One that somebody switched off was proven, and is its tenant's to switch on.
+            let is_proven = |state| matches!(state, NodeState::Ready | NodeState::Stopped);
+            nodes.retain(|node| node.shape == shape && is_proven(node.state()));
             if nodes.len() >= wanted {
                 return Ok(format!("{wanted} nodes are proven"));
             }

@@ -217,11 +217,11 @@ fn cancelled() -> Problem {
     Problem {
         code: "cancelled".to_owned(),
         detail: "somebody asked for it to be undone".to_owned(),
-        hint: "nothing is to be done; nothing of it is left".to_owned(),
+        hint: "nothing is to be done: what was done is taken back".to_owned(),
     }
 }
 
 fn late(detail: String) -> Problem {
-    let hint = "what was made is removed again; mend what is in the way, then it is tried anew";
+    let hint = "what was done is taken back; mend what is in the way, then it can be tried anew";
     Problem { code: "deadline-exceeded".to_owned(), detail, hint: hint.to_owned() }
 }

@@ -14,6 +14,7 @@ mod kubelet;
 mod mishap;
 mod node;
 mod plan_change;
+mod purpose;
 mod sweep;
 mod tenant;
 mod time;

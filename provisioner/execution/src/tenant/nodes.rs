@@ -46,11 +46,18 @@ pub(super) async fn ensure(
     let (paid, is_ready) = (record.nodes, |node: &&Node| node.state() == NodeState::Ready);
     let of_plan = |node: &&Node| Some(node.shape) == record.plan.node_shape();
     let ready = staying().filter(of_plan).filter(is_ready).count();
+    let off: Vec<&Node> =
+        staying().filter(of_plan).filter(|node| node.state().is_off_on_purpose()).collect();
     let kind = ConditionKind::NodesReady;
     let mut story = format!("{ready} of {paid} nodes are proven");
-    let has_paid = u32::try_from(ready).unwrap_or(u32::MAX) >= paid;
+    for node in &off {
+        // Nobody takes its place: somebody asked for that.
+        story = format!("{story}; {} is {}, as somebody asked", node.name, node.state().as_str());
+    }
+    let has_paid = u32::try_from(ready + off.len()).unwrap_or(u32::MAX) >= paid;
     if has_paid {
-        findings.set(kind, ConditionStatus::True, "Ready", story.clone());
+        let reason = if off.is_empty() { "Ready" } else { "SwitchedOff" };
+        findings.set(kind, ConditionStatus::True, reason, story.clone());
         if !is_missing {
             return Ok(Nodes::Ready);
         }

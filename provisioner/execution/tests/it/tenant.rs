@@ -1,4 +1,5 @@
 mod repair;
+mod switched_off;
 mod under_plan;
 
 use crate::{fake::Fault, world::World};

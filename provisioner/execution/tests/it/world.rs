@@ -3,7 +3,7 @@
 use crate::fake::{Fake, Objects};
 use clusters::{HostCluster, RunAuthority, TenantClusters};
 use domain::{
-    Actor, Authorized, Clock, CreateSession, CreateTenant, DeleteTenant, IdGen, Operation,
+    Action, Actor, Authorized, Clock, CreateSession, CreateTenant, DeleteTenant, IdGen, Operation,
     PlanName, ProjectName, Resources, RetryPolicy, Role, Scope, Session, SessionSpec, SessionState,
     StopSession, Tenant, TenantId, TenantName, TokenId, authorize,
 };
@@ -143,6 +143,11 @@ impl World {
         let name = TenantName::parse("/name", name).expect("a name");
         let made = self.store.tenant_create(&proof, name, PlanName::Starter, 0, None).await;
         made.expect("a new tenant").value.0
+    }
+
+    /// An operator's.
+    pub(crate) fn proof<A: Action>(&self, scope: Scope) -> Authorized<A> {
+        authorize(&self.actor, scope).expect("operators may")
     }
 
     /// Makes a tenant and waits until it is ready.

@@ -27,6 +27,7 @@ fn node() -> Node {
         place: Some("pve1".to_owned()),
         vm: None,
         address: Some(Ipv4Addr::new(10, 0, 0, 7)),
+        power: domain::NodePower::On,
         created_at: Timestamp::UNIX_EPOCH,
         ready_at: None,
         release_requested_at: None,

@@ -8,7 +8,10 @@ use super::{
 use domain::OperationId;
 use http::Method;
 use proxmox_simulator::Act;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::time::sleep;
 
 /// How long it lasts what somebody puts right again.
@@ -33,6 +36,8 @@ pub(super) enum Happens {
     Act(fn(&Place) -> Act),
     /// The same, and from then on the machine is theirs.
     Taken(fn(&Place) -> Act),
+    /// The same, and from then on there is no machine.
+    Robbed(fn(&Place) -> Act),
     /// The node of Proxmox VE starts the machine, if that starts with it.
     StartsUp,
     /// Somebody makes a machine with the number that is the node's and has no machine.
@@ -79,7 +84,12 @@ impl Happens {
                 world.simulator.inject(goes.fault(method, path));
             }
             Self::Act(act) => world.simulator.act(act(&place)).await.expect("it is there"),
+            Self::Robbed(act) => {
+                world.is_robbed.store(true, Ordering::Relaxed);
+                world.simulator.act(act(&place)).await.expect("it is there");
+            }
             Self::Taken(act) => {
+                world.is_robbed.store(true, Ordering::Relaxed);
                 world.simulator.act(act(&place)).await.expect("it is there");
                 world.others().adopt(&world.simulator, place.vm);
             }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod nodes;
+mod power;
 
 use super::{
     accident::{Accident, Happens},
@@ -20,13 +21,16 @@ type Entry = (Accident, &'static [(&'static str, When)], Outcome);
 
 /// All histories with accidents.
 pub(super) fn cases() -> Vec<Case> {
-    let [attach, release] = &node::SAGAS;
+    let [attach, release, stop, start, reboot] = &node::SAGAS;
     let turn = Mishap { way: Way::Forward, step: "tidy", when: When::After, what: What::Fail };
     let mut cases = Vec::new();
     for (saga, calls, entries, turn) in [
         (attach, calls::ATTACH, nodes::ATTACH, None),
         (attach, calls::UNDO, nodes::UNDO, Some(turn)),
         (release, calls::RELEASE, nodes::RELEASE, None),
+        (stop, calls::STOP, power::STOP, None),
+        (start, calls::START, power::START, None),
+        (reboot, calls::REBOOT, power::REBOOT, None),
     ] {
         let outcome = if turn.is_some() { Outcome::Undone } else { Outcome::Done };
         for &(name, step, goes, method, path) in calls {

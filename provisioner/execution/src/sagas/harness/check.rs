@@ -2,8 +2,9 @@
 
 use super::world::World;
 use domain::{Node, NodeState, Operation, OperationState};
-use planning::machine::{LABEL, TAINT, UNPROVEN, expected_key, password_key};
+use planning::machine::{HEARD_LAST, LABEL, TAINT, UNPROVEN, expected_key, password_key};
 use serde_json::Value;
+use std::sync::atomic::Ordering;
 use store::StoreError;
 
 /// What violates it, in words.
@@ -39,17 +40,24 @@ fn told(operation: &Operation) -> String {
 
 /// The node is proven, and of what it needed to join nothing is left.
 pub(super) async fn ready(world: &World, operation: &Operation) -> Violations {
-    let mut violations = Vec::new();
-    let node = node(world, operation).await;
     let problem = operation.problem.clone().map(|problem| problem.detail);
+    let mut violations = in_use(world, operation).await;
     ensure(
         &mut violations,
         operation.state == OperationState::Succeeded,
         format!("it failed: {problem:?}"),
     );
+    violations
+}
+
+/// The node runs, is proven and takes pods, and of what it needed to join nothing is left.
+pub(super) async fn in_use(world: &World, operation: &Operation) -> Violations {
+    let mut violations = Vec::new();
+    let node = node(world, operation).await;
     let state = node.state();
     ensure(&mut violations, state == NodeState::Ready, format!("in the record it is {state:?}"));
-    violations.extend(machine(world, &node));
+    violations.extend(machine(world, &node, true));
+    violations.extend(alone(world, &node).await);
     world.host.objects(|objects| {
         let secrets: Vec<String> = objects.list("secrets").iter().map(name).collect();
         let password = password_key(&node.name).name;
@@ -67,26 +75,95 @@ pub(super) async fn ready(world: &World, operation: &Operation) -> Violations {
         let keys: Vec<&str> = taints.iter().filter_map(|taint| taint["key"].as_str()).collect();
         let is_proven = keys.contains(&TAINT) && !keys.contains(&UNPROVEN);
         ensure(&mut violations, is_proven, format!("its taints are {keys:?}"));
+        let before = &object["metadata"]["annotations"][HEARD_LAST];
+        let heard = &object["status"]["conditions"][0]["lastHeartbeatTime"];
+        ensure(
+            &mut violations,
+            before != heard,
+            "nobody has heard of it since it was switched off",
+        );
+        let is_open = object["spec"]["unschedulable"].is_null();
+        ensure(&mut violations, is_open, "no pod is placed on it");
     });
     violations
 }
 
-/// Its machine: there is one, it runs, and there is nothing in its drive.
-fn machine(world: &World, node: &Node) -> Violations {
+/// The node is off, stays its tenant's, and can be switched on again.
+pub(super) async fn stopped(world: &World, operation: &Operation) -> Violations {
+    let mut violations = Vec::new();
+    let node = node(world, operation).await;
+    let state = node.state();
+    ensure(&mut violations, state == NodeState::Stopped, format!("in the record it is {state:?}"));
+    violations.extend(machine(world, &node, false));
+    violations.extend(alone(world, &node).await);
+    let secrets = world.store.node_secrets(node.id).await;
+    ensure(&mut violations, secrets.is_ok(), "the record has forgotten its password");
+    world.host.objects(|objects| {
+        let list = objects.get("configmaps", "kube-system", &expected_key().name);
+        let is_expected = list.is_some_and(|list| list["data"][node.name.as_str()].is_string());
+        ensure(&mut violations, is_expected, "the host does not expect it any more");
+        let password = objects.get("secrets", "kube-system", &password_key(&node.name).name);
+        ensure(&mut violations, password.is_some(), "the host has forgotten its password");
+        let Some(object) = objects.get("nodes", "", node.name.as_str()) else {
+            return violations.push("the host does not have it".to_owned());
+        };
+        let is_closed = object["spec"]["unschedulable"] == true;
+        ensure(&mut violations, is_closed, "pods are placed on it");
+        for pod in objects.list("pods") {
+            let is_of_node = pod["metadata"]["namespace"] == "kube-system";
+            ensure(&mut violations, is_of_node, format!("{} is left on it", name(&pod)));
+        }
+    });
+    violations
+}
+
+/// A node that was to be off for a moment: it runs as before, or it is off and known to be.
+pub(super) async fn on_or_stopped(world: &World, operation: &Operation) -> Violations {
+    match node(world, operation).await.state() {
+        NodeState::Stopped => stopped(world, operation).await,
+        NodeState::Attaching
+        | NodeState::Ready
+        | NodeState::Stopping
+        | NodeState::Starting
+        | NodeState::Rebooting
+        | NodeState::Releasing
+        | NodeState::Released => in_use(world, operation).await,
+    }
+}
+
+/// Nobody took its place, and nothing more is done about it.
+async fn alone(world: &World, node: &Node) -> Violations {
+    let mut violations = Vec::new();
+    let more = world.store.node_attach(world.tenant.id, node.shape).await;
+    ensure(&mut violations, matches!(more, Ok(None)), "another one is made in its place");
+    let open = world.store.node_operation(node.id).await.expect("readable");
+    let kind = open.map(|operation| operation.kind);
+    ensure(&mut violations, kind.is_none(), format!("there is still {kind:?} about it"));
+    violations
+}
+
+/// Its machine: there is one, it runs or does not, and there is nothing in its drive.
+fn machine(world: &World, node: &Node, is_on: bool) -> Violations {
     let (own, _) = world.others().compare(&world.simulator);
     let mut violations = Vec::new();
+    if world.is_robbed.load(Ordering::Relaxed) {
+        ensure(&mut violations, own.vms.is_empty(), "there is a machine that nobody asked for");
+        return violations;
+    }
     let numbers: Vec<&String> = own.vms.keys().collect();
     let number = node.vm.map(|vm| vm.to_string());
     if numbers.len() != 1 || numbers.first().copied() != number.as_ref() {
         violations.push(format!("its machines are {numbers:?} instead of {number:?}"));
     }
     for vm in own.vms.values() {
-        ensure(&mut violations, !vm["run"].is_null(), "its machine does not run");
+        let (runs, onboot) = (!vm["run"].is_null(), if is_on { "1" } else { "0" });
+        ensure(&mut violations, runs == is_on, format!("that its machine runs is {runs}"));
         let config = &vm["config"];
         ensure(&mut violations, config["name"] == node.name.as_str(), "it has another name");
         ensure(&mut violations, config["ide2"].is_null(), "an image is left in its drive");
         ensure(&mut violations, config["lock"].is_null(), "it is locked");
-        ensure(&mut violations, config["onboot"] == "1", "it does not start with its host");
+        let found = &config["onboot"];
+        ensure(&mut violations, found == onboot, format!("its onboot is {found}"));
     }
     for (volume, of) in &own.volumes {
         let is_disk = of["content"] == "images" && number == Some(of["vm"].to_string());

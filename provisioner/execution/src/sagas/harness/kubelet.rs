@@ -24,6 +24,8 @@ use tokio::{task::AbortHandle, time::sleep};
 const BOOT: Duration = Duration::from_secs(3);
 /// Between two things that a kubelet does.
 const TURN: Duration = Duration::from_secs(1);
+/// How long the host says of a node what it heard last: the node controller's grace period.
+const BELIEVED: Duration = Duration::from_secs(40);
 
 /// All machines of a history.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ struct State {
     /// What the agents of K3s were told, by machine: their disks.
     disks: HashMap<u32, Disk>,
     running: HashMap<u32, (Option<String>, AbortHandle)>,
+    /// How often a guest was told to shut down.
+    shutdowns: usize,
     violations: Vec<String>,
 }
 
@@ -58,6 +62,11 @@ impl Kubelets {
     /// What must never have happened.
     pub(super) fn violations(&self) -> Vec<String> {
         self.state().violations.clone()
+    }
+
+    /// How often a guest was told to shut down, which is not to lose its plug.
+    pub(super) fn shutdowns(&self) -> usize {
+        self.state().shutdowns
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -101,17 +110,24 @@ impl Kubelets {
         state.running.insert(hardware.vm, (hardware.uuid.clone(), task.abort_handle()));
     }
 
-    /// Its node is heard of no more.
+    /// Its node is heard of no more, which the host finds out after a while.
     fn power_off(&self, vm: u32) {
         let mut state = self.state();
         let Some((_, kubelet)) = state.running.remove(&vm) else { return };
         kubelet.abort();
         let Some(disk) = state.disks.get_mut(&vm) else { return };
         let name = text(&disk.config["node-name"]);
-        disk.has_joined |= self.host.objects(|objects| {
-            let is_there = objects.get("nodes", "", &name).is_some();
-            objects.change("nodes", "", &name, |node| say_ready(node, "Unknown"));
-            is_there
+        let last = self.host.objects(|objects| Some(heard(objects.get("nodes", "", &name)?)));
+        disk.has_joined |= last.is_some();
+        let host = self.host.clone();
+        tokio::spawn(async move {
+            sleep(BELIEVED).await;
+            let Some(last) = last else { return };
+            host.objects(|objects| {
+                if objects.get("nodes", "", &name).is_some_and(|node| heard(node) == last) {
+                    objects.change("nodes", "", &name, |node| say_ready(node, "Unknown", &last));
+                }
+            });
         });
     }
 }
@@ -135,12 +151,15 @@ impl Kubelet {
     fn take_turn(&mut self) {
         let (name, now) = (text(&self.disk.config["node-name"]), self.clock.now());
         let Self { host, disk, uuid, .. } = self;
+        let heard = format!("{now:.0}");
         host.objects(|objects| {
             if objects.get("nodes", "", &name).is_some() {
-                objects.change("nodes", "", &name, |node| say_ready(node, "True"));
+                objects.change("nodes", "", &name, |node| say_ready(node, "True", &heard));
                 end_pods(objects, &name);
             } else if is_let_in(objects, disk, &name, now) {
-                objects.put("v1", "nodes", node(&disk.config, &name, uuid));
+                let mut node = node(&disk.config, &name, uuid);
+                say_ready(&mut node, "False", &heard);
+                objects.put("v1", "nodes", node);
                 disk.has_joined = true;
             }
         });
@@ -182,20 +201,24 @@ fn node(config: &Value, name: &str, uuid: &str) -> Value {
     assert!(taints.iter().any(|taint| taint["key"] == UNPROVEN), "nobody is let in unproven");
     let args = config["kubelet-arg"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let provider = args.into_iter().find_map(|arg| arg.strip_prefix("provider-id="));
-    let mut node = json!({
+    json!({
         "metadata": { "name": name, "labels": { "kubernetes.io/hostname": name } },
         "spec": { "providerID": provider, "taints": taints },
         "status": {
             "addresses": [{ "type": "InternalIP", "address": config["node-ip"] }],
             "nodeInfo": { "systemUUID": uuid, "kubeletVersion": "v1.36.0+k3s1" },
         },
-    });
-    say_ready(&mut node, "False");
-    node
+    })
 }
 
-fn say_ready(node: &mut Value, status: &str) {
-    node["status"]["conditions"] = json!([{ "type": "Ready", "status": status }]);
+fn say_ready(node: &mut Value, status: &str, heard: &str) {
+    let condition = json!({ "type": "Ready", "status": status, "lastHeartbeatTime": heard });
+    node["status"]["conditions"] = json!([condition]);
+}
+
+/// When a node's kubelet was heard of last.
+fn heard(node: &Value) -> String {
+    text(&node["status"]["conditions"][0]["lastHeartbeatTime"])
 }
 
 /// Pods that were told to go are gone.
@@ -231,6 +254,7 @@ impl Machines for Kubelets {
     }
 
     async fn shut_down(&self, vm: u32) -> Result<(), MachineError> {
+        self.state().shutdowns += 1;
         self.power_off(vm);
         self.machines.stop(vm).await
     }

@@ -5,12 +5,12 @@ use super::{
     history::Rehearsed,
     inventory::Inventory,
     tenant::{self, SHARED},
-    world::World,
+    world::{World, proof},
 };
 use crate::plan_change::CHANGE;
 use domain::{
-    Authorized, ChangePlan, Isolation, NodeState, OperationId, PlanName, PlanPreview, Scope,
-    SessionsDuringMove, Subscription, Survey, authorize,
+    ChangePlan, Isolation, NodeState, OperationId, PlanName, PlanPreview, Scope,
+    SessionsDuringMove, Subscription, Survey,
 };
 use futures::FutureExt as _;
 use planning::machine::password_key;
@@ -49,8 +49,7 @@ pub(super) static SAGAS: [Rehearsed; 2] = [
 async fn begin(world: &World, to: Subscription) -> OperationId {
     tenant::live(world).await;
     let tenant = world.tenant().await;
-    let proof: Authorized<ChangePlan> =
-        authorize(&World::operator(), Scope::Tenant(tenant.id)).expect("operators may");
+    let proof = proof::<ChangePlan>(Scope::Tenant(tenant.id));
     let preview = PlanPreview {
         from: tenant.subscription(),
         to,

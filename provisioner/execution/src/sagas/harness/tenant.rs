@@ -190,7 +190,10 @@ impl Life {
             let saga = match operation.kind {
                 OperationKind::NodeAttach => &ATTACH,
                 OperationKind::NodeRelease => &RELEASE,
-                OperationKind::PlanChange
+                OperationKind::NodeStop
+                | OperationKind::NodeStart
+                | OperationKind::NodeReboot
+                | OperationKind::PlanChange
                 | OperationKind::TenantCreate
                 | OperationKind::TenantDelete => continue,
             };

@@ -14,8 +14,8 @@ use super::{
 use crate::{Addresses, Context, MachineSettings, Machines, RecordedTenants, Settings};
 use clusters::{Authority, HostCluster, RunAuthority, TenantClusters};
 use domain::{
-    Actor, Authorized, Clock, CreateTenant, IdGen, Node, NodeId, PlanName, Role, Scope, Tenant,
-    TenantId, TenantName, TokenId, authorize,
+    Action, Actor, Authorized, Clock, CreateTenant, IdGen, Node, NodeId, Operation, OperationState,
+    PlanName, Role, Scope, Tenant, TenantId, TenantName, TokenId, authorize,
 };
 use jiff::Timestamp;
 use planning::sample::settings;
@@ -33,7 +33,7 @@ use std::{
     collections::BTreeMap,
     net::Ipv4Addr,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 use store::{SecretKey, Store, StoreOptions};
@@ -62,6 +62,8 @@ pub(super) struct World {
     pub(super) incidents: Incidents,
     /// What goes on by itself, until nobody looks at the world any more.
     pub(super) life: Mutex<JoinSet<()>>,
+    /// Whether somebody took the node's machine away.
+    pub(super) is_robbed: AtomicBool,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
     _folder: TempDir,
@@ -99,25 +101,42 @@ impl Beginning {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = folder();
         let store = open(folder.path(), Arc::new(QuickClock::new()), ids(u64::MAX)).await;
-        let proof: Authorized<CreateTenant> =
-            authorize(&World::operator(), Scope::Platform).expect("operators may");
+        let proof = proof::<CreateTenant>(Scope::Platform);
         let mut tenants = BTreeMap::new();
         for (name, plan, nodes) in
             [("acme", PlanName::DedicatedS, 1), ("initech", PlanName::Pro, 0)]
         {
             let name = TenantName::parse("/name", name).expect("a name");
             let made = store.tenant_create(&proof, name, plan, nodes, None).await;
-            let tenant = made.expect("a new tenant").value.0.id;
+            let (tenant, operation) = made.expect("a new tenant").value;
+            // Nothing is being done about the tenant itself.
+            let over = Operation {
+                state: OperationState::Succeeded,
+                finished_at: Some(operation.created_at),
+                ..operation
+            };
+            store.operation_progress(&over).await.expect("it is open");
             let keys = Authority::generate(Timestamp::now()).and_then(|keys| keys.to_bytes());
             let keys = keys.expect("an authority");
-            let put = store.tenant_keys_put_if_absent(tenant, keys.expose_secret()).await;
+            let put = store.tenant_keys_put_if_absent(tenant.id, keys.expose_secret()).await;
             put.expect("writable");
-            tenants.insert(plan, tenant);
+            tenants.insert(plan, tenant.id);
         }
         store.close().await.expect("nobody else uses it");
         let record = std::fs::read(record(folder.path())).expect("it is there");
         Self { record: Arc::new(record), tenants: Arc::new(tenants) }
     }
+}
+
+/// An operator's.
+pub(super) fn proof<A: Action>(scope: Scope) -> Authorized<A> {
+    let actor = Actor {
+        token: TokenId::new(Uuid::nil()),
+        role: Role::Operator,
+        tenant: None,
+        request_id: "test".to_owned(),
+    };
+    authorize(&actor, scope).expect("operators may")
 }
 
 /// Where nothing waits for a disk, if there is such a place.
@@ -183,6 +202,7 @@ impl World {
             others,
             incidents,
             life,
+            is_robbed: AtomicBool::new(false),
             clock,
             ids,
             _folder: folder,
@@ -284,15 +304,6 @@ impl World {
 
     pub(super) async fn tenant(&self) -> Tenant {
         self.store.tenant_get(self.tenant.id).await.expect("readable").expect("it is there")
-    }
-
-    pub(super) fn operator() -> Actor {
-        Actor {
-            token: TokenId::new(Uuid::nil()),
-            role: Role::Operator,
-            tenant: None,
-            request_id: "test".to_owned(),
-        }
     }
 
     pub(super) async fn node(&self, id: NodeId) -> Node {

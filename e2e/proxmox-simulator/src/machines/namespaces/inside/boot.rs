@@ -19,10 +19,23 @@ use crate::nocloud::{self, Seed, WrittenFile};
 
 /// Where a seed may write: what is the machine's own.
 const OWN: [&str; 5] = ["/etc/", "/run/", "/tmp/", "/var/lib/", "/var/log/"];
-/// Stands in for the service manager while the seed's commands run.
-const SYSTEMCTL: &str =
-    "#!/bin/sh\ncase \" $* \" in\n*\" k3s-agent\"*) : > /run/k3s-agent.wanted ;;\nesac\n";
+/// Stands in for the service manager while the seed's commands run: a unit that is enabled comes by itself at each
+/// later start.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+for word in "$@"; do
+    case "$word" in
+        k3s-agent | k3s-agent.service) agent=yes ;;
+        enable) enable=yes ;;
+        start | restart | --now) now=yes ;;
+    esac
+done
+[ -n "$agent" ] || exit 0
+[ -z "$enable" ] || : > "$ENABLED"
+[ -z "$now" ] || : > /run/k3s-agent.wanted
+"#;
 const WANTED: &str = "/run/k3s-agent.wanted";
+/// The file of a disk that says whose commands were run.
+const INSTANCE: &str = "instance";
 /// How often a server that does not answer is asked again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long containerd may take.
@@ -47,13 +60,29 @@ pub(crate) fn boot(order: &Order, power: &Power) -> Result<Vec<Service>> {
 fn apply(order: &Order, seed: &Seed, power: &Power, services: &mut Vec<Service>) -> Result<()> {
     rustix::system::sethostname(seed.hostname().as_bytes()).context("set the host name")?;
     cable::configure(order, seed)?;
+    // What was written at the first start would be on the disk at all others; here /etc is empty again.
     seed.user.write_files.iter().try_for_each(write_file)?;
-    run_commands(seed)?;
-    if Path::new(WANTED).exists() {
+    let disk = order.disk();
+    let enabled = disk.join("k3s-agent.enabled");
+    if is_first_start(&disk, seed)? {
+        let _ = std::fs::remove_file(&enabled);
+        run_commands(seed, &enabled)?;
+        std::fs::write(disk.join(INSTANCE), &seed.meta.instance_id).context("keep the instance")?;
+    }
+    if enabled.exists() || Path::new(WANTED).exists() {
         return start(order, &Agent::of(seed)?, power, services);
     }
-    say("the seed starts no k3s-agent");
+    say("nothing starts the k3s-agent");
     Ok(())
+}
+
+/// Whether this instance has not been started on this disk: cloud-init runs a seed's commands once.
+fn is_first_start(disk: &Path, seed: &Seed) -> Result<bool> {
+    match std::fs::read_to_string(disk.join(INSTANCE)) {
+        Ok(known) => Ok(known != seed.meta.instance_id),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error).context("read which instance was started"),
+    }
 }
 
 fn write_file(file: &WrittenFile) -> Result<()> {
@@ -72,7 +101,7 @@ fn write_file(file: &WrittenFile) -> Result<()> {
     Ok(())
 }
 
-fn run_commands(seed: &Seed) -> Result<()> {
+fn run_commands(seed: &Seed, enabled: &Path) -> Result<()> {
     let folder = Path::new("/run/simulated");
     std::fs::create_dir_all(folder)?;
     let program = folder.join("systemctl");
@@ -97,7 +126,8 @@ fn run_commands(seed: &Seed) -> Result<()> {
                 shell
             }
         };
-        let status = process.env("PATH", &path).current_dir("/").status();
+        process.env("PATH", &path).env("ENABLED", enabled);
+        let status = process.current_dir("/").status();
         // As cloud-init does, the rest is done all the same.
         match status {
             Ok(status) if status.success() => {}
@@ -254,4 +284,49 @@ fn fetch(url: &str) -> Result<Vec<u8>> {
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {
     std::fs::write(path, value.to_string()).with_context(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    #[test]
+    fn a_unit_that_is_only_started_does_not_come_back_by_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (enabled, wanted) = (folder.path().join("enabled"), folder.path().join("wanted"));
+        let script = SYSTEMCTL.replace(WANTED, &wanted.display().to_string());
+        for (words, is_wanted, is_enabled) in [
+            ("start --no-block k3s-agent", true, false),
+            ("enable --now --no-block k3s-agent.service", true, true),
+            ("enable k3s-agent.service", false, true),
+            ("enable --now ssh.service", false, false),
+            ("daemon-reload", false, false),
+        ] {
+            for mark in [&enabled, &wanted] {
+                let _ = std::fs::remove_file(mark);
+            }
+            let mut shell = quiet(Path::new("/bin/sh"));
+            shell.args(["-c", &script, "systemctl"]).args(words.split(' '));
+            let status = shell.env("ENABLED", &enabled).stdout(Stdio::null()).status();
+            assert!(status.expect("there is a shell").success(), "{words}");
+            assert_eq!((wanted.exists(), enabled.exists()), (is_wanted, is_enabled), "{words}");
+        }
+    }
+
+    #[test]
+    fn the_commands_of_a_seed_are_run_once_on_a_disk() {
+        let disk = tempfile::tempdir().expect("a folder");
+        let mut seed = Seed {
+            meta: nocloud::Meta::default(),
+            network: std::collections::BTreeMap::new(),
+            user: nocloud::UserData::default(),
+        };
+        seed.meta.instance_id = "one".to_owned();
+        assert!(is_first_start(disk.path(), &seed).expect("readable"));
+        std::fs::write(disk.path().join(INSTANCE), "one").expect("is written");
+        assert!(!is_first_start(disk.path(), &seed).expect("readable"));
+        seed.meta.instance_id = "two".to_owned();
+        assert!(is_first_start(disk.path(), &seed).expect("readable"), "another machine");
+    }
 }

@@ -91,3 +91,29 @@ pub(super) const RELEASE: &[Call] = &[
     ("nobody hears that the machine is destroyed", "destroy", Unheard, "DELETE", "*/qemu/*"),
     ("the machine is locked for a moment", "destroy", Locked(Lock::Vm), "DELETE", "*/qemu/*"),
 ];
+
+/// While a node is switched off.
+pub(super) const STOP: &[Call] = &[
+    ("nobody hears that the guest shuts down", "stop", Unheard, "POST", "*/status/shutdown"),
+    ("the order to shut down is lost", "stop", Lost, "POST", "*/status/shutdown"),
+    ("the guest does not shut down", "stop", Fails(Begin), "POST", "*/status/shutdown"),
+    ("the shutdown is said to have failed", "stop", Fails(End), "POST", "*/status/shutdown"),
+    ("the machine is locked for a moment", "stop", Locked(Lock::Vm), "POST", "*/status/shutdown"),
+    ("nobody hears that it is not to start again", "stop", Unheard, "PUT", "*/config"),
+];
+
+/// While a node is switched on again.
+pub(super) const START: &[Call] = &[
+    ("the machine does not start", "start", Fails(Begin), "POST", "*/status/start"),
+    ("nobody hears that the machine starts", "start", Unheard, "POST", "*/status/start"),
+    ("the start is said to have failed", "start", Fails(End), "POST", "*/status/start"),
+    ("nobody hears that it is to start with its node", "start", Unheard, "PUT", "*/config"),
+];
+
+/// While it is both.
+pub(super) const REBOOT: &[Call] = &[
+    ("nobody hears that the guest shuts down", "stop", Unheard, "POST", "*/status/shutdown"),
+    ("the guest does not shut down", "stop", Fails(Begin), "POST", "*/status/shutdown"),
+    ("the machine does not start", "start", Fails(Begin), "POST", "*/status/start"),
+    ("nobody hears that the machine starts", "start", Unheard, "POST", "*/status/start"),
+];

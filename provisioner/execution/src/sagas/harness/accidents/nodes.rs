@@ -16,33 +16,33 @@ use http::Method;
 use proxmox_simulator::Act;
 
 /// A node of Proxmox VE is off for a while; when it is back it starts what is to start with it.
-const GOES_OFF: Accident = Accident {
+pub(super) const GOES_OFF: Accident = Accident {
     name: "a node of Proxmox VE goes off",
     happens: &[Acts(offline)],
     then: &[Acts(online), StartsUp],
 };
 /// The same at once.
-const RESTARTS: Accident = Accident {
+pub(super) const RESTARTS: Accident = Accident {
     name: "a node of Proxmox VE restarts",
     happens: &[Acts(offline), Acts(online), StartsUp],
     then: &[],
 };
-const NO_MAJORITY: Accident = Accident {
+pub(super) const NO_MAJORITY: Accident = Accident {
     name: "the majority is lost",
     happens: &[Acts(|_| Act::LoseQuorum)],
     then: &[Acts(|_| Act::RegainQuorum)],
 };
-const NUMBER_TAKEN: Accident = once("somebody takes the number", &[Taken(recycle)]);
+pub(super) const NUMBER_TAKEN: Accident = once("somebody takes the number", &[Taken(recycle)]);
 const NUMBER_GONE: Accident = once("somebody is quicker with the number", &[MovesIn]);
 const DESTROYED: Accident =
     once("somebody destroys the machine", &[Acts(|place| Act::DestroyVm { vm: place.vm })]);
-const MOVED: Accident = once("somebody moves the machine", &[Acts(move_away)]);
-const LOCKED: Accident = Accident {
+pub(super) const MOVED: Accident = once("somebody moves the machine", &[Acts(move_away)]);
+pub(super) const LOCKED: Accident = Accident {
     name: "the machine is locked",
     happens: &[Acts(|place| Act::LockVm { vm: place.vm, lock: "backup".to_owned() })],
     then: &[Acts(|place| Act::UnlockVm { vm: place.vm })],
 };
-const AWAY: Accident = once(
+pub(super) const AWAY: Accident = once(
     "the host cluster is away",
     &[
         Host(Method::GET, "/", Fault::Break, 5),
@@ -51,7 +51,7 @@ const AWAY: Accident = once(
         Host(Method::DELETE, "/", Fault::LoseReply, 2),
     ],
 );
-const UNHEARD: Accident = once(
+pub(super) const UNHEARD: Accident = once(
     "nobody hears what the host cluster has done",
     &[
         Host(Method::PATCH, "/", Fault::LoseReply, 3),
@@ -59,7 +59,7 @@ const UNHEARD: Accident = once(
     ],
 );
 
-const fn once(name: &'static str, happens: &'static [Happens]) -> Accident {
+pub(super) const fn once(name: &'static str, happens: &'static [Happens]) -> Accident {
     Accident { name, happens, then: &[] }
 }
 

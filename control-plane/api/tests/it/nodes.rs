@@ -1,0 +1,95 @@
+//! Tenants' own nodes that are stopped, started and rebooted.
+
+use crate::harness::{TestApp, TestTenant};
+use axum::http::{Method, StatusCode};
+use domain::{NodeId, NodeShape, Operation, TenantId};
+use serde_json::json;
+use store::NodeEnd;
+
+/// A tenant with a node of its own that is ready: its path, its owner's token, and the node.
+async fn with_node(server: &TestApp) -> (String, String, NodeId) {
+    let body = json!({ "name": "acme", "plan": "dedicated-s", "nodes": 1 });
+    let created = server.post("/api/v1/tenants", body).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{}", created.text());
+    let id: TenantId = created.json()["id"].as_str().expect("an id").parse().expect("a tenant's");
+    let path = format!("/api/v1/tenants/{id}");
+    let owner = server.token(&path, "owner").await;
+    let attached = server.app.store.node_attach(id, NodeShape::S).await.expect("writable");
+    let (node, attach) = attached.expect("it pays for one");
+    server.app.store.node_end(&attach, NodeEnd::Ready).await.expect("it is open");
+    (path, owner, node.id)
+}
+
+async fn operation(server: &TestApp, node: NodeId) -> Operation {
+    let open = server.app.store.node_operation(node).await.expect("readable");
+    open.expect("something is being done about it")
+}
+
+async fn state(server: &TestApp, tenant: &str) -> String {
+    let nodes = server.get(&format!("{tenant}/nodes")).await.json();
+    nodes["items"][0]["state"].as_str().expect("a state").to_owned()
+}
+
+#[tokio::test]
+async fn a_node_is_stopped_and_started_and_says_so() {
+    let server = TestApp::new().await;
+    let (tenant, owner, node) = with_node(&server).await;
+    let ask = async |verb: &str| {
+        let path = format!("{tenant}/nodes/{node}/{verb}");
+        server.send(&owner, Method::POST, &path, Some(json!({}))).await
+    };
+    let early = ask("stop").await;
+    assert_eq!(early.problem(), (409, "tenant-busy".to_owned()));
+    assert!(early.text().contains("tenant-create"), "it is named: {}", early.text());
+    let tenant_id = tenant.rsplit('/').next().expect("an id").parse().expect("a tenant's");
+    let known = TestTenant { id: tenant_id, path: tenant.clone(), owner: owner.clone() };
+    server.make_ready(&known).await;
+
+    let stop = ask("stop").await;
+    assert_eq!(stop.status, StatusCode::ACCEPTED, "{}", stop.text());
+    assert_eq!(server.get(stop.header("location")).await.json(), stop.json());
+    assert_eq!(stop.json()["kind"], "node-stop");
+    assert_eq!(state(&server, &tenant).await, "stopping");
+    for verb in ["stop", "start", "reboot"] {
+        let second = ask(verb).await;
+        assert_eq!(second.problem(), (409, "node-busy".to_owned()), "{verb}");
+        let id = operation(&server, node).await.id.to_string();
+        assert!(second.text().contains(&id), "the one that runs is named: {}", second.text());
+    }
+    server
+        .app
+        .store
+        .node_end(&operation(&server, node).await, NodeEnd::Stopped)
+        .await
+        .expect("open");
+
+    assert_eq!(state(&server, &tenant).await, "stopped");
+    assert_eq!(ask("reboot").await.problem(), (409, "node-not-ready".to_owned()));
+    let start = ask("start").await;
+    assert_eq!(start.json()["kind"], "node-start", "{}", start.text());
+    assert_eq!(state(&server, &tenant).await, "starting");
+    server.app.store.node_end(&operation(&server, node).await, NodeEnd::Ready).await.expect("open");
+
+    assert_eq!(state(&server, &tenant).await, "ready");
+    assert_eq!(ask("start").await.problem(), (409, "node-not-stopped".to_owned()));
+    let reboot = ask("reboot").await;
+    assert_eq!(reboot.json()["kind"], "node-reboot", "{}", reboot.text());
+    let audit = server.app.store.audit_list(Some(tenant_id), None, 1).await.expect("readable");
+    assert_eq!((audit[0].action.as_str(), &audit[0].target), ("node.reboot", &node.to_string()));
+}
+
+#[tokio::test]
+async fn who_may_only_look_stops_nothing_and_nothing_is_begun_on_the_way_out() {
+    let server = TestApp::new().await;
+    let (tenant, owner, node) = with_node(&server).await;
+    let developer = server.token(&tenant, "developer").await;
+    for verb in ["stop", "start", "reboot"] {
+        let path = format!("{tenant}/nodes/{node}/{verb}");
+        let answer = server.send(&developer, Method::POST, &path, Some(json!({}))).await;
+        assert_eq!(answer.problem(), (403, "forbidden".to_owned()), "{verb}");
+    }
+    let deleted = server.send(&owner, Method::DELETE, &tenant, None).await;
+    assert_eq!(deleted.status, StatusCode::ACCEPTED, "{}", deleted.text());
+    let late = server.post(&format!("{tenant}/nodes/{node}/stop"), json!({})).await;
+    assert_eq!(late.problem(), (409, "tenant-deleting".to_owned()));
+}
