@@ -58,7 +58,7 @@ impl Step<OwnNode> for Drain {
         let host = host::server(cx);
         let begun = cx.now();
         loop {
-            let mut pods = host::pods_on(&host, &cx.subject.node).await?;
+            let mut pods = host::alive_on(&host, &cx.subject.node).await?;
             // What belongs to the node itself goes with it.
             pods.retain(|pod| pod.namespace.as_deref() != Some(SYSTEM));
             if pods.is_empty() {

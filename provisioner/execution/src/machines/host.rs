@@ -9,6 +9,7 @@ use domain::{ClusterName, Node};
 use planning::{
     Key, Kind, Observed, Rendered, diff_one,
     machine::{node_key, password_key, render_expected, token_key},
+    pod::is_alive,
 };
 use serde_json::{Value, json};
 
@@ -91,9 +92,23 @@ pub(super) async fn end(host: &ApiServer, pod: &Key) -> Result<(), ApiError> {
 
 /// The pods that are placed on a node.
 pub(super) async fn pods_on(host: &ApiServer, node: &Node) -> Result<Vec<Key>, ApiError> {
+    Ok(keys(&placed_on(host, node).await?))
+}
+
+/// Those of them that may have processes: what is over waits for nobody and is waited for by nobody.
+pub(super) async fn alive_on(host: &ApiServer, node: &Node) -> Result<Vec<Key>, ApiError> {
+    let mut pods = placed_on(host, node).await?;
+    pods.retain(is_alive);
+    Ok(keys(&pods))
+}
+
+async fn placed_on(host: &ApiServer, node: &Node) -> Result<Vec<Value>, ApiError> {
     let field = format!("spec.nodeName={}", node.name);
-    let pods = host.list_where(Kind::Pod, None, &[("fieldSelector", &field)]).await?;
-    Ok(pods.iter().filter_map(|pod| Key::of(Kind::Pod, pod)).collect())
+    host.list_where(Kind::Pod, None, &[("fieldSelector", &field)]).await
+}
+
+fn keys(pods: &[Value]) -> Vec<Key> {
+    pods.iter().filter_map(|pod| Key::of(Kind::Pod, pod)).collect()
 }
 
 /// Keeps new pods off a node, or lets them on again.
