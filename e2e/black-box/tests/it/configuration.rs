@@ -74,7 +74,8 @@ fn make(lab: &Lab, names: [&str; 3]) -> Result<Vec<TestTenant>> {
 fn is_in_flight(tenant: &Value) -> bool {
     let begun = |c: &Value| c["type"] == "NamespaceReady" && c["reason"] != "Waiting";
     let has_begun = tenant["conditions"].as_array().is_some_and(|all| all.iter().any(begun));
-    has_begun && tenant["phase"] != "ready"
+    // One that was ready before and does not answer for a moment is on its way no more.
+    has_begun && tenant["phase"] == "provisioning"
 }
 
 /// The tenant that is not in flight says so, and how many are before it; so does its operation.
