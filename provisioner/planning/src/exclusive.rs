@@ -8,7 +8,7 @@ use domain::{Exclusivity, NodeName};
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// Where the host cluster's own pods are.
+/// Where the host cluster's own pods are, and where K3s keeps tokens and passwords of nodes.
 pub const SYSTEM: &str = "kube-system";
 
 /// Judges what one look has found. `on_nodes` are all pods that are placed on the tenant's `nodes`, `in_namespace` all

@@ -4,7 +4,10 @@
 //! The names and forms are those of K3s 1.36: bootstrap tokens and node passwords are Secrets in `kube-system`, a
 //! machine reads `/etc/rancher/k3s/config.yaml`.
 
-use crate::object::{Key, Kind, Rendered};
+use crate::{
+    exclusive::SYSTEM,
+    object::{Key, Kind, Rendered},
+};
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
@@ -27,8 +30,16 @@ pub const UNPROVEN: &str = "warren.dev/unproven";
 pub const HEARD_LAST: &str = "warren.dev/heard-last";
 /// The effect of both: a volume's helper pod, which is placed by name, may still run.
 pub const NO_SCHEDULE: &str = "NoSchedule";
-/// Where K3s keeps tokens and passwords of nodes.
-const SYSTEM: &str = "kube-system";
+/// How the names of passwords of nodes end.
+const PASSWORD: &str = ".node-password.k3s";
+/// The type of a Secret that is a join token.
+///
+/// Source: Kubernetes 1.36, "Authenticating with Bootstrap Tokens".
+pub const TOKEN_TYPE: &str = "bootstrap.kubernetes.io/token";
+/// The type of a Secret that is the password of a node's name.
+///
+/// Source: K3s 1.36, `pkg/nodepassword`.
+pub const PASSWORD_TYPE: &str = "k3s.cattle.io/node-password";
 /// Which nodes may register, each with the cluster that it is for.
 const EXPECTED: &str = "warren-expected-nodes";
 
@@ -157,7 +168,7 @@ pub fn render_token(node: &Node, token: (&str, &str), expiration: Timestamp) -> 
     let (id, secret) = token;
     let encoded = |text: &str| STANDARD.encode(text);
     let body = json!({
-        "type": "bootstrap.kubernetes.io/token",
+        "type": TOKEN_TYPE,
         "data": {
             "token-id": encoded(id),
             "token-secret": encoded(secret),
@@ -179,7 +190,13 @@ pub fn node_of_token(secret: &Value) -> Option<NodeId> {
 /// The address of the password of a node's name.
 #[must_use]
 pub fn password_key(name: &NodeName) -> Key {
-    Key::namespaced(Kind::Secret, SYSTEM, &format!("{name}.node-password.k3s"))
+    Key::namespaced(Kind::Secret, SYSTEM, &format!("{name}{PASSWORD}"))
+}
+
+/// The name of the node that a password is of, by the password's own name.
+#[must_use]
+pub fn node_of_password(name: &str) -> Option<&str> {
+    name.strip_suffix(PASSWORD)
 }
 
 /// The password of a node's name, hashed: whoever comes with another one is not let in. `salt` is random.
@@ -198,7 +215,7 @@ pub fn render_password(name: &NodeName, password: &str, salt: [u8; 8]) -> Render
         .expect("64 bytes are a length that scrypt makes");
     let text = format!("$1:{}:15:8:1:{}", hex::encode(salt), STANDARD_NO_PAD.encode(hash));
     let body = json!({
-        "type": "k3s.cattle.io/node-password",
+        "type": PASSWORD_TYPE,
         "immutable": true,
         "data": { "hash": STANDARD.encode(text) },
     });

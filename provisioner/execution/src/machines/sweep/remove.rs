@@ -3,7 +3,7 @@
 use super::{
     judge::{Known, judge},
     things::Thing,
-    world::{self, SYSTEM},
+    world,
 };
 use crate::{
     Context,
@@ -17,7 +17,7 @@ use crate::{
 };
 use domain::{Node, NodeState, Orphan, OrphanKind, OrphanProof, OrphanState};
 use jiff::SignedDuration;
-use planning::{Key, Kind};
+use planning::{Key, Kind, exclusive::SYSTEM};
 use proxmox_client::{ContentKind, NodeName, ResourceKind, Storage, StorageId, VolumeId};
 use std::time::Duration;
 use store::StoreError;
@@ -249,7 +249,7 @@ async fn remove_node(cx: &Context, orphan: &Orphan) -> Result<(), StepError> {
     power::off(&step).await?;
     host::tell_expected(&step, Some(&node)).await?;
     for pod in host::pods_on(&server, &node).await? {
-        server.delete(&pod, &delete_options(Propagation::Background, Some(0), None)).await?;
+        host::end(&server, &pod).await?;
     }
     remove_object(cx, orphan, &key).await
 }

@@ -10,16 +10,17 @@ use crate::{
 };
 use domain::{Bytes, VmNumber};
 use jiff::Timestamp;
-use planning::{Key, Kind, machine::node_of_token};
+use planning::{
+    Key, Kind,
+    exclusive::SYSTEM,
+    machine::{PASSWORD_TYPE, TOKEN_TYPE, node_of_password, node_of_token},
+};
 use proxmox_client::{
     ContentEntry, ContentKind, Error, NodeName, Resource, ResourceKind, StorageEntry, VmId,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// Where tokens and passwords of nodes are.
-pub(super) const SYSTEM: &str = "kube-system";
-const PASSWORD: &str = ".node-password.k3s";
 /// What the host cluster's part is called.
 const HOST: &str = "host cluster";
 
@@ -265,12 +266,12 @@ async fn host(cx: &Context) -> Seen {
 }
 
 async fn tokens(server: &ApiServer) -> Result<Vec<Thing>, ApiError> {
-    let found = secrets(server, "bootstrap.kubernetes.io/token").await?;
+    let found = secrets(server, TOKEN_TYPE).await?;
     Ok(found.iter().filter_map(|object| of_object(Kind::Secret, object)).collect())
 }
 
 async fn passwords(server: &ApiServer) -> Result<Vec<Thing>, ApiError> {
-    let found = secrets(server, "k3s.cattle.io/node-password").await?;
+    let found = secrets(server, PASSWORD_TYPE).await?;
     Ok(found.iter().filter_map(|object| of_object(Kind::Secret, object)).collect())
 }
 
@@ -292,7 +293,7 @@ pub(super) fn of_object(kind: Kind, object: &Value) -> Option<Thing> {
         let is_ours = looks_like_ours(&key.name, object);
         return is_ours.then(|| Thing::Node(Object::of(key, object), provider.map(str::to_owned)));
     }
-    if let Some(name) = key.name.strip_suffix(PASSWORD).filter(|name| is_node_name(name)) {
+    if let Some(name) = node_of_password(&key.name).filter(|name| is_node_name(name)) {
         let name = name.to_owned();
         return Some(Thing::NodePassword(Object::of(key, object), name));
     }

@@ -3,13 +3,17 @@
 use super::{
     check,
     history::{Played, Rehearsed, operation, run},
+    it::fake::Fake,
     mishap::{Mishap, Trouble},
     world::{World, proof, put_pod},
 };
 use crate::machines::{ATTACH, REBOOT, RELEASE, START, STOP};
 use domain::{Node, NodeId, OperationId, OperationState, PlanName, PowerChange, Scope};
 use futures::FutureExt as _;
-use planning::machine::password_key;
+use planning::{
+    Key,
+    machine::{PASSWORD_TYPE, password_key},
+};
 use serde_json::json;
 
 pub(super) static SAGAS: [Rehearsed; 5] = [
@@ -90,12 +94,18 @@ pub(super) async fn begin_attach(world: &World, is_hashed: bool) -> (NodeId, Ope
     let begun = world.store.node_attach(world.tenant.id, shape).await.expect("writable");
     let (node, operation) = begun.expect("it pays for one");
     if is_hashed {
-        let key = password_key(&node.name);
-        let metadata = json!({ "name": key.name, "namespace": key.namespace });
-        let password = json!({ "metadata": metadata, "type": "k3s.cattle.io/node-password" });
-        world.host.objects(|objects| objects.put("v1", "secrets", password));
+        put_password(&world.host, &node);
     }
     (node.id, operation.id)
+}
+
+/// Puts a node's password there as if it had been hashed. Its address.
+pub(super) fn put_password(host: &Fake, node: &Node) -> Key {
+    let key = password_key(&node.name);
+    let metadata = json!({ "name": key.name, "namespace": key.namespace });
+    let password = json!({ "metadata": metadata, "type": PASSWORD_TYPE });
+    host.objects(|objects| objects.put("v1", "secrets", password));
+    key
 }
 
 /// Attaches a node without any trouble, lets pods run there, and gives it up.

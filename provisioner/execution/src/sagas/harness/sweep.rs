@@ -8,7 +8,7 @@ use super::{
     it::fake::Fault,
     node::begin_attach,
     time::quickly,
-    world::{Beginning, NUMBER, World},
+    world::{self, Beginning, NUMBER, World},
 };
 use crate::{
     Context,
@@ -16,8 +16,8 @@ use crate::{
     sagas::{Saga, executor},
 };
 use domain::{
-    Actor, Authorized, OperationId, Orphan, OrphanKind as Kind, OrphanProof as Proof,
-    OrphanState as State, PlanName, RemoveOrphan, Role, Scope, StepState, TokenId, authorize,
+    OperationId, Orphan, OrphanKind as Kind, OrphanProof as Proof, OrphanState as State, PlanName,
+    Scope, StepState,
 };
 use http::Method;
 use plant::{disk, image, leave, machine, token};
@@ -26,7 +26,6 @@ use std::{collections::BTreeSet, time::Duration};
 use store::OrphanRemoveError;
 use tokio::time::{Instant, advance, sleep};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// More than has to lie between the first look and one that reports.
 const LATER: Duration = Duration::from_secs(245);
@@ -35,12 +34,6 @@ const SEES_DISKS: [(&str, &str); 1] = [("/storage/local-lvm", "Datastore.Allocat
 
 async fn world() -> World {
     World::with_rights(&Beginning::new().await, PlanName::DedicatedS, 7, &SEES_DISKS).await
-}
-
-fn operator() -> Authorized<RemoveOrphan> {
-    let token = TokenId::new(Uuid::nil());
-    let actor = Actor { token, role: Role::Operator, tenant: None, request_id: "test".to_owned() };
-    authorize(&actor, Scope::Platform).expect("operators may")
 }
 
 async fn reported(world: &World) -> Vec<Orphan> {
@@ -66,7 +59,11 @@ fn of_kind(orphans: &[Orphan], kind: Kind) -> Orphan {
 
 async fn ask(world: &World, orphans: &[Orphan]) {
     for orphan in orphans {
-        world.store.orphan_remove(&operator(), orphan.id).await.expect("it is ours");
+        world
+            .store
+            .orphan_remove(&world::proof(Scope::Platform), orphan.id)
+            .await
+            .expect("it is ours");
     }
 }
 
@@ -226,7 +223,8 @@ fn what_is_not_proven_is_told_with_the_reason_and_never_touched() {
             let orphan = orphan.unwrap_or_else(|| panic!("{name} is not among {found:?}"));
             assert_eq!(orphan.seen.proof, proof, "{orphan:?}");
             assert!(orphan.seen.reason.contains(reason), "{orphan:?}");
-            let refused = world.store.orphan_remove(&operator(), orphan.id).await;
+            let refused =
+                world.store.orphan_remove(&world::proof(Scope::Platform), orphan.id).await;
             assert!(matches!(refused, Err(OrphanRemoveError::NotOurs(_))), "{refused:?}");
         }
         // A copy by hand carries number and mark apart.

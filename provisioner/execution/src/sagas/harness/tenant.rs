@@ -1,7 +1,7 @@
 //! What goes on around a change of plan: the controller of the tenant, which is the real one, the other sagas, and, of a
 //! few lines, its control plane, its syncer, and a Deployment with a budget and the DNS server in it.
 
-use super::{it::fake::Fake, world::World};
+use super::{it::fake::Fake, node::put_password, world::World};
 use crate::{
     Context,
     hint::{Hint, Hints},
@@ -16,7 +16,7 @@ use domain::{
 };
 use planning::{
     Key,
-    machine::{LABEL, UNPROVEN, password_key},
+    machine::{LABEL, UNPROVEN},
     pod::is_ready,
     syncer::{CONFIG_HASH, SYNCED},
 };
@@ -222,13 +222,7 @@ impl Life {
     /// To hash a node's password takes long on purpose: here it has been done, and what is not needed goes again.
     async fn hash(&self, node: NodeId) -> Option<Key> {
         let node = self.cx.store.node_get(node).await.ok()??;
-        if node.state() != NodeState::Attaching {
-            return None;
-        }
-        let key = password_key(&node.name);
-        let metadata = json!({ "name": key.name, "namespace": key.namespace });
-        self.host.objects(|objects| objects.put("v1", "secrets", json!({ "metadata": metadata })));
-        Some(key)
+        (node.state() == NodeState::Attaching).then(|| put_password(&self.host, &node))
     }
 
     /// The stateful set has its pod replaced when its configuration differs.
