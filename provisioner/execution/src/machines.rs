@@ -15,6 +15,8 @@ mod settings;
 mod sweep;
 
 pub(crate) use build::{first_disk, holds_volume};
+#[cfg(test)]
+pub(crate) use care::look as look_after;
 pub(crate) use care::run as care;
 pub(crate) use drain::evict;
 pub(crate) use exclusive::{look_at, run as watch_exclusivity};

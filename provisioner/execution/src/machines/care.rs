@@ -1,9 +1,9 @@
-//! Looks after nodes that are to run: one whose machine is gone, off or silent for long is given up, and its tenant gets
-//! another one. One that somebody switched off is left alone.
+//! Looks after nodes that are to run: one whose machine is gone, off or silent for long, or where Proxmox VE has lost the
+//! node that it was on, is given up, and its tenant gets another one. One that somebody switched off is left alone.
 
 use super::{
     Machines,
-    owned::{Machine, look_for},
+    owned::{Machine, look_for, placed},
 };
 use crate::{Context, api_server::ApiServer, node};
 use domain::{Node, NodeId, NodeState, TenantId};
@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 const LOOK: Duration = Duration::from_secs(10);
 /// How long a node may be silent before its machine is looked at.
 const SILENT: SignedDuration = SignedDuration::from_secs(20);
-/// How long a node may be silent whose machine runs: then it is switched off, which proves that nothing runs there.
+/// How long a node may be silent whose machine runs, or was on a node of Proxmox VE that is away: then it is switched off,
+/// at once or when that node is back, and before that nothing of it counts as gone.
 const LOST: SignedDuration = SignedDuration::from_mins(5);
 
 /// Looks after all nodes until cancelled.
@@ -42,7 +43,11 @@ pub(crate) async fn run(cx: Context, cancel: CancellationToken) {
     }
 }
 
-async fn look(cx: &Context, silent: &mut HashMap<NodeId, Timestamp>) -> Result<(), StoreError> {
+/// Looks at all of them once. `silent` is since when nothing was heard of which.
+pub(crate) async fn look(
+    cx: &Context,
+    silent: &mut HashMap<NodeId, Timestamp>,
+) -> Result<(), StoreError> {
     let nodes = cx.store.node_open().await?;
     let is_to_run = |node: &&Node| node.state() == NodeState::Ready;
     silent.retain(|id, _| nodes.iter().filter(is_to_run).any(|node| node.id == *id));
@@ -91,6 +96,16 @@ async fn is_lost(
             Ok(status) => status.state() == VmState::Stopped || silence > LOST,
             Err(_) => false,
         },
-        Err(_) => false,
+        Err(_) => silence > LOST && is_away(machines, node).await,
     }
+}
+
+/// Whether a majority of the nodes of Proxmox VE is there, and that which a machine was made on is not among them. A
+/// minority cannot know, and could make no other machine.
+async fn is_away(machines: &Machines, node: &Node) -> bool {
+    let Ok(Some(place)) = placed(node) else { return false };
+    let Ok(entries) = machines.client.nodes().await else { return false };
+    let (online, away): (Vec<_>, Vec<_>) =
+        entries.iter().partition(|entry| entry.status == "online");
+    online.len() > away.len() && away.iter().any(|entry| entry.name == place)
 }
