@@ -6,6 +6,7 @@
 mod by_hand;
 mod concurrent;
 mod direct;
+mod drain;
 mod figure;
 mod finish;
 mod levers;
@@ -13,6 +14,8 @@ mod log_follow;
 mod lost_node;
 mod machine;
 mod memory;
+mod node_attach;
+mod plan_change;
 mod probe;
 mod quiet;
 mod restart;
@@ -32,8 +35,8 @@ use std::path::PathBuf;
 struct Arguments {
     #[command(subcommand)]
     probe: Option<Probe>,
-    /// memory, tenant-cold, tenant-cold-helm, session-cold, log-follow, finish, concurrent, restart, lost-node or
-    /// quiet; all of them if none is named. Or levers.
+    /// memory, tenant-cold, tenant-cold-helm, session-cold, log-follow, finish, concurrent, restart, lost-node,
+    /// node-attach, drain, plan-change or quiet; all of them if none is named. Or levers.
     name: Option<String>,
     /// One JSON line a figure instead of a table.
     #[arg(long)]
@@ -54,7 +57,7 @@ enum Probe {
 
 type Measure = fn(&Lab, usize) -> Result<Vec<Figure>>;
 
-const BENCHMARKS: [(&str, Measure); 11] = [
+const BENCHMARKS: [(&str, Measure); 14] = [
     ("memory", memory::measure),
     ("tenant-cold", tenant_cold::measure),
     ("tenant-cold-helm", tenant_cold_helm::measure),
@@ -64,6 +67,9 @@ const BENCHMARKS: [(&str, Measure); 11] = [
     ("concurrent", concurrent::measure),
     ("restart", restart::measure),
     ("lost-node", lost_node::measure),
+    ("node-attach", node_attach::measure),
+    ("drain", drain::measure),
+    ("plan-change", plan_change::measure),
     ("quiet", quiet::measure),
     (ONLY_BY_NAME, levers::measure),
 ];

@@ -18,6 +18,7 @@ mod names;
 mod nodes;
 mod plan_change;
 mod project;
+mod proxmox_trouble;
 mod recovery;
 mod refusal;
 mod rights;
