@@ -32,6 +32,9 @@ const RUNNER_BYTES: u64 = 3 << 20;
 /// How many histories of sessions are simulated.
 const HISTORIES: &str = "10000";
 
+/// How the names of tests begin that have the lab to themselves.
+const ALONE: &str = "alone::";
+
 /// How long the supervisor may take to notice that a part is dead.
 const TOLD: Duration = Duration::from_secs(5);
 
@@ -226,14 +229,18 @@ fn black_box(cx: &Context, prepared: Result<Prepared>) -> Outcome {
         std::os::unix::fs::symlink(client, cx.layout.python())?;
         anyhow::Ok(tests)
     };
-    let check = |program| {
+    let check = |program: &PathBuf, threads: &str, which: [&str; 2]| {
         let mut test = Command::new(program);
         test.current_dir(cx.layout.checkout.join("e2e/black-box"));
-        test.env("WARREN_LAB", cx.layout.lab_json()).env("RUST_TEST_THREADS", "3");
+        test.args(which.iter().filter(|word| !word.is_empty()));
+        test.env("WARREN_LAB", cx.layout.lab_json()).env("RUST_TEST_THREADS", threads);
         Check::program(test, Count::Cargo)
     };
+    // Those that want the lab to themselves would wait for all others, and all others for them.
+    let both =
+        |program| [check(&program, "4", ["--skip", ALONE]), check(&program, "1", ["", ALONE])];
     let checks: Vec<Check> = match ready() {
-        Ok(tests) => tests.into_iter().map(check).collect(),
+        Ok(tests) => tests.into_iter().flat_map(both).collect(),
         Err(error) => vec![Check::Fact(Err(error))],
     };
     group.run_with(checks, |has_failed| {

@@ -1,25 +1,21 @@
 //! Tests of Warren from outside, on a real host cluster. Without the lab they say that they were skipped.
 
+mod alone;
 mod command_line;
-mod configuration;
 mod deadline;
 mod dedicated;
 mod deletion;
 mod doctor;
 mod failure;
 mod host;
-mod host_trouble;
 mod hostile_node;
 mod isolation;
 mod log;
-mod lost_node;
 mod main_job;
 mod names;
 mod nodes;
 mod plan_change;
 mod project;
-mod proxmox_trouble;
-mod recovery;
 mod refusal;
 mod rights;
 mod session;

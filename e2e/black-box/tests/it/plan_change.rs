@@ -1,13 +1,12 @@
 //! A living tenant moves between shared nodes and nodes of its own.
 
-use crate::dedicated::{left_of, machines, pause, text};
+use crate::dedicated::{left_of, machines, text};
 use anyhow::{Context as _, Result, ensure};
 use black_box::{Lab, TestTenant, Web, until};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// A tenant that is ready.
-fn made(lab: &Lab, name: &str, plan: &str) -> Result<TestTenant> {
+pub(crate) fn made(lab: &Lab, name: &str, plan: &str) -> Result<TestTenant> {
     let tenant = TestTenant::created_with_plan(lab, name, plan)?;
     tenant.wait_ready()?;
     Ok(tenant)
@@ -21,7 +20,7 @@ fn within_budget<T>(web: &Web<'_>, act: impl FnOnce() -> Result<T>) -> Result<T>
     Ok(done)
 }
 
-fn change(tenant: &TestTenant, lab: &Lab, body: &Value) -> Result<Value> {
+pub(crate) fn change(tenant: &TestTenant, lab: &Lab, body: &Value) -> Result<Value> {
     let (status, change) = lab.post(&tenant.path("/plan-changes"), body)?;
     ensure!(status == 202, "{status} {change}");
     Ok(change)
@@ -31,11 +30,6 @@ fn ask(tenant: &TestTenant, lab: &Lab, change: &Value, verb: &str) -> Result<(u1
     lab.post(&tenant.path(&format!("/plan-changes/{}/{verb}", text(change, "/id"))), &json!({}))
 }
 
-fn is_over(lab: &Lab, operation: &Value) -> Result<bool> {
-    let operation = lab.get(&format!("/api/v1/operations/{}", text(operation, "/id")))?;
-    Ok(matches!(text(&operation, "/state"), "succeeded" | "failed"))
-}
-
 fn own_machines(lab: &Lab, tenant: &TestTenant) -> Result<Vec<String>> {
     let nodes = lab.get(&tenant.path("/nodes"))?;
     let nodes = nodes["items"].as_array().cloned().unwrap_or_default();
@@ -43,7 +37,12 @@ fn own_machines(lab: &Lab, tenant: &TestTenant) -> Result<Vec<String>> {
 }
 
 /// Checks that a tenant has a plan, is well, and has so many machines.
-fn has_plan(lab: &Lab, tenant: &TestTenant, plan: &str, nodes: usize) -> Result<Vec<String>> {
+pub(crate) fn has_plan(
+    lab: &Lab,
+    tenant: &TestTenant,
+    plan: &str,
+    nodes: usize,
+) -> Result<Vec<String>> {
     tenant.wait_ready()?;
     let seen = tenant.describe()?;
     ensure!(seen["plan"] == plan && seen["nodes"] == nodes, "{seen}");
@@ -170,34 +169,5 @@ fn a_change_that_is_taken_back_ends_in_the_old_plan() -> Result<()> {
         }
         ensure!(web.is_whole()?, "{step}: nothing of it is missing");
     }
-    Ok(())
-}
-
-#[test]
-fn a_change_whose_server_is_killed_again_and_again_ends_in_exactly_one_plan() -> Result<()> {
-    let Some(lab) = Lab::alone() else { return Ok(()) };
-    let tenant = made(&lab, "killed-change", "pro")?;
-    let web = Web::deployed(&tenant)?;
-    let mut own = Vec::new();
-    for (wish, nodes) in
-        [(json!({ "plan": "dedicated-s", "nodes": 1 }), 1), (json!({ "plan": "pro" }), 0)]
-    {
-        let begun = change(&tenant, &lab, &wish)?;
-        let mut kills = 0;
-        while kills < 10 && !is_over(&lab, &begun["operation"])? {
-            // From the first moments of a step to several steps later.
-            pause(Duration::from_millis(300 + 250 * kills));
-            lab.restart("warren", "KILL")?;
-            kills += 1;
-        }
-        let end = tenant.operation_end(&begun["operation"], 240)?;
-        ensure!(end["state"] == "succeeded", "after {kills} kills: {end}");
-        own.extend(has_plan(&lab, &tenant, text(&wish, "/plan"), nodes)?);
-    }
-    for machine in own {
-        let left = left_of(&lab, &machine)?;
-        ensure!(left.is_empty(), "{left:?}");
-    }
-    ensure!(web.is_whole()?, "nothing of it is missing");
     Ok(())
 }

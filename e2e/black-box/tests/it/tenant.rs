@@ -184,28 +184,6 @@ fn loosen(tenant: &TestTenant) -> Result<()> {
 }
 
 #[test]
-fn what_all_tenants_of_the_host_stand_on_is_back_when_somebody_deletes_it() -> Result<()> {
-    // Meanwhile no policy holds.
-    let Some(lab) = Lab::alone() else { return Ok(()) };
-    let kinds = ["validating", "mutating"].map(|kind| format!("{kind}admissionpolicies"));
-    let kinds =
-        kinds.iter().flat_map(|kind| [kind.clone(), kind.replace("policies", "policybindings")]);
-    let kinds: Vec<String> = kinds.chain(["clusterroles".to_owned()]).collect();
-    let kinds = kinds.join(",");
-    let ours = ["-l", "app.kubernetes.io/managed-by=warren"];
-    let look = || lab.kubectl(&[&["get", &kinds, "-o", "name"], &ours[..]].concat())?.success();
-    let before = look()?;
-    for kind in ["validatingadmissionpolicy.", "mutatingadmissionpolicybinding.", "clusterrole."] {
-        ensure!(before.contains(kind), "there are some: {before}");
-    }
-    lab.kubectl(&[&["delete", &kinds], &ours[..]].concat())?.success()?;
-    until("all of them are back", 10, || {
-        let now = look()?;
-        Ok(if now == before { Ok(()) } else { Err(now) })
-    })
-}
-
-#[test]
 fn what_is_changed_or_deleted_by_hand_is_put_right() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
     let tenant = TestTenant::ready(&lab, "drift")?;
@@ -272,5 +250,29 @@ fn a_lost_service_is_damage_that_explain_names_and_nobody_recreates() -> Result<
     let operation = tenant.delete("")?;
     let end = tenant.operation_end(&operation, 120)?;
     ensure!(end["state"] == "succeeded", "a damaged tenant can be deleted: {end}");
+    Ok(())
+}
+
+#[test]
+fn a_repeated_request_with_the_same_key_makes_one_tenant() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let name = format!("once-{}", std::process::id());
+    let post = |plan: &str| {
+        let request = lab.request(reqwest::Method::POST, "/api/v1/tenants")?;
+        let answer = request
+            .header("Idempotency-Key", &name)
+            .json(&json!({"name": name, "plan": plan}))
+            .send()?;
+        anyhow::Ok((answer.status().as_u16(), answer.json::<Value>()?))
+    };
+    let (first_status, first) = post("starter")?;
+    let (second_status, second) = post("starter")?;
+    ensure!(
+        first_status == 201 && second_status == 201 && first["id"] == second["id"],
+        "{first} {second}"
+    );
+    let (other, problem) = post("pro")?;
+    ensure!(other == 422, "another body under the same key is refused: {other} {problem}");
+    lab.request(reqwest::Method::DELETE, &format!("/api/v1/tenants/{name}"))?.send()?;
     Ok(())
 }

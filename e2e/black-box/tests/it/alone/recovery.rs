@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use black_box::{Lab, TestTenant, until};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     io::Write as _,
     net::TcpStream,
@@ -115,29 +115,5 @@ fn a_polite_end_takes_less_than_ten_seconds_and_the_next_server_changes_nothing(
     let mended = written.iter().filter(is_quota).count();
     ensure!(mended >= 1, "what was changed by hand was written: {written:?}");
     ensure!(written.len() == mended, "nothing else was written: {written:?}");
-    Ok(())
-}
-
-#[test]
-fn a_repeated_request_with_the_same_key_makes_one_tenant() -> Result<()> {
-    let Some(lab) = Lab::running() else { return Ok(()) };
-    let name = format!("once-{}", std::process::id());
-    let post = |plan: &str| {
-        let request = lab.request(reqwest::Method::POST, "/api/v1/tenants")?;
-        let answer = request
-            .header("Idempotency-Key", &name)
-            .json(&json!({"name": name, "plan": plan}))
-            .send()?;
-        anyhow::Ok((answer.status().as_u16(), answer.json::<Value>()?))
-    };
-    let (first_status, first) = post("starter")?;
-    let (second_status, second) = post("starter")?;
-    ensure!(
-        first_status == 201 && second_status == 201 && first["id"] == second["id"],
-        "{first} {second}"
-    );
-    let (other, problem) = post("pro")?;
-    ensure!(other == 422, "another body under the same key is refused: {other} {problem}");
-    lab.request(reqwest::Method::DELETE, &format!("/api/v1/tenants/{name}"))?.send()?;
     Ok(())
 }
