@@ -5,7 +5,6 @@ mod command_line;
 mod deadline;
 mod dedicated;
 mod deletion;
-mod doctor;
 mod failure;
 mod host;
 mod hostile_node;

@@ -1,7 +1,7 @@
-//! Rights on the host cluster, taken away from Warren for a while.
+//! Rights on the host cluster: Warren needs none that its role does not give it, and what happens when one is taken away.
 
 use anyhow::{Context, Result, ensure};
-use black_box::{Lab, until};
+use black_box::{Lab, TestTenant, until};
 use serde_json::Value;
 
 /// Rights that Warren does not have at present; it has them again when this is dropped.
@@ -74,4 +74,33 @@ impl Drop for Withheld {
         // Nobody else is to be refused for what this test took away.
         let _ = self.wait("yes");
     }
+}
+
+#[test]
+fn a_tenants_whole_life_needs_no_right_that_warrens_role_does_not_give() -> Result<()> {
+    // Those that take rights away on purpose have the lab alone, and give them back before they let go of it.
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    let audit = lab.audit()?;
+    let tenant = TestTenant::ready(&lab, "rights")?;
+    let namespace = tenant.host_namespace()?;
+    let session = tenant.shell_session("echo hello")?;
+    tenant.session_end(&session, 60)?;
+    lab.kubectl(&["-n", &namespace, "delete", "networkpolicy", "--all"])?.success()?;
+    until("what was deleted is back", 20, || {
+        let text = lab.kubectl(&["-n", &namespace, "get", "networkpolicy", "-o", "name"])?;
+        Ok(if text.stdout.is_empty() { Err(text.text()) } else { Ok(()) })
+    })?;
+    lab.warren(&["explain", "tenant", &tenant.name])?.success()?;
+    let operation = tenant.delete("")?;
+    let end = tenant.operation_end(&operation, 120)?;
+    ensure!(end["state"] == "succeeded", "{end}");
+
+    let asked = audit.of_warren()?;
+    ensure!(asked.len() > 20, "Warren asked for something: {asked:?}");
+    let is_refused =
+        |event: &&Value| event["annotations"]["authorization.k8s.io/decision"] == "forbid";
+    let told = |event: &Value| format!("{} {}", event["verb"], event["requestURI"]);
+    let refused: Vec<String> = asked.iter().filter(is_refused).map(told).collect();
+    ensure!(refused.is_empty(), "refused for lack of rights: {refused:?}");
+    Ok(())
 }

@@ -1,9 +1,54 @@
-//! `warren doctor` where something is missing.
+//! `warren doctor`: yes where all is well, and what to do where it is not. It looks at the host as a whole, and a host that is
+//! busy with other tests is not as it should be.
 
-use crate::doctor::{finding, findings};
 use anyhow::{Context, Result, ensure};
-use black_box::Lab;
+use black_box::{Lab, until};
 use serde_json::{Value, json};
+
+fn findings(stdout: &str) -> Result<Vec<Value>> {
+    let answer: Value = serde_json::from_str(stdout).with_context(|| format!("read {stdout:?}"))?;
+    let list = answer.as_array().or_else(|| answer["items"].as_array());
+    Ok(list.with_context(|| format!("a list: {answer}"))?.clone())
+}
+
+/// What the doctor says about one thing.
+pub(super) fn finding(stdout: &str, name: &str) -> Result<Value> {
+    let found = findings(stdout)?.into_iter().find(|finding| finding["name"] == name);
+    found.with_context(|| format!("{name} in {stdout}"))
+}
+
+#[test]
+fn a_host_that_is_as_it_should_be_gets_only_yes_and_nothing_stays() -> Result<()> {
+    let Some(lab) = Lab::alone() else { return Ok(()) };
+    let output = lab.warren(&["doctor", "-o", "json"])?;
+    ensure!(output.code == 0, "{}", output.text());
+    let findings = findings(&output.stdout)?;
+    let names: Vec<&str> = findings.iter().filter_map(|f| f["name"].as_str()).collect();
+    for name in [
+        "record",
+        "objects",
+        "host-version",
+        "clock",
+        "rights",
+        "storage",
+        "dns",
+        "k3s-baseline",
+        "admission-policies",
+        "policy-enforcement",
+        "user-namespaces",
+        "name-lookup",
+    ] {
+        ensure!(names.contains(&name), "{name} is looked at: {names:?}");
+    }
+    for finding in &findings {
+        ensure!(finding["isOk"] == true, "{finding}");
+    }
+    until("what was tried out is gone", 60, || {
+        let selector = "app.kubernetes.io/managed-by=warren-doctor";
+        let left = lab.kubectl(&["get", "namespaces", "-l", selector, "-o", "name"])?.success()?;
+        Ok(if left.is_empty() { Ok(()) } else { Err(left) })
+    })
+}
 
 #[test]
 fn proxmox_is_as_it_should_be_until_a_right_is_missing_which_is_named() -> Result<()> {

@@ -70,7 +70,7 @@ fn a_right_that_is_missing_is_named_and_what_the_doctor_prints_mends_it() -> Res
     })?;
     let output = lab.warren(&["doctor", "-o", "json"])?;
     ensure!(output.code == 1, "the doctor is not content: {}", output.text());
-    let finding = crate::doctor::finding(&output.stdout, "rights")?;
+    let finding = super::doctor::finding(&output.stdout, "rights")?;
     let detail = finding["detail"].as_str().unwrap_or_default();
     ensure!(
         finding["isOk"] == false
