@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "and its progress")]
 
 mod by_hand;
+mod clone_storm;
 mod concurrent;
 mod direct;
 mod figure;
@@ -32,8 +33,8 @@ use std::path::PathBuf;
 struct Arguments {
     #[command(subcommand)]
     probe: Option<Probe>,
-    /// memory, tenant-cold, tenant-cold-helm, session-cold, log-follow, finish, concurrent, restart, lost-node or
-    /// quiet; all of them if none is named. Or levers.
+    /// memory, tenant-cold, tenant-cold-helm, session-cold, log-follow, finish, concurrent, restart, lost-node,
+    /// clone-storm or quiet; all of them if none is named. Or levers.
     name: Option<String>,
     /// One JSON line a figure instead of a table.
     #[arg(long)]
@@ -54,7 +55,7 @@ enum Probe {
 
 type Measure = fn(&Lab, usize) -> Result<Vec<Figure>>;
 
-const BENCHMARKS: [(&str, Measure); 11] = [
+const BENCHMARKS: [(&str, Measure); 12] = [
     ("memory", memory::measure),
     ("tenant-cold", tenant_cold::measure),
     ("tenant-cold-helm", tenant_cold_helm::measure),
@@ -64,6 +65,7 @@ const BENCHMARKS: [(&str, Measure); 11] = [
     ("concurrent", concurrent::measure),
     ("restart", restart::measure),
     ("lost-node", lost_node::measure),
+    ("clone-storm", clone_storm::measure),
     ("quiet", quiet::measure),
     (ONLY_BY_NAME, levers::measure),
 ];
