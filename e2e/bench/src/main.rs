@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "and its progress")]
 
 mod by_hand;
+mod clone_storm;
 mod concurrent;
 mod direct;
 mod drain;
@@ -36,7 +37,7 @@ struct Arguments {
     #[command(subcommand)]
     probe: Option<Probe>,
     /// memory, tenant-cold, tenant-cold-helm, session-cold, log-follow, finish, concurrent, restart, lost-node,
-    /// node-attach, drain, plan-change or quiet; all of them if none is named. Or levers.
+    /// node-attach, clone-storm, drain, plan-change or quiet; all of them if none is named. Or levers.
     name: Option<String>,
     /// One JSON line a figure instead of a table.
     #[arg(long)]
@@ -57,7 +58,7 @@ enum Probe {
 
 type Measure = fn(&Lab, usize) -> Result<Vec<Figure>>;
 
-const BENCHMARKS: [(&str, Measure); 14] = [
+const BENCHMARKS: [(&str, Measure); 15] = [
     ("memory", memory::measure),
     ("tenant-cold", tenant_cold::measure),
     ("tenant-cold-helm", tenant_cold_helm::measure),
@@ -70,6 +71,7 @@ const BENCHMARKS: [(&str, Measure); 14] = [
     ("node-attach", node_attach::measure),
     ("drain", drain::measure),
     ("plan-change", plan_change::measure),
+    ("clone-storm", clone_storm::measure),
     ("quiet", quiet::measure),
     (ONLY_BY_NAME, levers::measure),
 ];

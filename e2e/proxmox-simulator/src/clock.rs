@@ -30,7 +30,12 @@ impl Clock {
         self.began.elapsed()
     }
 
+    /// Since 1970.
+    pub(crate) fn unix(&self) -> Duration {
+        Duration::from_secs(self.began_s) + self.elapsed()
+    }
+
     pub(crate) fn unix_s(&self) -> u64 {
-        self.began_s + self.elapsed().as_secs()
+        self.unix().as_secs()
     }
 }

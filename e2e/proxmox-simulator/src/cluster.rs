@@ -68,7 +68,7 @@ impl Cluster {
                     std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
                 let mut world: World = serde_json::from_slice(&text)
                     .with_context(|| format!("understand {}", file.display()))?;
-                world.tasks.interrupt_all(clock.unix_s());
+                world.tasks.interrupt_all(clock.unix());
                 world.release = config.release;
                 // What was made before has its identifiers already.
                 let moment = clock.unix_s().wrapping_mul(1 << 20);
@@ -148,7 +148,7 @@ impl Cluster {
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        let upid = self.world().tasks.begin(order, self.clock.unix_s());
+        let upid = self.world().tasks.begin(order, self.clock.unix());
         let token = self.end.child_token();
         self.running().insert(upid.clone(), token.clone());
         let work = Work::new(self.clone(), order.node.clone(), upid.clone(), faults);
@@ -234,7 +234,7 @@ async fn work_off(
         Ok(()) => "OK".into(),
         Err(text) => text,
     };
-    cluster.world().tasks.end(&work.upid, &exit, cluster.clock.unix_s());
+    cluster.world().tasks.end(&work.upid, &exit, cluster.clock.unix());
     cluster.running().remove(&work.upid);
     cluster.save();
 }

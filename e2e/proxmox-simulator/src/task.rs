@@ -2,6 +2,8 @@
 
 pub(crate) mod work;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -28,6 +30,11 @@ pub(crate) struct Task {
     pub(crate) process_start: u64,
     pub(crate) start_s: u64,
     pub(crate) end_s: Option<u64>,
+    /// The same in milliseconds, which the API does not tell: by them it is seen what was at work at the same time.
+    #[serde(default)]
+    pub(crate) start_ms: u64,
+    #[serde(default)]
+    pub(crate) end_ms: Option<u64>,
     pub(crate) kind: String,
     pub(crate) id: String,
     pub(crate) user: String,
@@ -47,7 +54,8 @@ pub(crate) struct Order {
 
 impl Tasks {
     /// Makes a task and says its name.
-    pub(crate) fn begin(&mut self, order: &Order, now_s: u64) -> String {
+    pub(crate) fn begin(&mut self, order: &Order, now: Duration) -> String {
+        let now_s = now.as_secs();
         self.next_pid = self.next_pid.max(0x0000_0400) + 7;
         let pid = self.next_pid;
         let process_start = 0x0010_0000 + u64::from(pid) * 64;
@@ -61,6 +69,8 @@ impl Tasks {
             process_start,
             start_s: now_s,
             end_s: None,
+            start_ms: millis(now),
+            end_ms: None,
             kind: (*kind).to_owned(),
             id: id.clone(),
             user: user.clone(),
@@ -84,7 +94,7 @@ impl Tasks {
         }
     }
 
-    pub(crate) fn end(&mut self, upid: &str, exit: &str, now_s: u64) {
+    pub(crate) fn end(&mut self, upid: &str, exit: &str, now: Duration) {
         let last = match exit {
             "OK" => "TASK OK".to_owned(),
             warnings if warnings.starts_with("WARNINGS: ") => format!("TASK {warnings}"),
@@ -93,16 +103,17 @@ impl Tasks {
         self.log(upid, &last);
         if let Some(task) = self.list.iter_mut().find(|task| task.upid == upid) {
             task.exit = Some(exit.to_owned());
-            task.end_s = Some(now_s);
+            task.end_s = Some(now.as_secs());
+            task.end_ms = Some(millis(now));
         }
     }
 
     /// Ends what ran when the cluster was stopped.
-    pub(crate) fn interrupt_all(&mut self, now_s: u64) {
+    pub(crate) fn interrupt_all(&mut self, now: Duration) {
         let running = self.list.iter().filter(|task| task.exit.is_none());
         let running: Vec<String> = running.map(|task| task.upid.clone()).collect();
         for upid in running {
-            self.end(&upid, INTERRUPTED, now_s);
+            self.end(&upid, INTERRUPTED, now);
         }
     }
 
@@ -162,6 +173,10 @@ impl Task {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The node of a name such as `UPID:pve1:…`.
 pub(crate) fn node_of(upid: &str) -> Result<&str, Failure> {
     let parts: Vec<&str> = upid.split(':').collect();
@@ -196,6 +211,10 @@ pub(crate) fn size_words(bytes: u64) -> String {
 mod tests {
     use super::*;
 
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
     fn order(id: &str) -> Order {
         let user = "root@pam!t1".into();
         Order { node: "pve1".into(), kind: "qmclone", id: id.into(), user }
@@ -205,7 +224,7 @@ mod tests {
     fn a_name_has_nine_parts_and_says_its_node() {
         let mut tasks = Tasks::default();
         for id in ["9000", ""] {
-            let upid = tasks.begin(&order(id), 0x6561_0000);
+            let upid = tasks.begin(&order(id), at(0x6561_0000));
             assert_eq!(node_of(&upid).expect("is one"), "pve1");
             assert!(upid.ends_with(&format!(":65610000:qmclone:{id}:root@pam!t1:")), "{upid}");
         }
@@ -219,9 +238,9 @@ mod tests {
     #[test]
     fn what_ran_at_a_restart_was_interrupted() {
         let mut tasks = Tasks::default();
-        let (done, cut) = (tasks.begin(&order("1"), 1), tasks.begin(&order("2"), 1));
-        tasks.end(&done, "OK", 2);
-        tasks.interrupt_all(3);
+        let (done, cut) = (tasks.begin(&order("1"), at(1)), tasks.begin(&order("2"), at(1)));
+        tasks.end(&done, "OK", at(2));
+        tasks.interrupt_all(at(3));
         let exit = |upid: &str| tasks.get(upid).and_then(|task| task.exit.clone());
         assert_eq!(exit(&done).as_deref(), Some("OK"));
         assert_eq!(exit(&cut).as_deref(), Some(INTERRUPTED));
@@ -235,8 +254,8 @@ mod tests {
             ("WARNINGS: 2", "TASK WARNINGS: 2"),
             ("no way", "TASK ERROR: no way"),
         ] {
-            let upid = tasks.begin(&order("1"), 1);
-            tasks.end(&upid, exit, 2);
+            let upid = tasks.begin(&order("1"), at(1));
+            tasks.end(&upid, exit, at(2));
             let task = tasks.get(&upid).expect("is there");
             assert_eq!(task.log.last().map(String::as_str), Some(line));
             assert_eq!(task.listed()["status"], exit);

@@ -138,6 +138,8 @@ pub struct Machines {
     pub(crate) settings: Arc<MachineSettings>,
     /// Clones that may be under way at the same time: a storage takes so many, and refuses the others.
     clones: Arc<Semaphore>,
+    /// Held by whoever chooses where a machine is made, so that no two take the same for the emptiest.
+    placing: Arc<Mutex<()>>,
     /// Held by whoever writes the list of expected nodes, so that no older list is written over a newer one.
     pub(crate) expected: Arc<Mutex<()>>,
     /// Who was last seen on tenants' nodes.
@@ -159,6 +161,7 @@ impl Machines {
             client,
             settings: Arc::new(settings),
             clones,
+            placing: Arc::default(),
             expected: Arc::default(),
             statements: Statements::default(),
         }

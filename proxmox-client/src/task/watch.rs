@@ -6,6 +6,9 @@ use futures::{Stream, future::BoxFuture, stream};
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 
+/// The end of a task is seen this part of its length too late at most: others may wait for it.
+const LATE: u32 = 8;
+
 /// Where a task's state comes from.
 pub(super) trait Source: Send + Sync + 'static {
     fn status(&self) -> BoxFuture<'_, Result<TaskStatus, Error>>;
@@ -32,6 +35,7 @@ pub(super) struct Watch<S> {
     /// The line that comes next.
     line: u64,
     pause: Duration,
+    soonest: Duration,
     slowest: Duration,
     began: Instant,
     ends: Instant,
@@ -56,6 +60,7 @@ impl<S: Source> Watch<S> {
             reads_log,
             line: 0,
             pause: timing.first_look,
+            soonest: timing.first_look / 2,
             slowest: timing.slowest_look,
             began,
             ends: began + deadline,
@@ -89,7 +94,7 @@ impl<S: Source> Watch<S> {
     async fn look(&mut self) -> Result<(), Error> {
         let left = self.ends.saturating_duration_since(Instant::now());
         sleep(self.pause.min(left)).await;
-        self.pause = (self.pause * 3 / 2).min(self.slowest);
+        self.pause = (self.began.elapsed() / LATE).clamp(self.soonest, self.slowest);
         let is_last = Instant::now() >= self.ends;
         let patience = if is_last { Instant::now() + self.slowest } else { self.ends };
         match timeout_at(patience, self.source.status()).await {

@@ -1,7 +1,7 @@
 //! The steps in which a machine is made.
 
 use super::{
-    owned::{self, Machine, invalid, look, look_for, number, of_proxmox, placed},
+    owned::{self, Machine, busy, invalid, look, look_for, number, of_proxmox, placed},
     power,
 };
 use crate::{
@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use futures::StreamExt as _;
 use jiff::SignedDuration;
 use proxmox_client::{
-    CloneOptions, ConfigChange, Destroy, Fields, MacAddress, Net, NetModel, NodeName, Slot, Smbios,
-    Task, TaskEnd, TaskEvent, Vm, VmConfig, VmId, VmName,
+    CloneOptions, ConfigChange, Destroy, Fault, Fields, MacAddress, Net, NetModel, NodeName, Slot,
+    Smbios, Task, TaskEnd, TaskEvent, Vm, VmConfig, VmId, VmName,
 };
 use std::{collections::HashMap, time::Duration};
 
@@ -108,11 +108,14 @@ impl Step<OwnNode> for Clone {
         let template =
             cx.subject.machines.settings.templates.get(&place).copied().ok_or_else(power::gone)?;
         cx.progress.say("it waits for its turn: a storage takes few clones at the same time").await;
-        let turn = cx.subject.machines.clones.acquire().await;
-        let _turn = turn.map_err(|_| StepError::Retry("this process ends".to_owned()))?;
+        let turn = cx.progress.turn(cx.subject.machines.clones.acquire()).await?;
+        let turn = turn.map_err(|_| StepError::Retry("this process ends".to_owned()))?;
+        cx.progress.say(format!("template {template} is being copied")).await;
         let source = cx.subject.machines.client.node(&place).vm(template);
         let task = source.clone_to(id, &options(cx)?).await.map_err(of_proxmox)?;
         follow(cx, &task).await?;
+        // Whoever is next need not wait until this one has looked at what it got.
+        drop(turn);
         match look(cx).await? {
             Machine::Ours { .. } => Ok(format!("machine {id} on {place}, of template {template}")),
             Machine::Absent => {
@@ -136,6 +139,8 @@ impl Clone {
             return Ok(place);
         }
         let entries = cx.subject.machines.client.nodes().await.map_err(of_proxmox)?;
+        // Until this one's place is in the record, the next one would choose the same.
+        let _alone = cx.subject.machines.placing.lock().await;
         let nodes = cx.cx.store.node_open().await?;
         let mut load: HashMap<&str, usize> = HashMap::new();
         for node in &nodes {
@@ -178,6 +183,9 @@ async fn follow(cx: &NodeContext<'_>, task: &Task) -> Result<(), StepError> {
                 cx.progress.say(format!("copied {:.0} %", progress.percent)).await;
             }
             TaskEvent::Line(_) => {}
+            TaskEvent::Ended(TaskEnd::Failed { fault: Fault::LockTimeout, text }) => {
+                return Err(busy(&text));
+            }
             TaskEvent::Ended(TaskEnd::Failed { text, .. }) => return Err(StepError::Retry(text)),
             TaskEvent::Ended(TaskEnd::Ok | TaskEnd::Warnings(_)) => return Ok(()),
         }

@@ -126,15 +126,19 @@ impl Step<OwnNode> for Verify {
 
     async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         let (host, node) = (host::server(cx), &cx.subject.node);
-        // For a while the host believes of a machine that is gone what it heard last.
-        let Machine::Ours { .. } = look(cx).await? else { return Err(power::gone()) };
         let cluster = host::cluster(cx).await?;
-        let Some(object) = host::registered(&host, node).await? else {
-            return Err(StepError::Retry(format!("{} is not there any more", node.name)));
+        let object = loop {
+            // For a while the host believes of a machine that is gone what it heard last.
+            let Machine::Ours { .. } = look(cx).await? else { return Err(power::gone()) };
+            let Some(object) = host::registered(&host, node).await? else {
+                return Err(StepError::Retry(format!("{} is not there any more", node.name)));
+            };
+            if Ready::of(&object).holds() {
+                break object;
+            }
+            cx.progress.say("its kubelet is not ready yet").await;
+            tokio::time::sleep(LOOK).await;
         };
-        if !Ready::of(&object).holds() {
-            return Err(StepError::Retry("its kubelet is not ready yet".to_owned()));
-        }
         prove(&object, node, &cluster).map_err(|impostor| {
             let hint =
                 "the machine is stopped and destroyed; find out who has joined with its token";

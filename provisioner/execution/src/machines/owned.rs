@@ -7,7 +7,7 @@ use crate::{
 };
 use domain::Node;
 use proxmox_client::{
-    Client, ContentKind, Error, NodeName, Repeat, TaskFilter, Vm, VmConfig, VmId,
+    Client, ContentKind, Error, Fault, NodeName, Repeat, TaskFilter, Vm, VmConfig, VmId,
 };
 
 /// What is known about the machine of a node.
@@ -143,10 +143,19 @@ pub(super) fn invalid(error: &proxmox_client::Invalid) -> StepError {
     StepError::fail("invalid", error.to_string(), "mend the configuration of Proxmox VE")
 }
 
+/// What comes of a lock that others held for too long. Which of them is for those who run Proxmox VE, not for a tenant.
+pub(super) fn busy(text: &str) -> StepError {
+    tracing::warn!(text, "a lock of Proxmox VE was waited for in vain");
+    StepError::Retry("Proxmox VE is busy with other machines there; it is tried again".to_owned())
+}
+
 /// What comes of an error: most of them pass, and every step has a deadline.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn of_proxmox(error: Error) -> StepError {
     let text = error.with_sources();
+    if let Some(Fault::LockTimeout) = error.fault() {
+        return busy(&text);
+    }
     match error.repeat() {
         Repeat::Later | Repeat::AfterLook => StepError::Retry(text),
         Repeat::Never => {

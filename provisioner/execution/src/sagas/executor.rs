@@ -131,7 +131,7 @@ async fn attempt<S: Subject>(
             Way::Back => step.undo(&step_cx).await,
         }
     };
-    let outcome = tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+    let outcome = progress.within(patience, work).await.unwrap_or_else(|| {
         Err(StepError::Retry(format!("it took longer than {} s", patience.as_secs())))
     });
     // Meanwhile it may have said how far it is, and somebody may have asked it to turn back.

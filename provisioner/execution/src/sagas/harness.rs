@@ -16,6 +16,8 @@ mod mishap;
 mod node;
 mod plan_change;
 mod purpose;
+mod site;
+mod storm;
 mod sweep;
 mod tenant;
 mod time;

@@ -1,10 +1,21 @@
 use crate::{Context, api_server::ApiError, plan_change::SurveyError};
 use async_trait::async_trait;
-use domain::{Operation, Problem};
+use domain::{Operation, OperationId, OperationState, Problem};
 use jiff::{SignedDuration, Timestamp};
-use std::fmt;
-use store::StoreError;
-use tokio::sync::Mutex;
+use std::{
+    fmt,
+    pin::pin,
+    sync::{Mutex as QuickMutex, PoisonError},
+    time::Duration,
+};
+use store::{Change, StoreError};
+use tokio::{
+    sync::{Mutex, broadcast::error::RecvError},
+    time::{Instant, timeout_at},
+};
+
+/// How often a step that waits for its turn is asked whether that has come.
+const TURN: Duration = Duration::from_mins(1);
 
 /// What a saga's operation is about.
 #[async_trait]
@@ -105,28 +116,111 @@ pub(crate) struct Progress<'a> {
     /// The operation as it was written last; nothing where nobody listens.
     written: Mutex<Option<Operation>>,
     step: usize,
+    /// Since when the step's time counts; nothing while it waits for its turn.
+    counts_from: QuickMutex<Option<Instant>>,
 }
 
 impl<'a> Progress<'a> {
     pub(super) fn new(cx: &'a Context, operation: &Operation, step: usize) -> Self {
-        Self { cx, written: Mutex::new(Some(operation.clone())), step }
+        let counts_from = QuickMutex::new(Some(Instant::now()));
+        Self { cx, written: Mutex::new(Some(operation.clone())), step, counts_from }
     }
 
     /// For what is done outside of an operation: nobody hears it.
     pub(crate) fn unheard(cx: &'a Context) -> Self {
-        Self { cx, written: Mutex::default(), step: 0 }
+        Self { cx, written: Mutex::default(), step: 0, counts_from: QuickMutex::default() }
+    }
+
+    /// Does work for `patience` at most, not counting how long it waits for its turn; nothing if it is not done then.
+    pub(super) async fn within<T>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let end = || self.counts_from().map(|from| from + patience);
+        let mut work = pin!(work);
+        loop {
+            let until = end();
+            let look = until.unwrap_or_else(|| Instant::now() + TURN);
+            match timeout_at(look, &mut work).await {
+                Ok(done) => return Some(done),
+                Err(_) if until.is_some() && end() == until => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Waits for a turn that others have before this one. That takes as long as it takes: the step's time begins when it
+    /// comes.
+    ///
+    /// # Errors
+    /// If somebody asked meanwhile for the operation to be taken back.
+    pub(crate) async fn turn<T>(&self, turn: impl Future<Output = T>) -> Result<T, StepError> {
+        self.count_from(None);
+        let come = tokio::select! {
+            come = turn => Ok(come),
+            () = self.unwanted() => {
+                Err(StepError::Retry("somebody asked for it to be taken back".to_owned()))
+            }
+        };
+        self.count_from(Some(Instant::now()));
+        let now = self.cx.clock.now();
+        self.write(|step| step.started_at = Some(now)).await;
+        come
+    }
+
+    /// Until somebody asks for the operation to be taken back.
+    async fn unwanted(&self) {
+        let Some(id) = self.operation().await else { return std::future::pending().await };
+        let mut changes = self.cx.store.changes();
+        loop {
+            let found = self.cx.store.operation_get(id).await;
+            let is_unwanted = |operation: Operation| {
+                operation.cancel_requested_at.is_some()
+                    && operation.state != OperationState::Undoing
+            };
+            if found.is_ok_and(|found| found.is_some_and(is_unwanted)) {
+                return;
+            }
+            loop {
+                match changes.recv().await {
+                    Ok(change) if change == Change::Operation(id) => break,
+                    Ok(_) => {}
+                    // Nobody knows what was missed.
+                    Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        }
+    }
+
+    async fn operation(&self) -> Option<OperationId> {
+        self.written.lock().await.as_ref().map(|operation| operation.id)
+    }
+
+    fn counts_from(&self) -> Option<Instant> {
+        *self.counts_from.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_from(&self, from: Option<Instant>) {
+        *self.counts_from.lock().unwrap_or_else(PoisonError::into_inner) = from;
     }
 
     /// Says what is going on. It is no matter for the step if nobody can be told.
     pub(crate) async fn say(&self, message: impl Into<String> + Send) {
+        let message = message.into();
+        self.write(|step| step.message = message).await;
+    }
+
+    async fn write(&self, change: impl FnOnce(&mut domain::Step) + Send) {
         let mut written = self.written.lock().await;
         let Some(operation) = written.as_mut() else { return };
         let Some(step) = operation.steps.get_mut(self.step) else { return };
-        let message = message.into();
-        if step.message == message {
+        let before = step.clone();
+        change(step);
+        if *step == before {
             return;
         }
-        step.message = message;
         if let Err(error) = self.cx.store.operation_progress(operation).await {
             let error = &error as &dyn std::error::Error;
             tracing::debug!(operation.id = %operation.id, error, "progress was not written");

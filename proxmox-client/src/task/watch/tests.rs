@@ -86,6 +86,18 @@ async fn looks_begin_soon_and_become_rare() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_end_is_seen_soon_after_it_came_whenever_that_was() {
+    let script = Script { ends_at: 60, exit: "OK", ..Script::default() };
+    let began = Instant::now();
+    watch(&script, 600).await;
+    for pair in script.times.lock().expect("the lock").windows(2) {
+        let (ran, pause) = (pair[0] - began, pair[1] - pair[0]);
+        let most = (ran / 7).max(Duration::from_millis(110));
+        assert!(pause <= most, "after {ran:?} nobody looked for {pause:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_is_not_over_in_time_is_told_and_nothing_after_it() {
     let script = Script { ends_at: u64::MAX, ..Script::default() };
     let began = Instant::now();

@@ -5,13 +5,14 @@ use super::{
     inventory::Inventory,
     it::{
         fake::{Fake, Objects},
-        grants::{SECRET, TOKEN, USER, entries, rights},
+        grants::{SECRET, TOKEN},
     },
     kubelet::Kubelets,
+    site::{ELSEWHERE, Site},
     tenant::Incidents,
     time::{QuickClock, timelessly},
 };
-use crate::{Addresses, Context, MachineSettings, Machines, RecordedTenants, Settings};
+use crate::{Context, Machines, RecordedTenants, Settings};
 use clusters::{Authority, HostCluster, RunAuthority, TenantClusters};
 use domain::{
     Action, Actor, Authorized, Clock, CreateTenant, IdGen, Node, NodeId, Operation, OperationState,
@@ -22,16 +23,12 @@ use planning::sample::settings;
 use proxmox_client::{
     ApiToken, Client, CloneOptions, Settings as ClientSettings, Trust, VmId, VmName,
 };
-use proxmox_simulator::{
-    Clock as SimulatorClock, Config, NodeConfig, Simulator, StorageConfig, TemplateConfig,
-    TokenConfig, UserConfig,
-};
+use proxmox_simulator::{Clock as SimulatorClock, Simulator};
 use rand::{RngCore as _, SeedableRng as _, rngs::StdRng};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
-    net::Ipv4Addr,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
@@ -43,10 +40,6 @@ use uuid::Uuid;
 
 /// The number that the node's machine gets: the one before it and the one after it are other people's.
 pub(super) const NUMBER: u32 = 5001;
-/// The nodes of Proxmox VE and their templates.
-const PLACES: [(&str, u32); 2] = [("pve1", 9001), ("pve2", 9002)];
-/// Where other people's machines are made, and of which template.
-const ELSEWHERE: (&str, u32) = ("pve3", 9003);
 
 pub(super) struct World {
     pub(super) simulator: Simulator,
@@ -64,6 +57,7 @@ pub(super) struct World {
     pub(super) life: Mutex<JoinSet<()>>,
     /// Whether somebody took the node's machine away.
     pub(super) is_robbed: AtomicBool,
+    site: Site,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
     _folder: TempDir,
@@ -166,7 +160,7 @@ async fn open(folder: &Path, clock: Arc<dyn Clock>, ids: Arc<dyn IdGen>) -> Stor
 impl World {
     /// With a tenant that has plan `plan`, of which nothing is there but its namespace.
     pub(super) async fn of(beginning: &Beginning, plan: PlanName, seed: u64) -> Self {
-        Self::with_rights(beginning, plan, seed, &[]).await
+        Self::at(Site::default(), beginning, plan, seed).await
     }
 
     /// One in which Warren's token may do more than it has to.
@@ -174,8 +168,13 @@ impl World {
         beginning: &Beginning,
         plan: PlanName,
         seed: u64,
-        more: &[(&str, &str)],
+        more: &[(&'static str, &'static str)],
     ) -> Self {
+        Self::at(Site { more: more.to_vec(), ..Site::default() }, beginning, plan, seed).await
+    }
+
+    /// On another cluster of Proxmox VE.
+    pub(super) async fn at(site: Site, beginning: &Beginning, plan: PlanName, seed: u64) -> Self {
         let folder = folder();
         std::fs::write(record(folder.path()), &*beginning.record).expect("the folder is ours");
         let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(QuickClock::new()), ids(seed));
@@ -187,7 +186,7 @@ impl World {
         let kubelets = Kubelets::new(host.clone(), Arc::clone(&clock));
         let machines = Arc::clone(&kubelets);
         let simulator =
-            Simulator::start(cluster(seed, more), SimulatorClock::system(), machines).await;
+            Simulator::start(site.cluster(seed), SimulatorClock::system(), machines).await;
         let simulator = simulator.expect("it listens");
         let (others, life, incidents) = (Mutex::default(), Mutex::default(), Incidents::default());
         // Its pods are called as on the host, so whoever lets go of one there lets go of the other.
@@ -203,6 +202,7 @@ impl World {
             incidents,
             life,
             is_robbed: AtomicBool::new(false),
+            site,
             clock,
             ids,
             _folder: folder,
@@ -219,7 +219,7 @@ impl World {
         let place = client.node(&ELSEWHERE.0.parse().expect("a name"));
         let template = place.vm(VmId::new(ELSEWHERE.1).expect("a number"));
         let stranger = VmId::new(number).expect("a number");
-        let patience = Duration::from_mins(1);
+        let patience = Duration::from_hours(1);
         let cloned = template.clone_to(stranger, &CloneOptions::new().name(&name)).await;
         cloned.expect("it may").finish(patience).await.expect("there is room");
         let started = place.vm(stranger).start().await.expect("it may");
@@ -294,7 +294,7 @@ impl World {
             run_authority: RunAuthority::generate(self.clock.now()).expect("an authority"),
             sweep_every: Duration::from_mins(10),
             tenants_at_once: 1,
-            machines: Some(Machines::new(self.client(TOKEN), machine_settings())),
+            machines: Some(Machines::new(self.client(TOKEN), self.site.settings())),
         }
     }
 
@@ -308,74 +308,6 @@ impl World {
 
     pub(super) async fn node(&self, id: NodeId) -> Node {
         self.store.node_get(id).await.expect("readable").expect("it is never forgotten")
-    }
-}
-
-fn machine_settings() -> MachineSettings {
-    let templates = PLACES.map(|(place, template)| {
-        (place.parse().expect("a name"), VmId::new(template).expect("a number"))
-    });
-    MachineSettings {
-        installation: "test".to_owned(),
-        pool: "warren".parse().expect("a name"),
-        templates: templates.into_iter().collect::<BTreeMap<_, _>>(),
-        storage: None,
-        seed_storage: "local".parse().expect("a name"),
-        bridge: "vmbr0".parse().expect("a name"),
-        vlan: None,
-        vms: NUMBER - 1..=NUMBER + 9,
-        addresses: Some(Addresses {
-            range: Ipv4Addr::new(10, 0, 0, 101)..=Ipv4Addr::new(10, 0, 0, 108),
-            prefix: 24,
-            gateway: Ipv4Addr::new(10, 0, 0, 1),
-            name_servers: vec![Ipv4Addr::new(10, 0, 0, 1).into()],
-        }),
-        clones_at_once: 2,
-        server: "https://10.0.0.11:6443".to_owned(),
-    }
-}
-
-fn cluster(seed: u64, more: &[(&str, &str)]) -> Config {
-    let template = |id: u32, node: &str| TemplateConfig {
-        id,
-        name: format!("template-{id}"),
-        node: node.to_owned(),
-        storage: "local-lvm".to_owned(),
-        disk_gib: 4,
-        pool: None,
-        tags: String::new(),
-        has_cloudinit: false,
-    };
-    let storage = |name: &str, kind: &str, content: &str, size_gib| StorageConfig {
-        name: name.to_owned(),
-        kind: kind.to_owned(),
-        is_shared: false,
-        content: vec![content.to_owned()],
-        size_gib,
-        nodes: Vec::new(),
-    };
-    let user = |name: &str, token: &str, is_separate| UserConfig {
-        name: name.to_owned(),
-        password: None,
-        tokens: vec![TokenConfig { id: token.to_owned(), secret: SECRET.to_owned(), is_separate }],
-    };
-    let more = more.iter().map(|(path, role)| ((*path).to_owned(), (*role).to_owned()));
-    let needed = rights(PLACES.map(|(_, template)| template));
-    let places = PLACES.into_iter().chain([ELSEWHERE]);
-    let taken = (PLACES[0].0, NUMBER - 1);
-    let templates = places.clone().chain([taken]).map(|(place, id)| template(id, place));
-    Config {
-        nodes: places.map(|(place, _)| NodeConfig::named(place)).collect(),
-        storages: vec![
-            storage("local", "dir", "iso", 100),
-            storage("local-lvm", "lvmthin", "images", 4000),
-        ],
-        templates: templates.collect(),
-        pools: vec!["warren".to_owned()],
-        users: vec![user("root@pam", "test", false), user(USER, "control", true)],
-        entries: entries(needed.into_iter().chain(more)),
-        seed,
-        ..Config::default()
     }
 }
 
