@@ -17,6 +17,7 @@ mod main_job;
 mod names;
 mod nodes;
 mod plan_change;
+mod plan_change_batch;
 mod project;
 mod recovery;
 mod refusal;
