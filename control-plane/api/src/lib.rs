@@ -16,6 +16,7 @@ mod operation;
 mod orphan;
 mod page;
 mod plan;
+mod plan_batch;
 mod plan_change;
 mod planned;
 mod probe;
@@ -94,6 +95,12 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(plan_change::cancel::cancel))
         .routes(routes!(plan_change::pause::pause))
         .routes(routes!(plan_change::resume::resume))
+        .routes(routes!(plan_batch::create::create, plan_batch::list::list))
+        .routes(routes!(plan_batch::get::get))
+        .routes(routes!(plan_batch::pause::pause))
+        .routes(routes!(plan_batch::resume::resume))
+        .routes(routes!(plan_batch::cancel::cancel))
+        .routes(routes!(plan_batch::retry::retry))
         .routes(routes!(doctor::doctor))
         .routes(routes!(doctor::proxmox::proxmox))
         .routes(routes!(probe::livez::livez))

@@ -133,10 +133,17 @@ fn present(numbers: &numbers::Numbers) -> Registry {
         let kind = kind.as_str();
         set(&operations.get_or_create(&KindLabels { kind }), *count);
     }
+    let lines = Family::<StateLabels, Gauge>::default();
+    for (state, count) in &numbers.plan_batch_lines {
+        set(&lines.get_or_create(&StateLabels { state: state.as_str() }), *count);
+    }
     let mut registry = Registry::default();
     registry.register("warren_tenants", "Tenants in each phase", tenants);
     registry.register("warren_sessions", "Sessions that are not over, in each state", sessions);
     registry.register("warren_operations_in_flight", "Operations that are not over", operations);
+    let help =
+        "Tenants of batches of changes of plan, those planned for later included, in each state";
+    registry.register("warren_plan_batch_lines", help, lines);
     if let Some(bytes) = resident_bytes() {
         let memory = Gauge::<i64>::default();
         set(&memory, bytes);

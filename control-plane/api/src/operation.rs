@@ -56,7 +56,7 @@ struct StepBody {
 /// Why an operation failed, and the way out.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OperationProblem)]
-struct OperationProblemBody {
+pub(crate) struct OperationProblemBody {
     code: String,
     detail: String,
     hint: String,

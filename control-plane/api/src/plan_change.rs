@@ -4,14 +4,14 @@ use crate::{
     caller::Caller,
     extract::{Fields, PlanChangePath, Record},
     openapi::words,
-    operation::OperationBody,
+    operation::{OperationBody, OperationProblemBody},
     problem::Problem,
 };
-use application::plan_change::NewPlanChange;
+use application::plan_change::{NewPlanChange, PlanChangeView};
 use axum::{Json, http::StatusCode};
 use domain::{
-    Measured, Operation, PlanChange, PlanPreview, Problem as Blocker, SessionsDuringMove,
-    Subscription, Survey,
+    Measured, PlanBatch, PlanBatchLine, PlanBatchLineState, PlanChange, PlanPreview,
+    Problem as Blocker, SessionsDuringMove, Subscription, Survey,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -38,14 +38,17 @@ pub(crate) struct ChangePlan {
     sessions: Option<String>,
     /// The `id` of a preview that was seen: the change begins only if another look promises the same.
     preview: Option<String>,
+    /// When it begins: a time to come, within a year; at once if absent. A tenant waits for one change at a time.
+    #[schema(rename = "startAt", format = DateTime)]
+    start_at: Option<String>,
 }
 
-/// A change of plan, on its way or over.
+/// A change of plan: planned, on its way or over.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = PlanChange)]
 pub(crate) struct PlanChangeBody {
-    /// The id of its operation, which has the steps.
+    /// The id of its operation, which has the steps; there is no such operation before it has begun.
     id: String,
     /// The tenant's id.
     tenant: String,
@@ -53,8 +56,10 @@ pub(crate) struct PlanChangeBody {
     to: SubscriptionBody,
     #[schema(schema_with = words::sessions_during_move)]
     sessions: SessionsDuringMove,
-    /// What was foreseen when it was asked for.
-    preview: PreviewBody,
+    /// What was foreseen when it began; null before.
+    preview: Option<PreviewBody>,
+    /// What it waits for, or why it did not begin; null once it has begun.
+    planned: Option<PlannedBody>,
     created_at: Timestamp,
     /// When it was halted before its next wave.
     paused_at: Option<Timestamp>,
@@ -67,10 +72,27 @@ pub(crate) struct PlanChangeBody {
     operation: Option<OperationBody>,
 }
 
+/// A change that waits for its time or its turn, or ended without having begun.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PlannedChange)]
+struct PlannedBody {
+    #[schema(schema_with = words::plan_batch_line_state)]
+    state: PlanBatchLineState,
+    /// When it begins; null if as soon as it is its turn.
+    start_at: Option<Timestamp>,
+    /// The batch of operators that it belongs to; null if it was planned for this tenant alone.
+    batch: Option<String>,
+    /// Why it did not begin, or not yet.
+    problem: Option<OperationProblemBody>,
+    /// When it ended without having begun.
+    finished_at: Option<Timestamp>,
+}
+
 /// What a tenant pays for.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Subscription)]
-struct SubscriptionBody {
+pub(crate) struct SubscriptionBody {
     #[schema(schema_with = words::plan)]
     plan: &'static str,
     /// How many nodes of its own; none on a shared plan.
@@ -128,14 +150,15 @@ struct BlockerBody {
 }
 
 impl PlanChangeBody {
-    pub(crate) fn new(change: PlanChange, operation: Option<OperationBody>) -> Self {
+    fn begun(change: PlanChange, operation: Option<OperationBody>) -> Self {
         Self {
             id: change.operation.to_string(),
             tenant: change.tenant.to_string(),
             from: change.from.into(),
             to: change.to.into(),
             sessions: change.sessions,
-            preview: change.preview.into(),
+            preview: Some(change.preview.into()),
+            planned: None,
             created_at: change.created_at,
             paused_at: change.paused_at,
             committed_at: change.committed_at,
@@ -144,9 +167,44 @@ impl PlanChangeBody {
         }
     }
 
+    fn planned(batch: PlanBatch, line: PlanBatchLine, from: Subscription) -> Self {
+        let planned = PlannedBody {
+            state: line.state,
+            start_at: batch.start_at,
+            batch: batch.tenant.is_none().then(|| batch.id.to_string()),
+            problem: line.problem.map(OperationProblemBody::from),
+            finished_at: line.finished_at,
+        };
+        Self {
+            id: line.operation.to_string(),
+            tenant: line.tenant.to_string(),
+            from: from.into(),
+            to: batch.to.into(),
+            sessions: batch.sessions,
+            preview: None,
+            planned: Some(planned),
+            created_at: batch.created_at,
+            paused_at: None,
+            committed_at: None,
+            api_away_ms: None,
+            operation: None,
+        }
+    }
+
+    /// Its address.
+    fn location(&self) -> String {
+        format!("/api/v1/tenants/{}/plan-changes/{}", self.tenant, self.id)
+    }
+
     /// A change with its operation as it is now.
-    pub(crate) fn whole((change, operation): (PlanChange, Operation), now: Timestamp) -> Self {
-        Self::new(change, Some(OperationBody::new(operation, now)))
+    pub(crate) fn new(view: PlanChangeView, now: Timestamp) -> Self {
+        match view {
+            PlanChangeView::Begun { change, operation } => {
+                let operation = operation.map(|operation| OperationBody::new(*operation, now));
+                Self::begun(*change, operation)
+            }
+            PlanChangeView::Planned { batch, line, from } => Self::planned(*batch, *line, from),
+        }
     }
 }
 
@@ -158,7 +216,7 @@ async fn halt(caller: &Caller, path: &PlanChangePath, is_paused: bool) -> Accept
     let Caller { app, actor, .. } = caller;
     let PlanChangePath { tenant, operation } = path;
     let found = application::plan_change::pause(app, actor, tenant, *operation, is_paused).await?;
-    Ok((StatusCode::ACCEPTED, Json(PlanChangeBody::whole(found, app.clock.now()))))
+    Ok((StatusCode::ACCEPTED, Json(PlanChangeBody::new(found, app.clock.now()))))
 }
 
 impl Record for ChangePlan {
@@ -168,13 +226,14 @@ impl Record for ChangePlan {
             nodes: fields.optional("nodes"),
             sessions: fields.optional("sessions"),
             preview: fields.optional("preview"),
+            start_at: fields.optional("startAt"),
         }
     }
 }
 
 impl From<ChangePlan> for NewPlanChange {
-    fn from(ChangePlan { plan, nodes, sessions, preview }: ChangePlan) -> Self {
-        Self { plan, nodes, sessions, preview }
+    fn from(ChangePlan { plan, nodes, sessions, preview, start_at }: ChangePlan) -> Self {
+        Self { plan, nodes, sessions, preview, start_at }
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Noun {
     Artifact,
     /// A change of plan.
     PlanChange,
+    /// A batch of changes of plan.
+    PlanBatch,
     /// A tenant's own node.
     Node,
     /// Something that is left over.

@@ -16,6 +16,7 @@ pub mod numbers;
 pub mod operation;
 pub mod orphan;
 pub mod plan;
+pub mod plan_batch;
 pub mod plan_change;
 mod result_schema;
 pub mod run;

@@ -1,7 +1,7 @@
 //! How much there is of everything, for the platform's own monitoring.
 
 use crate::{App, error::FindError};
-use domain::{OperationKind, SessionState, TenantPhase};
+use domain::{OperationKind, PlanBatchLineState, SessionState, TenantPhase};
 
 /// Numbers of the whole platform.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Numbers {
     pub sessions: Vec<(SessionState, u64)>,
     /// Operations of each kind that are not over.
     pub operations: Vec<(OperationKind, u64)>,
+    /// Tenants of batches in each state that is not final.
+    pub plan_batch_lines: Vec<(PlanBatchLineState, u64)>,
 }
 
 /// Counts, in the database: no row is read.
@@ -23,6 +25,7 @@ pub async fn count(app: &App) -> Result<Numbers, FindError> {
     set(&mut numbers.tenants, app.store.tenant_count().await?);
     set(&mut numbers.sessions, app.store.session_count().await?);
     set(&mut numbers.operations, app.store.operation_count().await?);
+    set(&mut numbers.plan_batch_lines, app.store.plan_batch_line_count().await?);
     Ok(numbers)
 }
 
@@ -40,10 +43,12 @@ impl Numbers {
         use TenantPhase as P;
         let phases = [P::Pending, P::Provisioning, P::Ready, P::Degraded, P::Deleting];
         let states = SessionState::ALL.into_iter().filter(|state| !state.is_final());
+        let lines = PlanBatchLineState::ALL.into_iter().filter(|state| !state.is_final());
         Self {
             tenants: phases.map(|phase| (phase, 0)).to_vec(),
             sessions: states.map(|state| (state, 0)).collect(),
             operations: OperationKind::ALL.map(|kind| (kind, 0)).to_vec(),
+            plan_batch_lines: lines.map(|state| (state, 0)).collect(),
         }
     }
 }

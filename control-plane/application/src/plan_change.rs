@@ -1,5 +1,14 @@
 //! A tenant moves to another plan: foreseen, begun, looked at, halted, taken back.
 
+mod foresee;
+mod refusal;
+mod wish;
+
+pub use foresee::digest;
+pub(crate) use foresee::{foresee, look};
+pub(crate) use refusal::{from_store, kept};
+pub(crate) use wish::{all_wrong, check_nodes_of, check_sessions, check_start, checked};
+
 use crate::{
     App, Draft, Page,
     access::AccessError,
@@ -8,14 +17,13 @@ use crate::{
     trace::note,
 };
 use domain::{
-    Actor, ChangePlan, Digest, Invalid, Isolation, Measured, Operation, OperationId, PlanChange,
-    PlanName, PlanPreview, ReadTenant, SessionsDuringMove, Subscription, Tenant, blockers,
+    Actor, Authorized, ChangePlan, Invalid, Operation, OperationId, PlanBatch, PlanBatchLine,
+    PlanChange, PlanPreview, ReadTenant, Subscription, Tenant,
 };
-use sha2::{Digest as _, Sha256};
-use store::{PlanChangeError, StoreError};
 
-/// From how many of the newest changes it is told how long an API server was away.
-const MEASURED: u64 = 50;
+use jiff::Timestamp;
+use store::{NewPlanBatch, PlanBatchError, StoreError};
+use wish::Wish;
 
 /// What a caller sends to change a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,21 +36,29 @@ pub struct NewPlanChange {
     pub sessions: Option<String>,
     /// The preview that the caller has seen, by its digest: begun only if another look promises the same.
     pub preview: Option<String>,
+    /// When it begins, in RFC 3339; at once if nothing is said.
+    pub start_at: Option<String>,
 }
 
-/// The same, checked.
-struct Wish {
-    to: Subscription,
-    sessions: SessionsDuringMove,
-    seen: Option<Digest>,
-}
-
-/// Names a preview by what it promises.
-#[must_use]
-#[expect(clippy::missing_panics_doc, reason = "numbers and texts can be written as JSON")]
-pub fn digest(preview: &PlanPreview) -> Digest {
-    let promise = serde_json::to_vec(&preview.promise()).expect("its keys are text");
-    Digest::of_sha256(Sha256::digest(&promise).into())
+/// A change of plan as its tenant sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanChangeView {
+    /// It was begun.
+    Begun {
+        /// The change.
+        change: Box<PlanChange>,
+        /// Its operation; not in lists.
+        operation: Option<Box<Operation>>,
+    },
+    /// It waits for its time or its turn, or ended without having begun.
+    Planned {
+        /// The batch that it belongs to; the tenant's own if its people planned it.
+        batch: Box<PlanBatch>,
+        /// What is known of it.
+        line: Box<PlanBatchLine>,
+        /// What the tenant pays for now.
+        from: Subscription,
+    },
 }
 
 /// Why a plan was not changed.
@@ -66,6 +82,17 @@ pub enum ChangeError {
     /// Something is in the way; the preview says what.
     #[error("{} things are in the way", .0.blockers.len())]
     Blocked(Box<PlanPreview>),
+    /// A change of the tenant's plan waits already.
+    #[error("change {} of the tenant waits", .line.operation)]
+    Waiting {
+        /// The one that waits.
+        line: Box<PlanBatchLine>,
+        /// When it begins, if that is not when its turn comes.
+        start_at: Option<Timestamp>,
+    },
+    /// It was not begun, so it cannot be halted.
+    #[error("the change has not begun")]
+    NotBegun,
     /// The tenant changed while it was looked at.
     #[error("the tenant changed meanwhile")]
     Outdated,
@@ -95,41 +122,64 @@ pub async fn preview(
     foresee(app, &tenant, to).await
 }
 
-/// Begins to change a tenant's plan, after another look at what that would do.
+/// Begins to change a tenant's plan, after another look at what that would do; or plans that for later.
 ///
 /// # Errors
-/// If the caller may not, a field breaks a rule, something is in the way or being done, or the tenant's cluster does
-/// not answer.
+/// If the caller may not, a field breaks a rule, something is in the way or being done, one waits already, or the
+/// tenant's cluster does not answer.
 pub async fn begin(
     app: &App,
     actor: &Actor,
     tenant: &TenantRef,
     new: Draft<NewPlanChange>,
-) -> Result<(PlanChange, Operation), ChangeError> {
+) -> Result<PlanChangeView, ChangeError> {
     let (tenant, proof) = tenant::find::<ChangePlan>(app, actor, tenant).await?;
-    let Wish { to, sessions, seen } = checked(app, &tenant, new)?;
-    if let Some(open) = app.store.operation_open(tenant.id).await.map_err(FindError::from)? {
-        return Err(ChangeError::Busy(Box::new(open)));
+    let wish = checked(app, &tenant, new)?;
+    if let Some(start_at) = wish.start_at {
+        return plan(app, &proof, &tenant, wish, start_at).await;
     }
-    let preview = foresee(app, &tenant, to).await?;
-    if seen.is_some_and(|seen| seen != digest(&preview)) {
-        return Err(ChangeError::Outdated);
-    }
-    if !preview.blockers.is_empty() {
-        return Err(ChangeError::Blocked(Box::new(preview)));
-    }
-    let begun = app.store.plan_change_begin(&proof, tenant.id, &preview, sessions).await;
-    let (change, operation) = begun.map_err(|error| match error {
-        PlanChangeError::Busy(operation) => ChangeError::Busy(operation),
-        PlanChangeError::Deleting => ChangeError::Deleting,
-        PlanChangeError::Outdated => ChangeError::Outdated,
-        PlanChangeError::Store(error) => FindError::of_write(error, Noun::Tenant).into(),
-    })?;
+    let preview = look(app, &tenant, &wish).await?;
+    let begun = app.store.plan_change_begin(&proof, tenant.id, &preview, wish.sessions).await;
+    let (change, operation) = begun.map_err(from_store)?;
     note("operation.id", operation.id);
-    Ok((change, operation))
+    Ok(PlanChangeView::Begun { change: Box::new(change), operation: Some(Box::new(operation)) })
 }
 
-/// One change of plan, with its operation.
+/// Plans a change for later: a batch of one that is the tenant's. It holds nothing before it begins.
+async fn plan(
+    app: &App,
+    proof: &Authorized<ChangePlan>,
+    tenant: &Tenant,
+    wish: Wish,
+    start_at: Timestamp,
+) -> Result<PlanChangeView, ChangeError> {
+    let new = NewPlanBatch {
+        name: None,
+        tenants: vec![tenant.id],
+        to: wish.to,
+        sessions: wish.sessions,
+        preview: wish.seen,
+        max_parallel: 1,
+        stop_on_failure: true,
+        start_at: Some(start_at),
+    };
+    match app.store.plan_batch_plan(proof, tenant.id, &new).await {
+        Ok((batch, line)) => {
+            note("operation.id", line.operation);
+            Ok(planned(tenant, batch, line))
+        }
+        Err(PlanBatchError::Waiting(lines)) => {
+            let line = lines.into_iter().next().ok_or(ChangeError::Outdated)?;
+            let known = app.store.plan_batch_line(line.operation).await.map_err(FindError::from)?;
+            let start_at = known.and_then(|(batch, _)| batch.start_at);
+            Err(ChangeError::Waiting { line: Box::new(line), start_at })
+        }
+        Err(PlanBatchError::IdempotencyMismatch | PlanBatchError::Over) => Err(ChangeError::Over),
+        Err(PlanBatchError::Store(error)) => Err(FindError::of_write(error, Noun::Tenant).into()),
+    }
+}
+
+/// One change of plan, with its operation if it has begun.
 ///
 /// # Errors
 /// If the caller may not see it.
@@ -138,12 +188,12 @@ pub async fn get(
     actor: &Actor,
     tenant: &TenantRef,
     id: OperationId,
-) -> Result<(PlanChange, Operation), FindError> {
+) -> Result<PlanChangeView, FindError> {
     let (tenant, _) = tenant::find::<ReadTenant>(app, actor, tenant).await?;
     read(app, &tenant, id).await
 }
 
-/// The changes of a tenant's plan, newest first.
+/// The changes of a tenant's plan, those that wait or never began among them, newest first.
 ///
 /// # Errors
 /// If the caller may not see them.
@@ -153,13 +203,23 @@ pub async fn list(
     tenant: &TenantRef,
     after: Option<OperationId>,
     limit: u64,
-) -> Result<Page<PlanChange, OperationId>, FindError> {
+) -> Result<Page<PlanChangeView, OperationId>, FindError> {
     let (tenant, _) = tenant::find::<ReadTenant>(app, actor, tenant).await?;
-    let changes = app.store.plan_change_list(tenant.id, after, limit + 1).await?;
-    Ok(Page::cut(changes, limit, |change| change.operation))
+    // In this order: what begins between the two looks is seen twice rather than never.
+    let unbegun = app.store.plan_batch_unbegun(tenant.id, after, limit + 1).await?;
+    let begun = app.store.plan_change_list(tenant.id, after, limit + 1).await?;
+    let begun = begun.into_iter();
+    let mut views: Vec<_> = begun
+        .map(|change| PlanChangeView::Begun { change: Box::new(change), operation: None })
+        .chain(unbegun.into_iter().map(|(batch, line)| planned(&tenant, batch, line)))
+        .collect();
+    // Those that have begun come first among equals, and stay.
+    views.sort_by_key(|view| std::cmp::Reverse(view.id()));
+    views.dedup_by_key(|view| view.id());
+    Ok(Page::cut(views, limit, PlanChangeView::id))
 }
 
-/// Asks for a change to be taken back: the tenant ends in exactly the plan that it had.
+/// Asks for a change to be taken back: the tenant ends in exactly the plan that it had. One that waits is given up.
 ///
 /// # Errors
 /// If the caller may not, or the change is over or past its point of no return.
@@ -168,8 +228,19 @@ pub async fn cancel(
     actor: &Actor,
     tenant: &TenantRef,
     id: OperationId,
-) -> Result<(PlanChange, Operation), ChangeError> {
+) -> Result<PlanChangeView, ChangeError> {
     let (tenant, proof) = tenant::find::<ChangePlan>(app, actor, tenant).await?;
+    if unbegun(app, &tenant, id).await?.is_some() {
+        match app.store.plan_batch_give_up(&proof, id).await {
+            Ok(()) => return Ok(read(app, &tenant, id).await?),
+            Err(PlanBatchError::Store(error)) => {
+                return Err(FindError::of_write(error, Noun::PlanChange).into());
+            }
+            // It has begun meanwhile, or is over.
+            Err(_) if unbegun(app, &tenant, id).await?.is_some() => return Err(ChangeError::Over),
+            Err(_) => {}
+        }
+    }
     app.store.plan_change_cancel(&proof, id).await.map_err(refused)?;
     Ok(read(app, &tenant, id).await?)
 }
@@ -177,15 +248,19 @@ pub async fn cancel(
 /// Halts a change before its next wave, or lets it go on.
 ///
 /// # Errors
-/// If the caller may not, or the change is over.
+/// If the caller may not, or the change has not begun or is over.
 pub async fn pause(
     app: &App,
     actor: &Actor,
     tenant: &TenantRef,
     id: OperationId,
     is_paused: bool,
-) -> Result<(PlanChange, Operation), ChangeError> {
+) -> Result<PlanChangeView, ChangeError> {
     let (tenant, proof) = tenant::find::<ChangePlan>(app, actor, tenant).await?;
+    if let Some((_, line)) = unbegun(app, &tenant, id).await? {
+        let is_over = line.state.is_final();
+        return Err(if is_over { ChangeError::Over } else { ChangeError::NotBegun });
+    }
     app.store.plan_change_pause(&proof, id, is_paused).await.map_err(refused)?;
     Ok(read(app, &tenant, id).await?)
 }
@@ -203,102 +278,41 @@ fn refused(error: StoreError) -> ChangeError {
     }
 }
 
-async fn read(
+/// A change of this tenant that was not begun.
+async fn unbegun(
     app: &App,
     tenant: &Tenant,
     id: OperationId,
-) -> Result<(PlanChange, Operation), FindError> {
-    let missing = || FindError::Missing(Noun::PlanChange);
-    let change = app.store.plan_change_get(id).await?;
-    let change = change.filter(|change| change.tenant == tenant.id).ok_or_else(missing)?;
-    let operation = app.store.operation_get(id).await?.ok_or_else(missing)?;
+) -> Result<Option<(PlanBatch, PlanBatchLine)>, FindError> {
+    let found = app.store.plan_batch_line(id).await?;
+    Ok(found.filter(|(_, line)| line.tenant == tenant.id && line.started_at.is_none()))
+}
+
+async fn read(app: &App, tenant: &Tenant, id: OperationId) -> Result<PlanChangeView, FindError> {
     note("operation.id", id);
-    Ok((change, operation))
-}
-
-fn checked(app: &App, tenant: &Tenant, new: Draft<NewPlanChange>) -> Result<Wish, ChangeError> {
-    if tenant.deletion_requested_at.is_some() {
-        return Err(ChangeError::Deleting);
+    // In this order: it may begin between the two looks.
+    let unbegun = unbegun(app, tenant, id).await?;
+    let change = app.store.plan_change_get(id).await?;
+    if let Some(change) = change.filter(|change| change.tenant == tenant.id) {
+        let operation = app.store.operation_get(id).await?.map(Box::new);
+        return Ok(PlanChangeView::Begun { change: Box::new(change), operation });
     }
+    let (batch, line) = unbegun.ok_or(FindError::Missing(Noun::PlanChange))?;
+    Ok(planned(tenant, batch, line))
+}
+
+fn planned(tenant: &Tenant, batch: PlanBatch, line: PlanBatchLine) -> PlanChangeView {
     let from = tenant.subscription();
-    let checked = new.check(|new| new.check(from, app.makes_nodes));
-    let wish = checked.map_err(ChangeError::Invalid)?;
-    if tenant.was_ready { Ok(wish) } else { Err(ChangeError::NotReady) }
+    PlanChangeView::Planned { batch: Box::new(batch), line: Box::new(line), from }
 }
 
-async fn foresee(app: &App, tenant: &Tenant, to: Subscription) -> Result<PlanPreview, ChangeError> {
-    let from = tenant.subscription();
-    let survey = app.access.survey(tenant.id, to).await?;
-    let nodes = app.store.node_of_tenant(tenant.id).await.map_err(FindError::from)?;
-    let staying = nodes.iter().filter(|node| node.release_requested_at.is_none());
-    let has = staying.filter(|node| Some(node.shape) == to.plan.node_shape()).count();
-    let has = u32::try_from(has).unwrap_or(u32::MAX);
-    let sessions = app.store.session_active(tenant.id).await.map_err(FindError::from)?;
-    let is_in_the_way = !survey.sessions.is_empty();
-    let price = |of: Subscription| i64::try_from(of.plan().price).unwrap_or(i64::MAX);
-    let away = app.store.plan_change_away(MEASURED).await.map_err(FindError::from)?;
-    Ok(PlanPreview {
-        from,
-        to,
-        price_delta: price(to).saturating_sub(price(from)),
-        machines_made: to.nodes.saturating_sub(has),
-        machines_freed: freed(from, to),
-        restarts: from.isolation() != to.isolation(),
-        api_away: measured(away),
-        sessions: if is_in_the_way {
-            sessions.iter().map(|session| session.id).collect()
-        } else {
-            Vec::new()
-        },
-        blockers: blockers(to, tenant.usage.as_ref(), &survey),
-        survey,
-    })
-}
-
-fn freed(from: Subscription, to: Subscription) -> u32 {
-    let is_same = from.plan.node_shape() == to.plan.node_shape();
-    if from.isolation() == Isolation::Dedicated && is_same {
-        from.nodes.saturating_sub(to.nodes)
-    } else {
-        from.nodes
-    }
-}
-
-fn measured(mut times: Vec<u32>) -> Option<Measured> {
-    times.sort_unstable();
-    let (median_ms, longest_ms) = (*times.get(times.len() / 2)?, *times.last()?);
-    Some(Measured { median_ms, longest_ms, count: u32::try_from(times.len()).unwrap_or(u32::MAX) })
-}
-
-impl NewPlanChange {
-    fn check(self, from: Subscription, makes_nodes: bool) -> Result<Wish, Invalid> {
-        let plan = PlanName::parse("/plan", &self.plan);
-        let nodes = match &plan {
-            Ok(plan) => tenant::check_nodes(*plan, self.nodes, makes_nodes),
-            Err(_) => Ok(0),
-        };
-        let sessions = self.sessions.as_deref().map_or(Ok(SessionsDuringMove::Wait), |word| {
-            let found = SessionsDuringMove::ALL.into_iter().find(|known| known.as_str() == word);
-            found.ok_or_else(|| Invalid::field("/sessions", word, "one of: wait, stop"))
-        });
-        let seen = self.preview.as_deref().map(|text| {
-            let rule = "the id of a preview: sha256: and 64 hexadecimal digits";
-            text.parse().map_err(|_| Invalid::field("/preview", text, rule))
-        });
-        match (plan, nodes, sessions, seen.transpose()) {
-            (Ok(plan), Ok(nodes), Ok(sessions), Ok(seen)) => {
-                let to = Subscription { plan, nodes };
-                if to == from {
-                    let rule = "another plan, or another number of nodes, than the tenant has";
-                    return Err(Invalid::field("/plan", plan, rule));
-                }
-                Ok(Wish { to, sessions, seen })
-            }
-            (plan, nodes, sessions, seen) => {
-                let fields = [plan.err(), nodes.err(), sessions.err(), seen.err()];
-                let fields = fields.into_iter().flatten();
-                Err(Invalid { fields: fields.flat_map(|invalid| invalid.fields).collect() })
-            }
+impl PlanChangeView {
+    /// The id of its operation, which it has before there is such an operation.
+    #[must_use]
+    pub fn id(&self) -> OperationId {
+        match self {
+            Self::Begun { change, .. } => change.operation,
+            Self::Planned { line, .. } => line.operation,
         }
     }
 }

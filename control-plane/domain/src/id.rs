@@ -111,6 +111,11 @@ id!(
     "orph_"
 );
 id!(
+    /// Names a batch of changes of plan.
+    PlanBatchId,
+    "batch_"
+);
+id!(
     /// Names an API token; the token itself is never stored.
     TokenId,
     "tok_"

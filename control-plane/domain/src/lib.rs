@@ -13,6 +13,7 @@ mod node;
 mod operation;
 mod orphan;
 mod plan;
+mod plan_batch;
 mod plan_change;
 mod policy;
 mod quantity;
@@ -24,7 +25,9 @@ mod tenant;
 pub use blob::{Digest, ParseDigestError};
 pub use clock::{Clock, IdGen};
 pub use condition::{Condition, ConditionKind, ConditionStatus, Conditions};
-pub use id::{NodeId, OperationId, OrphanId, ParseIdError, RunId, SessionId, TenantId, TokenId};
+pub use id::{
+    NodeId, OperationId, OrphanId, ParseIdError, PlanBatchId, RunId, SessionId, TenantId, TokenId,
+};
 pub use input::{Invalid, InvalidField};
 pub use name::{ClusterName, NodeName, ProjectName, TenantName, letters};
 pub use node::{
@@ -33,14 +36,17 @@ pub use node::{
 pub use operation::{Operation, OperationKind, OperationState, Problem, Step, StepState};
 pub use orphan::{Orphan, OrphanKind, OrphanProof, OrphanState, Sighting, SweepLook, SweptArea};
 pub use plan::{Isolation, Kept, Plan, PlanName, Quota, Retention, Share, Uploads};
+pub use plan_batch::{
+    PlanBatch, PlanBatchCounts, PlanBatchLine, PlanBatchLineState, PlanBatchState,
+};
 pub use plan_change::{
     Measured, PlanChange, PlanPreview, SessionsDuringMove, Shift, Subscription, Survey, blockers,
 };
 pub use policy::{
     Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,
-    Denied, ExplainTenant, ListTenants, Permission, PowerNode, ReadKubeconfig, ReadOperation,
-    ReadOrphans, ReadSession, ReadTenant, ReadToken, RemoveOrphan, ReplaceNode, RevokeToken, Role,
-    Scope, StopSession, UploadBlob, allows, authorize,
+    Denied, ExplainTenant, ListTenants, ManagePlanBatch, Permission, PowerNode, ReadKubeconfig,
+    ReadOperation, ReadOrphans, ReadPlanBatches, ReadSession, ReadTenant, ReadToken, RemoveOrphan,
+    ReplaceNode, RevokeToken, Role, Scope, StopSession, UploadBlob, allows, authorize,
 };
 pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{

@@ -71,6 +71,10 @@ pub enum Permission {
     TenantDelete,
     /// Change a tenant's plan, or take such a change back.
     PlanChange,
+    /// See batches of changes of plan.
+    PlanBatchRead,
+    /// Make such a batch, halt it, give it up, try again.
+    PlanBatchManage,
     /// Replace a tenant's own node.
     NodeReplace,
     /// See what is left over of nodes.
@@ -103,12 +107,14 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::TenantCreate,
         Self::TenantList,
         Self::TenantRead,
         Self::TenantDelete,
         Self::PlanChange,
+        Self::PlanBatchRead,
+        Self::PlanBatchManage,
         Self::NodeReplace,
         Self::OrphanRead,
         Self::OrphanRemove,
@@ -157,7 +163,15 @@ pub const fn allows(role: Role, permission: Permission) -> bool {
 /// What is about the platform, and so for operators only.
 const fn is_platform(permission: Permission) -> bool {
     use Permission as P;
-    matches!(permission, P::TenantCreate | P::TenantExplain | P::OrphanRead | P::OrphanRemove)
+    matches!(
+        permission,
+        P::TenantCreate
+            | P::TenantExplain
+            | P::OrphanRead
+            | P::OrphanRemove
+            | P::PlanBatchRead
+            | P::PlanBatchManage
+    )
 }
 
 /// Why something is not allowed.
@@ -212,6 +226,10 @@ actions! {
     DeleteTenant => TenantDelete;
     /// Change a tenant's plan.
     ChangePlan => PlanChange;
+    /// See batches of changes of plan.
+    ReadPlanBatches => PlanBatchRead;
+    /// Make a batch of changes of plan, halt it, give it up, try again.
+    ManagePlanBatch => PlanBatchManage;
     /// Replace a tenant's own node.
     ReplaceNode => NodeReplace;
     /// See what is left over of nodes.
@@ -315,6 +333,8 @@ mod tests {
 ++++++ TenantRead
 ++---- TenantDelete
 ++---- PlanChange
++----- PlanBatchRead
++----- PlanBatchManage
 +++--- NodeReplace
 +----- OrphanRead
 +----- OrphanRemove

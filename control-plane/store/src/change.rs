@@ -1,5 +1,5 @@
 use crate::entity::outbox;
-use domain::{NodeId, OperationId, OrphanId, RunId, SessionId, TenantId};
+use domain::{NodeId, OperationId, OrphanId, PlanBatchId, RunId, SessionId, TenantId};
 use sea_orm::{ActiveValue::NotSet, Set};
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ pub enum Change {
     Log(RunId),
     /// Something that is left over.
     Orphan(OrphanId),
+    /// A batch of changes of plan, or one of its lines.
+    PlanBatch(PlanBatchId),
 }
 
 impl Change {
@@ -39,6 +41,7 @@ impl Change {
             Self::Node { node, .. } => ("node", node.uuid()),
             Self::Log(run) => ("log", run.uuid()),
             Self::Orphan(orphan) => ("orphan", orphan.uuid()),
+            Self::PlanBatch(batch) => ("plan-batch", batch.uuid()),
         };
         outbox::ActiveModel {
             sequence: NotSet,

@@ -81,6 +81,41 @@ entity!(plan_changes, "plan_changes" {
     api_away_ms: Option<i64>,
 });
 
+entity!(plan_batches, "plan_batches" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    tenant: Option<Uuid>,
+    name: Option<String>,
+    to_plan: String,
+    to_nodes: i64,
+    sessions: String,
+    preview: Option<String>,
+    max_parallel: i64,
+    stop_on_failure: bool,
+    start_at: Option<i64>,
+    token: Uuid,
+    request_id: String,
+    revision: i64,
+    created_at: i64,
+    paused_at: Option<i64>,
+    cancelled_at: Option<i64>,
+    finished_at: Option<i64>,
+});
+
+entity!(plan_batch_lines, "plan_batch_lines" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    batch: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    position: i64,
+    tenant: Uuid,
+    state: String,
+    operation: Uuid,
+    problem: Option<String>,
+    busy_until: Option<i64>,
+    started_at: Option<i64>,
+    finished_at: Option<i64>,
+});
+
 entity!(resting_vms, "resting_vms" {
     #[sea_orm(primary_key, auto_increment = false)]
     vm: i64,

@@ -1,7 +1,7 @@
 //! How much there is of everything, counted by the database.
 
 use crate::{Store, StoreError, column};
-use domain::{OperationKind, SessionState, TenantPhase};
+use domain::{OperationKind, PlanBatchLineState, SessionState, TenantPhase};
 use sea_orm::{ConnectionTrait, Statement};
 use serde::de::DeserializeOwned;
 
@@ -17,6 +17,8 @@ const SESSIONS: &str = "SELECT state AS word, count(*) AS count
     FROM sessions WHERE finished_at IS NULL GROUP BY state";
 const OPERATIONS: &str = "SELECT kind AS word, count(*) AS count
     FROM operations WHERE finished_at IS NULL GROUP BY kind";
+const LINES: &str = "SELECT state AS word, count(*) AS count
+    FROM plan_batch_lines WHERE state IN ('waiting', 'running') GROUP BY state";
 
 impl Store {
     /// How many tenants that are not deleted are in each phase; phases without any are left out.
@@ -44,6 +46,17 @@ impl Store {
     #[tracing::instrument(name = "db.operation.count", skip_all)]
     pub async fn operation_count(&self) -> Result<Vec<(OperationKind, u64)>, StoreError> {
         self.count("operations.kind", OPERATIONS).await
+    }
+
+    /// How many lines of batches are in each state that is not final; states without any are left out.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.plan_batch.count", skip_all)]
+    pub async fn plan_batch_line_count(
+        &self,
+    ) -> Result<Vec<(PlanBatchLineState, u64)>, StoreError> {
+        self.count("plan_batch_lines.state", LINES).await
     }
 
     async fn count<T: DeserializeOwned>(

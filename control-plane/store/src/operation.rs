@@ -1,6 +1,7 @@
 use crate::{
     Change, Store, StoreError, column,
     entity::operations,
+    plan_batch,
     txn::{Txn, in_txn},
 };
 use domain::{
@@ -187,12 +188,24 @@ pub(crate) async fn begin_in_txn(
     tenant: TenantId,
     about: About,
 ) -> Result<Operation, StoreError> {
+    let id = OperationId::new(txn.store.ids.uuid());
+    begin_as_in_txn(txn, id, kind, tenant, about).await
+}
+
+/// Begins an operation whose id was chosen before.
+pub(crate) async fn begin_as_in_txn(
+    txn: &mut Txn,
+    id: OperationId,
+    kind: OperationKind,
+    tenant: TenantId,
+    about: About,
+) -> Result<Operation, StoreError> {
     let mut steps: Vec<Step> = step_names(kind).iter().copied().map(Step::waiting).collect();
     if kind == OperationKind::TenantCreate && about == About::TenantWithNodes {
         steps.insert(AFTER_BASELINE, Step::waiting("nodes"));
     }
     let row = operations::Model {
-        id: txn.store.ids.uuid(),
+        id: id.uuid(),
         kind: column::word(&kind),
         tenant: tenant.uuid(),
         state: column::word(&OperationState::Waiting),
@@ -251,6 +264,9 @@ pub(crate) async fn end_in_txn(
         operation.steps = steps;
     }
     write_in_txn(txn, &operation).await?;
+    if operation.kind == OperationKind::PlanChange {
+        plan_batch::ended_in_txn(txn, &operation).await?;
+    }
     Ok(operation)
 }
 

@@ -52,7 +52,7 @@ impl Store {
         if proof.tenant() != Some(tenant) {
             return Err(StoreError::NotFound.into());
         }
-        in_txn!(self, |txn| begin_in_txn(&mut txn, proof, tenant, (preview, sessions)))
+        in_txn!(self, |txn| begin_in_txn(&mut txn, proof, tenant, (preview, sessions), None))
     }
 
     /// One change of plan, by its operation.
@@ -205,11 +205,13 @@ impl Store {
     }
 }
 
-async fn begin_in_txn(
+/// Begins a change; `reserved` is the id of its operation if it was chosen before.
+pub(crate) async fn begin_in_txn(
     txn: &mut Txn,
     proof: &Authorized<ChangePlan>,
     id: TenantId,
     (preview, sessions): (&PlanPreview, SessionsDuringMove),
+    reserved: Option<OperationId>,
 ) -> Result<(PlanChange, Operation), PlanChangeError> {
     let row = existing_for_update(&txn.db, id).await?;
     if row.deletion_requested_at.is_some() {
@@ -231,7 +233,8 @@ async fn begin_in_txn(
     }
     let Subscription { plan, nodes } = preview.to;
     let kind = OperationKind::PlanChange;
-    let operation = operation::begin_in_txn(txn, kind, id, About::Tenant).await?;
+    let reserved = reserved.unwrap_or_else(|| OperationId::new(txn.store.ids.uuid()));
+    let operation = operation::begin_as_in_txn(txn, reserved, kind, id, About::Tenant).await?;
     let change = plan_changes::Model {
         operation: operation.id.uuid(),
         tenant: id.uuid(),

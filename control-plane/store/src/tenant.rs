@@ -4,6 +4,7 @@ use crate::{
     error::write_error,
     idempotency::Known,
     operation::{self, About},
+    plan_batch,
     txn::{Txn, in_txn},
 };
 use domain::{
@@ -214,6 +215,7 @@ async fn delete_in_txn(
             if let Some(open) = open {
                 operation::end_in_txn(txn, open, None, Some(superseded())).await?;
             }
+            plan_batch::tenant_leaves_in_txn(txn, id).await?;
             let kind = OperationKind::TenantDelete;
             operation::begin_in_txn(txn, kind, id, About::Tenant).await?
         }

@@ -99,7 +99,8 @@ pub(crate) async fn run(
                     Change::Operation(_)
                     | Change::Session { .. }
                     | Change::Log(_)
-                    | Change::Orphan(_),
+                    | Change::Orphan(_)
+                    | Change::PlanBatch(_),
                 ) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => controller.learn_all().await,
                 Err(broadcast::error::RecvError::Closed) => break,

@@ -35,7 +35,8 @@ pub(crate) async fn run(cx: Context, cancel: CancellationToken) {
                     | Change::Session { .. }
                     | Change::Log(_)
                     | Change::Node { .. }
-                    | Change::Orphan(_),
+                    | Change::Orphan(_)
+                    | Change::PlanBatch(_),
                 ) => {}
                 Err(RecvError::Lagged(_)) => sagas.start_all().await,
                 Err(RecvError::Closed) => break,

@@ -59,7 +59,8 @@ pub(crate) async fn run(cx: Context, tenants: UnboundedSender<Wake>, cancel: Can
                     Change::Operation(_)
                     | Change::Log(_)
                     | Change::Node { .. }
-                    | Change::Orphan(_),
+                    | Change::Orphan(_)
+                    | Change::PlanBatch(_),
                 ) => {}
                 Err(RecvError::Lagged(_)) => workers.wake_all().await,
                 Err(RecvError::Closed) => break,

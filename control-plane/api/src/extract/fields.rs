@@ -79,6 +79,12 @@ impl Field for Value {
     }
 }
 
+impl Field for bool {
+    fn read(value: Value, pointer: &str, invalid: &mut Invalid) -> Self {
+        value.as_bool().unwrap_or_else(|| refuse(&value, pointer, "true or false", invalid))
+    }
+}
+
 impl Field for u32 {
     fn read(value: Value, pointer: &str, invalid: &mut Invalid) -> Self {
         let number = value.as_u64().and_then(|number| Self::try_from(number).ok());

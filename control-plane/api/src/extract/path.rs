@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::request::Parts,
 };
-use domain::{Digest, Invalid, NodeId, OperationId, OrphanId, SessionId, TokenId};
+use domain::{Digest, Invalid, NodeId, OperationId, OrphanId, PlanBatchId, SessionId, TokenId};
 use std::{fmt, str::FromStr};
 
 /// `{tenant}`: an identifier or a name.
@@ -20,6 +20,10 @@ pub(crate) struct OperationPath(pub(crate) OperationId);
 /// `{orphan}`.
 #[derive(Debug)]
 pub(crate) struct OrphanPath(pub(crate) OrphanId);
+
+/// `{batch}`.
+#[derive(Debug)]
+pub(crate) struct PlanBatchPath(pub(crate) PlanBatchId);
 
 /// `{tenant}` and `{node}`.
 #[derive(Debug)]
@@ -92,6 +96,14 @@ impl<S: Send + Sync> FromRequestParts<S> for OrphanPath {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parse(parts, "orphan").await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PlanBatchPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parse(parts, "batch").await.map(Self)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use domain::{
     ConditionKind, NodeShape, NodeState, OperationKind, OrphanKind, OrphanProof, OrphanState,
-    PlanName, Role, SessionState, SessionsDuringMove,
+    PlanBatchLineState, PlanBatchState, PlanName, Role, SessionState, SessionsDuringMove,
 };
 use utoipa::openapi::{Object, ObjectBuilder, Type, schema::SchemaType};
 
@@ -34,6 +34,14 @@ pub(crate) fn condition_status() -> Object {
 
 pub(crate) fn sessions_during_move() -> Object {
     one_of(SessionsDuringMove::ALL.map(SessionsDuringMove::as_str))
+}
+
+pub(crate) fn plan_batch_state() -> Object {
+    one_of(PlanBatchState::ALL.map(PlanBatchState::as_str))
+}
+
+pub(crate) fn plan_batch_line_state() -> Object {
+    one_of(PlanBatchLineState::ALL.map(PlanBatchLineState::as_str))
 }
 
 pub(crate) fn operation_kind() -> Object {

@@ -6,7 +6,7 @@ use application::plan_change;
 use axum::{Json, http::StatusCode};
 
 /// Takes a change back: what was done is undone, and the tenant ends in exactly the plan that it had. Asking again is
-/// harmless; past the step `commit` it is refused.
+/// harmless; past the step `commit` it is refused. One that waits is given up.
 #[utoipa::path(
     post, path = "/api/v1/tenants/{tenant}/plan-changes/{operation}/cancel", tag = "plans",
     operation_id = "cancelPlanChange",
@@ -22,5 +22,5 @@ pub(crate) async fn cancel(
     PlanChangePath { tenant, operation }: PlanChangePath,
 ) -> Accepted {
     let found = plan_change::cancel(&app, &actor, &tenant, operation).await?;
-    Ok((StatusCode::ACCEPTED, Json(PlanChangeBody::whole(found, app.clock.now()))))
+    Ok((StatusCode::ACCEPTED, Json(PlanChangeBody::new(found, app.clock.now()))))
 }

@@ -19,6 +19,9 @@ use axum::{
 /// is in the way: room for both plans, nodes of its own if the new plan has any, then new pods to the new place, then
 /// the others in waves, then proof. Up to the step `commit` it can be taken back. A second change while one is under
 /// way is refused with the one that is.
+///
+/// With `startAt` it is planned: it holds nothing, can be taken back, and begins then like one that is asked for then,
+/// in the name of whoever asked. It is a change of this tenant from now on, with the id that its operation will have.
 #[utoipa::path(
     post, path = "/api/v1/tenants/{tenant}/plan-changes", tag = "plans", operation_id = "changePlan",
     params(
@@ -28,7 +31,7 @@ use axum::{
     request_body = ChangePlan,
     responses(
         (status = OK, description = "With dryRun: what it would do", body = PreviewBody),
-        (status = ACCEPTED, description = "The change has begun", body = PlanChangeBody,
+        (status = ACCEPTED, description = "The change has begun, or is planned", body = PlanChangeBody,
             headers(("location" = String, description = "The change's address"))),
     ),
 )]
@@ -47,8 +50,7 @@ pub(crate) async fn create(
         return Ok(Json(PreviewBody::from(preview)).into_response());
     }
     let begun = plan_change::begin(&app, &actor, &tenant, new).await?;
-    let (id, owner) = (begun.0.operation, begun.0.tenant);
-    let headers = [("location", format!("/api/v1/tenants/{owner}/plan-changes/{id}"))];
-    let body = PlanChangeBody::whole(begun, app.clock.now());
+    let body = PlanChangeBody::new(begun, app.clock.now());
+    let headers = [("location", body.location())];
     Ok((StatusCode::ACCEPTED, headers, Json(body)).into_response())
 }

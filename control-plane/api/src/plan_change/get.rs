@@ -20,5 +20,5 @@ pub(crate) async fn get(
     PlanChangePath { tenant, operation }: PlanChangePath,
 ) -> Result<Json<PlanChangeBody>, Problem> {
     let found = plan_change::get(&app, &actor, &tenant, operation).await?;
-    Ok(Json(PlanChangeBody::whole(found, app.clock.now())))
+    Ok(Json(PlanChangeBody::new(found, app.clock.now())))
 }

@@ -10,7 +10,7 @@ use crate::{
 use application::plan_change;
 use axum::response::Response;
 
-/// The changes of a tenant's plan.
+/// The changes of a tenant's plan, those among them that wait or never began.
 #[utoipa::path(
     get, path = "/api/v1/tenants/{tenant}/plan-changes", tag = "plans", operation_id = "listPlanChanges",
     params(("tenant" = String, Path, description = "Id or name"), PageParams),
@@ -25,5 +25,6 @@ pub(crate) async fn list(
     let query = PageQuery::take(&mut parameters);
     parameters.finish()?;
     let page = plan_change::list(&app, &actor, &tenant, query.after, query.limit).await?;
-    Ok(query.answer(page, "", |change| PlanChangeBody::new(change, None)))
+    let now = app.clock.now();
+    Ok(query.answer(page, "", |change| PlanChangeBody::new(change, now)))
 }

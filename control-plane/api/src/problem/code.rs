@@ -122,6 +122,12 @@ codes! {
     /// Something is in the way of a change of plan.
     PlanChangeBlocked = "plan-change-blocked", CONFLICT, "Something is in the way",
         "Something is in the way of the change.", Some("Nothing was changed. dryRun=true shows everything that is in the way.");
+    /// A change of the tenant's plan waits already, or the change has not begun.
+    PlanChangeWaiting = "plan-change-waiting", CONFLICT, "A change waits", "A change of the tenant's plan waits already.",
+        Some("Nothing was changed. Take back the one that waits, or wait for it.");
+    /// The batch is over, or was given up.
+    PlanBatchOver = "plan-change-batch-over", CONFLICT, "The batch is over", "The batch is over.",
+        Some("Make another one.");
     /// The tenant changed while it was looked at.
     PlanChangeOutdated = "plan-change-outdated", CONFLICT, "The tenant changed meanwhile",
         "Another look promises something else than the one before.", Some("Nothing was changed. Ask for a preview again: dryRun=true.");

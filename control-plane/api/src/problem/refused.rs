@@ -6,7 +6,7 @@ use application::{
     blob::UploadError,
     blobs::{PieceError, WriteError},
     error::{FindError, Noun},
-    node, orphan, plan_change, session, tenant, token,
+    node, orphan, plan_batch, plan_change, session, tenant, token,
 };
 use domain::{Kept, OrphanProof, Plan, PlanName, PowerChange, Retention};
 use jiff::Timestamp;
@@ -152,6 +152,16 @@ impl From<plan_change::ChangeError> for Problem {
                 let problem = Self::with_detail(Code::PlanChangeBlocked, details.join("; "));
                 problem.hint(format!("Nothing was changed. Way out: {}", hints.join("; ")))
             }
+            E::Waiting { line, start_at } => {
+                let at = start_at.map_or_else(String::new, |at| format!(" for {at:.0}"));
+                let detail = format!("Change {} of the tenant waits{at}.", line.operation);
+                Self::with_detail(Code::PlanChangeWaiting, detail)
+            }
+            E::NotBegun => {
+                let problem =
+                    Self::with_detail(Code::PlanChangeWaiting, "The change has not begun.");
+                problem.hint("It can be taken back with cancel; only what moves is halted.")
+            }
             E::Outdated => Self::new(Code::PlanChangeOutdated),
             E::Committed => {
                 let detail = "The tenant has the new plan already: from here on the change only goes forward.";
@@ -159,6 +169,24 @@ impl From<plan_change::ChangeError> for Problem {
             }
             E::Over => Self::new(Code::PlanChangeOver),
             E::Access(error) => tenant::ReachError::Access(error).into(),
+        }
+    }
+}
+
+impl From<plan_batch::BatchError> for Problem {
+    fn from(error: plan_batch::BatchError) -> Self {
+        use plan_batch::BatchError as E;
+        match error {
+            E::Find(error) => error.into(),
+            E::Invalid(invalid) => Self::with_fields(Code::InvalidInput, invalid),
+            E::Waiting(lines) => {
+                let named = lines.iter().map(|line| format!("{} ({})", line.name, line.operation));
+                let named: Vec<_> = named.collect();
+                let detail = format!("A change waits already of: {}.", named.join(", "));
+                Self::with_detail(Code::PlanChangeWaiting, detail)
+            }
+            E::IdempotencyMismatch => Self::new(Code::IdempotencyMismatch),
+            E::Over => Self::new(Code::PlanBatchOver),
         }
     }
 }
@@ -295,6 +323,9 @@ fn missing(noun: Noun) -> Problem {
         }
         Noun::Orphan => {
             ("Nothing like it was reported.", Some("warren node orphans shows what was."))
+        }
+        Noun::PlanBatch => {
+            ("There is no such batch.", Some("warren plan batch list shows those that there are."))
         }
         Noun::PlanChange => ("There is no such change of plan in this tenant.", None),
         Noun::Token => ("There is no such token.", Some("The list of tokens has all ids.")),

@@ -22,7 +22,7 @@ enum Stranger {
 }
 
 /// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 49] = {
+const ROUTES: [(&str, &str, Stranger); 56] = {
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
         ("POST", "/api/v1/tenants", Forbidden),
@@ -67,6 +67,13 @@ const ROUTES: [(&str, &str, Stranger); 49] = {
         ("POST", "/api/v1/tenants/{tenant}/plan-changes/{operation}/cancel", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/plan-changes/{operation}/pause", Hidden),
         ("POST", "/api/v1/tenants/{tenant}/plan-changes/{operation}/resume", Hidden),
+        ("POST", "/api/v1/plan-change-batches", Hidden),
+        ("GET", "/api/v1/plan-change-batches", Hidden),
+        ("GET", "/api/v1/plan-change-batches/{batch}", Hidden),
+        ("POST", "/api/v1/plan-change-batches/{batch}/pause", Hidden),
+        ("POST", "/api/v1/plan-change-batches/{batch}/resume", Hidden),
+        ("POST", "/api/v1/plan-change-batches/{batch}/cancel", Hidden),
+        ("POST", "/api/v1/plan-change-batches/{batch}/retry", Hidden),
         ("GET", "/api/v1/operations/{operation}", Hidden),
         ("GET", "/api/v1/plans", OwnOrCommon),
         ("GET", "/api/v1/doctor", Hidden),
@@ -111,6 +118,7 @@ impl Parts {
             .replace("{session}", &self.session)
             .replace("{node}", &format!("node_{}", "0".repeat(32)))
             .replace("{orphan}", &format!("orph_{}", "0".repeat(32)))
+            .replace("{batch}", &format!("batch_{}", "0".repeat(32)))
             .replace("{operation}", &self.operation)
             .replace("{token}", &self.token)
             .replace("{digest}", &digest(b"").to_string())
@@ -123,6 +131,8 @@ fn body(path: &str) -> Option<Value> {
         Some(json!({ "name": "mine", "plan": "starter" }))
     } else if path.ends_with("/tokens") {
         Some(json!({ "name": "mine", "role": "viewer" }))
+    } else if path.ends_with("/plan-change-batches") {
+        Some(json!({ "tenants": ["theirs"], "plan": "pro" }))
     } else if path.ends_with("/plan-changes") {
         Some(json!({ "plan": "pro" }))
     } else if path.ends_with("/sessions") {

@@ -10,6 +10,7 @@ mod metrics;
 mod nodes;
 mod openapi;
 mod orphans;
+mod plan_batches;
 mod plan_changes;
 mod problems;
 mod reruns;

@@ -17,6 +17,7 @@ async fn metrics_count_tenants_sessions_operations_and_requests() {
         "warren_tenants{phase=\"ready\"} 0",
         "warren_sessions{state=\"queued\"} 1",
         "warren_operations_in_flight{kind=\"tenant-create\"} 1",
+        "warren_plan_batch_lines{state=\"waiting\"} 0",
         "warren_http_request_duration_seconds_count{route=\"/api/v1/tenants/{tenant}\",method=\"GET\",code=\"200\"} 1",
         "warren_http_request_duration_seconds_count{route=\"none\",method=\"GET\",code=\"404\"} 1",
         "warren_http_request_duration_seconds_count{route=\"/livez\",method=\"other\",code=\"405\"} 1",

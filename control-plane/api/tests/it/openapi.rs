@@ -66,6 +66,7 @@ async fn every_field_of_a_described_body_is_known_and_every_known_one_described(
         (format!("{}/tokens", tenant.path), "CreateToken"),
         ("/api/v1/tokens".to_owned(), "CreateOperatorToken"),
         (format!("{}/sessions", tenant.path), "CreateSession"),
+        ("/api/v1/plan-change-batches".to_owned(), "CreatePlanChangeBatch"),
     ] {
         let schema = &document["components"]["schemas"][schema];
         let described: BTreeSet<_> =

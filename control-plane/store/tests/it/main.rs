@@ -8,6 +8,7 @@ mod node;
 mod node_power;
 mod open;
 mod orphan;
+mod plan_batch;
 mod plan_change;
 mod postgres;
 mod retention;

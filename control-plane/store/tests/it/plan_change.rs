@@ -17,12 +17,16 @@ on_both! {
     a_change_is_halted_and_goes_on_and_its_times_are_remembered,
 }
 
-const SHARED: Subscription = Subscription { plan: PlanName::Pro, nodes: 0 };
+pub(crate) const SHARED: Subscription = Subscription { plan: PlanName::Pro, nodes: 0 };
 const OWN: Subscription = Subscription { plan: PlanName::DedicatedS, nodes: 2 };
 
 /// A tenant that nothing is being done about.
 async fn settled(store: &Store, of: Subscription) -> Tenant {
-    let made = store.tenant_create(&platform(), name("acme"), of.plan, of.nodes, None).await;
+    settled_as(store, "acme", of).await
+}
+
+pub(crate) async fn settled_as(store: &Store, called: &str, of: Subscription) -> Tenant {
+    let made = store.tenant_create(&platform(), name(called), of.plan, of.nodes, None).await;
     let (tenant, operation) = made.expect("the name is free").value;
     let end = Operation { state: OperationState::Succeeded, ..operation };
     let end = Operation { finished_at: Some(end.created_at), ..end };
@@ -30,7 +34,7 @@ async fn settled(store: &Store, of: Subscription) -> Tenant {
     tenant
 }
 
-fn preview(from: Subscription, to: Subscription) -> PlanPreview {
+pub(crate) fn preview(from: Subscription, to: Subscription) -> PlanPreview {
     PlanPreview {
         from,
         to,

@@ -162,7 +162,7 @@ impl Tables {
     }
 }
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 15] = [
     "tenants",
     "operations",
     "tokens",
@@ -176,6 +176,8 @@ const TABLES: [&str; 13] = [
     "artifacts",
     "blobs",
     "holder",
+    "plan_batches",
+    "plan_batch_lines",
 ];
 
 pub(crate) fn actor(role: Role, tenant: Option<TenantId>) -> Actor {

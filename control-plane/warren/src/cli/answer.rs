@@ -102,6 +102,36 @@ pub(super) struct OperationProblem {
     pub(super) hint: String,
 }
 
+/// A batch of changes of plan.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Batch {
+    pub(super) id: String,
+    pub(super) name: Option<String>,
+    pub(super) state: String,
+    #[serde(default)]
+    pub(super) message: String,
+    #[serde(default)]
+    pub(super) max_parallel: u32,
+    #[serde(default)]
+    pub(super) stop_on_failure: bool,
+    pub(super) start_at: Option<Timestamp>,
+    pub(super) created_at: Option<Timestamp>,
+    pub(super) finished_at: Option<Timestamp>,
+    /// Not in lists.
+    #[serde(default)]
+    pub(super) lines: Vec<BatchLine>,
+}
+
+/// One tenant of a batch.
+#[derive(Debug, Deserialize)]
+pub(super) struct BatchLine {
+    pub(super) name: String,
+    pub(super) state: String,
+    pub(super) operation: Option<String>,
+    pub(super) problem: Option<OperationProblem>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Session {

@@ -1,7 +1,7 @@
 //! Options that many commands share, and how their values are read.
 
 use clap::{Args, ValueEnum};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use secrecy::SecretString;
 use std::{path::PathBuf, time::Duration};
@@ -111,6 +111,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .and_then(|duration| Duration::try_from(duration).ok())
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "a length of time such as 30s, 5m or 1h30m".to_owned())
+}
+
+/// A point in time, in RFC 3339.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "a time in RFC 3339 such as 2026-12-01T02:00:00Z".to_owned())
 }
 
 /// A length of time that may be none: what [`duration`] reads, or `0s`.

@@ -1,5 +1,7 @@
 //! `warren plan …`
 
+mod batch;
+
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -8,11 +10,11 @@ use std::time::Duration;
 
 use super::{
     Context,
-    answer::{Operation, decode},
+    answer::{Operation, OperationProblem, decode},
     client::Repeat,
     format::{age, time},
     operation,
-    options::{duration, reference},
+    options::{duration, moment, reference},
     output::{self, Table},
     problem::Failure,
 };
@@ -22,10 +24,13 @@ use super::{
 pub(crate) enum Command {
     /// Move a tenant to another plan while it runs
     Change(Change),
-    /// List the changes of a tenant's plan
+    /// List the changes of a tenant's plan, those that wait among them
     Changes(Tenant),
     /// Take a change back: the tenant ends in exactly the plan that it had
     Cancel(One),
+    /// Move many tenants
+    #[command(subcommand)]
+    Batch(batch::Command),
     /// Halt a change before its next wave of pods
     Pause(One),
     /// Let a change go on that was halted
@@ -37,7 +42,8 @@ pub(crate) enum Command {
 Examples:
   warren plan change acme --to dedicated-s --nodes 2 --dry-run
   warren plan change acme --to dedicated-s --nodes 2 --wait
-  warren plan change acme --to pro --sessions stop --wait")]
+  warren plan change acme --to pro --sessions stop --wait
+  warren plan change acme --to pro --at 2026-12-01T02:00:00Z")]
 pub(crate) struct Change {
     /// The tenant: its name or id
     #[arg(value_parser = reference)]
@@ -54,6 +60,9 @@ pub(crate) struct Change {
     /// The preview that you rely on, by its id: begun only if another look promises the same
     #[arg(long, value_name = "ID")]
     preview: Option<String>,
+    /// When it begins; until then it can be taken back with warren plan cancel
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "wait")]
+    at: Option<Timestamp>,
     /// Only say what it would do
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
@@ -138,6 +147,17 @@ struct PlanChange {
     paused_at: Option<Timestamp>,
     committed_at: Option<Timestamp>,
     api_away_ms: Option<u64>,
+    planned: Option<Planned>,
+}
+
+/// What a change waits for that has not begun, or why it did not.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Planned {
+    state: String,
+    start_at: Option<Timestamp>,
+    batch: Option<String>,
+    problem: Option<OperationProblem>,
 }
 
 pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> {
@@ -147,21 +167,21 @@ pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> 
         Command::Cancel(one) => one.ask(cx, "cancel").await,
         Command::Pause(one) => one.ask(cx, "pause").await,
         Command::Resume(one) => one.ask(cx, "resume").await,
+        Command::Batch(command) => batch::run(cx, command).await,
     }
 }
 
 impl Change {
     async fn run(&self, cx: &Context) -> Result<(), Failure> {
-        let sessions = match self.sessions {
-            Sessions::Wait => "wait",
-            Sessions::Stop => "stop",
-        };
-        let mut body = json!({ "plan": self.to, "sessions": sessions });
+        let mut body = json!({ "plan": self.to, "sessions": self.sessions.word() });
         if let Some(nodes) = self.nodes {
             body["nodes"] = nodes.into();
         }
         if let Some(preview) = &self.preview {
             body["preview"] = preview.as_str().into();
+        }
+        if let Some(at) = self.at {
+            body["startAt"] = at.to_string().into();
         }
         let path = ["api", "v1", "tenants", &self.tenant, "plan-changes"];
         if self.dry_run {
@@ -171,6 +191,12 @@ impl Change {
             return cx.printer.item("plan-change", &self.tenant, &value, || foreseen(&preview));
         }
         let begun = cx.client.post(&path, &body, Repeat::OnlyUnsent).await?;
+        if begun["operation"].is_null() {
+            let change = planned(cx, &begun)?;
+            let back = format!("warren plan cancel {} {}", self.tenant, change.id);
+            cx.messages.note(&format!("It waits. Take it back: {back}"));
+            return Ok(());
+        }
         operation::begun(cx, &begun["operation"], self.wait.then_some(self.timeout)).await
     }
 }
@@ -190,6 +216,9 @@ impl One {
         let Self { tenant, change } = self;
         let path = ["api", "v1", "tenants", tenant, "plan-changes", change, verb];
         let value: Value = cx.client.ask(&path, &[]).await?;
+        if value["operation"].is_null() {
+            return planned(cx, &value).map(drop);
+        }
         let operation: Operation = decode(&value["operation"])?;
         operation::print(cx, &value["operation"])?;
         if operation.finished_at.is_none() {
@@ -209,9 +238,49 @@ impl Subscription {
     }
 }
 
+impl Sessions {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+impl Planned {
+    fn text(&self) -> String {
+        let begins = self.start_at.filter(|_| self.state == "waiting");
+        let begins = begins.map(|at| format!(", begins {at:.0}"));
+        let batch = self.batch.as_ref().map(|batch| format!(", in {batch}"));
+        let why = self.problem.as_ref().map(|problem| format!(": {}", problem.detail));
+        let parts = [begins, batch, why].into_iter().flatten();
+        parts.fold(self.state.clone(), |text, part| text + &part)
+    }
+}
+
+/// Prints a change that has not begun.
+fn planned(cx: &Context, value: &Value) -> Result<PlanChange, Failure> {
+    let change: PlanChange = decode(value)?;
+    cx.printer.item("plan-change", &change.id, value, || {
+        let state = change.planned.as_ref().map(Planned::text).unwrap_or_default();
+        output::fields(&[
+            ("Id", change.id.clone()),
+            ("From", change.from.text()),
+            ("To", change.to.text()),
+            ("State", state),
+        ])
+    })?;
+    Ok(change)
+}
+
+/// A difference in hundredths of the currency.
+fn price(delta: i64) -> String {
+    let cents = delta.unsigned_abs();
+    let sign = if delta < 0 { '-' } else { '+' };
+    format!("{sign}{}.{:02}", cents / 100, cents % 100)
+}
+
 fn foreseen(preview: &Preview) -> String {
-    let cents = preview.price_delta.unsigned_abs();
-    let sign = if preview.price_delta < 0 { '-' } else { '+' };
     let machines = format!("{} made, {} freed", preview.machines_made, preview.machines_freed);
     let away = match (&preview.api_away, preview.restarts) {
         (_, false) => "none: the control plane stays as it is".to_owned(),
@@ -227,7 +296,7 @@ fn foreseen(preview: &Preview) -> String {
         ("Preview", preview.id.clone()),
         ("From", preview.from.text()),
         ("To", preview.to.text()),
-        ("Price a month", format!("{sign}{}.{:02}", cents / 100, cents % 100)),
+        ("Price a month", price(preview.price_delta)),
         ("Machines", machines),
         ("API away", away),
         ("Sessions running", preview.sessions.len().to_string()),
@@ -245,17 +314,18 @@ fn foreseen(preview: &Preview) -> String {
 fn table(changes: &[PlanChange]) -> String {
     let mut table = Table::new(&["ID", "FROM", "TO", "STATE", "API AWAY", "AGE"]);
     for change in changes {
-        let state = match (change.committed_at, change.paused_at) {
-            (Some(_), _) => "committed",
-            (None, Some(_)) => "paused",
-            (None, None) => "not committed",
+        let state = match (&change.planned, change.committed_at, change.paused_at) {
+            (Some(planned), _, _) => planned.text(),
+            (None, Some(_), _) => "committed".to_owned(),
+            (None, None, Some(_)) => "paused".to_owned(),
+            (None, None, None) => "not committed".to_owned(),
         };
         let away = change.api_away_ms.map(|ms| time(Duration::from_millis(ms)));
         table.row([
             change.id.clone(),
             change.from.text(),
             change.to.text(),
-            state.to_owned(),
+            state,
             away.unwrap_or_default(),
             age(change.created_at),
         ]);

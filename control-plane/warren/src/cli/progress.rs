@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    answer::{Operation, Session, Step, Tenant},
+    answer::{Batch, Operation, Session, Step, Tenant},
     format::{between, bytes, now, time, visible},
     options::{Format, is_drawable},
 };
@@ -210,6 +210,17 @@ impl Line {
         }
     }
 
+    /// The tenants of a batch.
+    pub(super) fn of_batch(batch: &Batch) -> Vec<Self> {
+        let line = |line: &super::answer::BatchLine| Self {
+            name: line.name.clone(),
+            state: line.state.clone(),
+            duration: None,
+            message: line.problem.as_ref().map(|why| why.detail.clone()).unwrap_or_default(),
+        };
+        batch.lines.iter().map(line).collect()
+    }
+
     /// What is known about a tenant without an open operation.
     pub(super) fn of_conditions(tenant: &Tenant) -> Vec<Self> {
         let line = |condition: &super::answer::Condition| Self {
@@ -252,7 +263,7 @@ impl Line {
 
     fn text(&self) -> String {
         let mark = match self.state.as_str() {
-            "done" | "True" => '✓',
+            "done" | "succeeded" | "True" => '✓',
             "running" => '●',
             "blocked" | "failed" => '✗',
             _ => '·',

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     Context,
-    answer::{Operation, Session, Tenant, decode},
+    answer::{Batch, Operation, Session, Tenant, decode},
     format::time,
     problem::{Exit, Failure},
     progress::{Line, Progress},
@@ -232,6 +232,33 @@ pub(super) async fn operation(cx: &Context, id: &str, limit: Duration) -> Result
         }
         if !poll.again().await {
             return Err(unfinished(poll.times_up("The operation is not over"), Some(id)));
+        }
+    }
+}
+
+/// Waits until a batch of changes of plan is over.
+pub(super) async fn batch(cx: &Context, id: &str, limit: Duration) -> Result<Value, Failure> {
+    let mut progress = cx.messages.progress(format!("Batch {id}"));
+    let mut poll = Poll::new(limit);
+    let path = ["api", "v1", "plan-change-batches", id];
+    let follow = format!("warren plan batch get {id}");
+    loop {
+        if let Some(value) = poll.get(cx, &progress, &path, Hold::Nothing).await? {
+            let batch: Batch = decode(&value)?;
+            progress.show(Line::of_batch(&batch));
+            if batch.finished_at.is_some() {
+                progress.finish(&batch.state);
+                if batch.state == "succeeded" {
+                    return Ok(value);
+                }
+                let title = format!("Batch {id} {}", batch.state);
+                let failure = Failure::new(Exit::OperationFailed, title).detail(batch.message);
+                return Err(failure.hint(follow).with("batch", id));
+            }
+        }
+        if !poll.again().await {
+            let failure = poll.times_up("The batch is not over");
+            return Err(failure.hint(format!("{follow} --wait")).with("batch", id));
         }
     }
 }

@@ -2,6 +2,7 @@
 //! answers. What the server itself does is tested with the server.
 #![expect(clippy::unwrap_used, reason = "what a test sets up works, or the test has failed")]
 
+mod batches;
 mod errors;
 mod forms;
 mod logs;

@@ -14,6 +14,7 @@ mod main_job;
 mod names;
 mod nodes;
 mod plan_change;
+mod plan_change_batch;
 mod project;
 mod refusal;
 mod rights;

@@ -1,0 +1,87 @@
+//! What a change of plan would do.
+
+use super::{ChangeError, wish::Wish};
+use crate::{App, error::FindError};
+use domain::{Digest, Isolation, Measured, PlanPreview, Subscription, Tenant, blockers};
+use sha2::{Digest as _, Sha256};
+
+/// From how many of the newest changes it is told how long an API server was away.
+const MEASURED: u64 = 50;
+
+/// Names a preview by what it promises.
+#[must_use]
+#[expect(clippy::missing_panics_doc, reason = "numbers and texts can be written as JSON")]
+pub fn digest(preview: &PlanPreview) -> Digest {
+    let promise = serde_json::to_vec(&preview.promise()).expect("its keys are text");
+    Digest::of_sha256(Sha256::digest(&promise).into())
+}
+
+/// The look before a change begins: nothing else is being done, nothing is in the way, and what was promised holds.
+///
+/// # Errors
+/// If any of that is not so, or the tenant's cluster does not answer.
+pub(crate) async fn look(
+    app: &App,
+    tenant: &Tenant,
+    wish: &Wish,
+) -> Result<PlanPreview, ChangeError> {
+    if let Some(open) = app.store.operation_open(tenant.id).await.map_err(FindError::from)? {
+        return Err(ChangeError::Busy(Box::new(open)));
+    }
+    let preview = foresee(app, tenant, wish.to).await?;
+    if wish.seen.as_ref().is_some_and(|seen| *seen != digest(&preview)) {
+        return Err(ChangeError::Outdated);
+    }
+    if !preview.blockers.is_empty() {
+        return Err(ChangeError::Blocked(Box::new(preview)));
+    }
+    Ok(preview)
+}
+
+pub(crate) async fn foresee(
+    app: &App,
+    tenant: &Tenant,
+    to: Subscription,
+) -> Result<PlanPreview, ChangeError> {
+    let from = tenant.subscription();
+    let survey = app.access.survey(tenant.id, to).await?;
+    let nodes = app.store.node_of_tenant(tenant.id).await.map_err(FindError::from)?;
+    let staying = nodes.iter().filter(|node| node.release_requested_at.is_none());
+    let has = staying.filter(|node| Some(node.shape) == to.plan.node_shape()).count();
+    let has = u32::try_from(has).unwrap_or(u32::MAX);
+    let sessions = app.store.session_active(tenant.id).await.map_err(FindError::from)?;
+    let is_in_the_way = !survey.sessions.is_empty();
+    let price = |of: Subscription| i64::try_from(of.plan().price).unwrap_or(i64::MAX);
+    let away = app.store.plan_change_away(MEASURED).await.map_err(FindError::from)?;
+    Ok(PlanPreview {
+        from,
+        to,
+        price_delta: price(to).saturating_sub(price(from)),
+        machines_made: to.nodes.saturating_sub(has),
+        machines_freed: freed(from, to),
+        restarts: from.isolation() != to.isolation(),
+        api_away: measured(away),
+        sessions: if is_in_the_way {
+            sessions.iter().map(|session| session.id).collect()
+        } else {
+            Vec::new()
+        },
+        blockers: blockers(to, tenant.usage.as_ref(), &survey),
+        survey,
+    })
+}
+
+fn freed(from: Subscription, to: Subscription) -> u32 {
+    let is_same = from.plan.node_shape() == to.plan.node_shape();
+    if from.isolation() == Isolation::Dedicated && is_same {
+        from.nodes.saturating_sub(to.nodes)
+    } else {
+        from.nodes
+    }
+}
+
+fn measured(mut times: Vec<u32>) -> Option<Measured> {
+    times.sort_unstable();
+    let (median_ms, longest_ms) = (*times.get(times.len() / 2)?, *times.last()?);
+    Some(Measured { median_ms, longest_ms, count: u32::try_from(times.len()).unwrap_or(u32::MAX) })
+}
