@@ -8,8 +8,9 @@ use crate::{
     trace::note,
 };
 use domain::{
-    Actor, ChangePlan, Digest, Invalid, Isolation, Measured, Operation, OperationId, PlanChange,
-    PlanName, PlanPreview, ReadTenant, SessionsDuringMove, Subscription, Tenant, blockers,
+    Actor, ChangePlan, Digest, Invalid, Isolation, Measured, MovedSession, Operation, OperationId,
+    PlanChange, PlanName, PlanPreview, ReadTenant, Session, SessionsDuringMove, Subscription,
+    Tenant, blockers,
 };
 use sha2::{Digest as _, Sha256};
 use store::{PlanChangeError, StoreError};
@@ -24,7 +25,7 @@ pub struct NewPlanChange {
     pub plan: String,
     /// How many nodes of its own; one if a plan with such nodes says nothing.
     pub nodes: Option<u32>,
-    /// What becomes of sessions: the word; `wait` if nothing is said.
+    /// What becomes of sessions: the word; each says it itself if nothing is said.
     pub sessions: Option<String>,
     /// The preview that the caller has seen, by its digest: begun only if another look promises the same.
     pub preview: Option<String>,
@@ -91,8 +92,8 @@ pub async fn preview(
     new: Draft<NewPlanChange>,
 ) -> Result<PlanPreview, ChangeError> {
     let (tenant, _) = tenant::find::<ChangePlan>(app, actor, tenant).await?;
-    let Wish { to, .. } = checked(app, &tenant, new)?;
-    foresee(app, &tenant, to).await
+    let Wish { to, sessions, .. } = checked(app, &tenant, new)?;
+    foresee(app, &tenant, to, sessions).await
 }
 
 /// Begins to change a tenant's plan, after another look at what that would do.
@@ -111,7 +112,7 @@ pub async fn begin(
     if let Some(open) = app.store.operation_open(tenant.id).await.map_err(FindError::from)? {
         return Err(ChangeError::Busy(Box::new(open)));
     }
-    let preview = foresee(app, &tenant, to).await?;
+    let preview = foresee(app, &tenant, to, sessions).await?;
     if seen.is_some_and(|seen| seen != digest(&preview)) {
         return Err(ChangeError::Outdated);
     }
@@ -226,7 +227,12 @@ fn checked(app: &App, tenant: &Tenant, new: Draft<NewPlanChange>) -> Result<Wish
     if tenant.was_ready { Ok(wish) } else { Err(ChangeError::NotReady) }
 }
 
-async fn foresee(app: &App, tenant: &Tenant, to: Subscription) -> Result<PlanPreview, ChangeError> {
+async fn foresee(
+    app: &App,
+    tenant: &Tenant,
+    to: Subscription,
+    rule: SessionsDuringMove,
+) -> Result<PlanPreview, ChangeError> {
     let from = tenant.subscription();
     let survey = app.access.survey(tenant.id, to).await?;
     let nodes = app.store.node_of_tenant(tenant.id).await.map_err(FindError::from)?;
@@ -234,7 +240,9 @@ async fn foresee(app: &App, tenant: &Tenant, to: Subscription) -> Result<PlanPre
     let has = staying.filter(|node| Some(node.shape) == to.plan.node_shape()).count();
     let has = u32::try_from(has).unwrap_or(u32::MAX);
     let sessions = app.store.session_active(tenant.id).await.map_err(FindError::from)?;
-    let is_in_the_way = !survey.sessions.is_empty();
+    let is_in_the_way =
+        |session: &&Session| session.run.is_some_and(|run| survey.runs.contains_key(&run));
+    let moved: Vec<_> = sessions.iter().filter(is_in_the_way).map(|one| moved(one, rule)).collect();
     let price = |of: Subscription| i64::try_from(of.plan().price).unwrap_or(i64::MAX);
     let away = app.store.plan_change_away(MEASURED).await.map_err(FindError::from)?;
     Ok(PlanPreview {
@@ -245,14 +253,22 @@ async fn foresee(app: &App, tenant: &Tenant, to: Subscription) -> Result<PlanPre
         machines_freed: freed(from, to),
         restarts: from.isolation() != to.isolation(),
         api_away: measured(away),
-        sessions: if is_in_the_way {
-            sessions.iter().map(|session| session.id).collect()
-        } else {
-            Vec::new()
-        },
+        sessions: moved.iter().map(|moved| moved.session).collect(),
+        moved_sessions: moved,
         blockers: blockers(to, tenant.usage.as_ref(), &survey),
         survey,
     })
+}
+
+/// What becomes of a session that is in the way.
+fn moved(session: &Session, rule: SessionsDuringMove) -> MovedSession {
+    let Session { id, state, spec, .. } = session;
+    MovedSession {
+        session: *id,
+        state: *state,
+        on_drain: spec.on_drain,
+        outcome: rule.of(spec.on_drain),
+    }
 }
 
 fn freed(from: Subscription, to: Subscription) -> u32 {
@@ -277,9 +293,9 @@ impl NewPlanChange {
             Ok(plan) => tenant::check_nodes(*plan, self.nodes, makes_nodes),
             Err(_) => Ok(0),
         };
-        let sessions = self.sessions.as_deref().map_or(Ok(SessionsDuringMove::Wait), |word| {
+        let sessions = self.sessions.as_deref().map_or(Ok(SessionsDuringMove::Own), |word| {
             let found = SessionsDuringMove::ALL.into_iter().find(|known| known.as_str() == word);
-            found.ok_or_else(|| Invalid::field("/sessions", word, "one of: wait, stop"))
+            found.ok_or_else(|| Invalid::field("/sessions", word, "one of: wait, stop, own"))
         });
         let seen = self.preview.as_deref().map(|text| {
             let rule = "the id of a preview: sha256: and 64 hexadecimal digits";

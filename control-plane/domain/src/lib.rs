@@ -34,7 +34,8 @@ pub use operation::{Operation, OperationKind, OperationState, Problem, Step, Ste
 pub use orphan::{Orphan, OrphanKind, OrphanProof, OrphanState, Sighting, SweepLook, SweptArea};
 pub use plan::{Isolation, Kept, Plan, PlanName, Quota, Retention, Share, Uploads};
 pub use plan_change::{
-    Measured, PlanChange, PlanPreview, SessionsDuringMove, Shift, Subscription, Survey, blockers,
+    Measured, MovedSession, PlanChange, PlanPreview, SessionsDuringMove, Shift, Subscription,
+    Survey, blockers,
 };
 pub use policy::{
     Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,
@@ -44,7 +45,8 @@ pub use policy::{
 };
 pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{
-    Cause, Evidence, Exit, FailureClass, Input, InputSource, NextStep, Resources, Retry,
-    RetryPolicy, RetryRule, Run, RunUsage, Session, SessionSpec, SessionState, Shortage,
+    Cause, Drain, DrainEnd, Evidence, Exit, FailureClass, Input, InputSource, NextStep, OnDrain,
+    Resources, Retry, RetryPolicy, RetryRule, Run, RunUsage, Session, SessionSpec, SessionState,
+    Shortage,
 };
 pub use tenant::{Generation, Tenant, TenantPhase, Usage};

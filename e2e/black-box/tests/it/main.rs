@@ -6,6 +6,7 @@ mod deadline;
 mod dedicated;
 mod deletion;
 mod doctor;
+mod drain;
 mod failure;
 mod host;
 mod host_trouble;
