@@ -16,6 +16,7 @@ mod m0009_plan_changes;
 mod m0010_orphans;
 mod m0011_node_power;
 mod m0012_plan_batches;
+mod m0013_drains;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_orphans::MIGRATION),
             Box::new(m0011_node_power::MIGRATION),
             Box::new(m0012_plan_batches::MIGRATION),
+            Box::new(m0013_drains::MIGRATION),
         ]
     }
 }

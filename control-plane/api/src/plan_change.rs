@@ -10,8 +10,8 @@ use crate::{
 use application::plan_change::{NewPlanChange, PlanChangeView};
 use axum::{Json, http::StatusCode};
 use domain::{
-    Measured, PlanBatch, PlanBatchLine, PlanBatchLineState, PlanChange, PlanPreview,
-    Problem as Blocker, SessionsDuringMove, Subscription, Survey,
+    Measured, MovedSession, OnDrain, PlanBatch, PlanBatchLine, PlanBatchLineState, PlanChange,
+    PlanPreview, Problem as Blocker, SessionsDuringMove, Subscription, Survey,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -32,9 +32,10 @@ pub(crate) struct ChangePlan {
     /// How many nodes of its own, on a plan that has such; 1 if absent.
     #[schema(minimum = 1, maximum = 100)]
     nodes: Option<u32>,
-    /// What becomes of sessions that run where the tenant moves away from: `wait` (the default) lets them come to their
-    /// ends, `stop` stops them with their grace period when everything else has moved.
-    #[schema(examples("wait"))]
+    /// What becomes of sessions that run where the tenant moves away from, when everything else has moved: `own` (the
+    /// default) is what each says itself in its `onDrain`, `wait` lets all come to their ends, `stop` stops all with their
+    /// grace period.
+    #[schema(examples("own"))]
     sessions: Option<String>,
     /// The `id` of a preview that was seen: the change begins only if another look promises the same.
     preview: Option<String>,
@@ -121,12 +122,31 @@ pub(crate) struct PreviewBody {
     api_away: Option<MeasuredBody>,
     /// Pods that move, as `namespace/name` in the tenant: of each controller at most one in a wave, and budgets count.
     waves: Vec<Vec<String>>,
-    /// Sessions that run while it is asked for; `sessions` says what becomes of those in the way.
+    /// Sessions that run while it is asked for where the tenant would move away from.
     sessions: Vec<String>,
+    /// What becomes of each of these.
+    moved_sessions: Vec<MovedSessionBody>,
     /// Claims whose volume is bound to a node that is left.
     volumes: Vec<String>,
     /// What has to go first; nothing is begun while there is any.
     blockers: Vec<BlockerBody>,
+}
+
+/// A session in the way of a change.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = MovedSession)]
+struct MovedSessionBody {
+    /// Its id.
+    session: String,
+    #[schema(schema_with = words::session_state)]
+    state: &'static str,
+    /// What it says itself.
+    #[schema(schema_with = words::on_drain)]
+    on_drain: OnDrain,
+    /// What is done.
+    #[schema(schema_with = words::on_drain)]
+    outcome: OnDrain,
 }
 
 /// How long something took.
@@ -246,7 +266,7 @@ impl From<Subscription> for SubscriptionBody {
 impl From<PlanPreview> for PreviewBody {
     fn from(preview: PlanPreview) -> Self {
         let id = application::plan_change::digest(&preview).to_string();
-        let Survey { waves, volumes, unmanaged: _, sessions: _ } = preview.survey;
+        let Survey { waves, volumes, unmanaged: _, sessions: _, runs: _ } = preview.survey;
         Self {
             id,
             from: preview.from.into(),
@@ -258,9 +278,20 @@ impl From<PlanPreview> for PreviewBody {
             api_away: preview.api_away.map(MeasuredBody::from),
             waves,
             sessions: preview.sessions.iter().map(ToString::to_string).collect(),
+            moved_sessions: preview
+                .moved_sessions
+                .into_iter()
+                .map(MovedSessionBody::from)
+                .collect(),
             volumes,
             blockers: preview.blockers.into_iter().map(BlockerBody::from).collect(),
         }
+    }
+}
+
+impl From<MovedSession> for MovedSessionBody {
+    fn from(MovedSession { session, state, on_drain, outcome }: MovedSession) -> Self {
+        Self { session: session.to_string(), state: state.as_str(), on_drain, outcome }
     }
 }
 

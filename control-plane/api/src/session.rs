@@ -3,7 +3,9 @@
 use crate::openapi::words;
 use application::session::SessionView;
 use cause::{CauseBody, ExitBody};
-use domain::{Input, InputSource, Kept, Resources, RetryRule, Run, RunUsage, Session, SessionSpec};
+use domain::{
+    Input, InputSource, Kept, OnDrain, Resources, RetryRule, Run, RunUsage, Session, SessionSpec,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -82,6 +84,9 @@ struct SpecBody {
     labels: BTreeMap<String, String>,
     /// After which failures it is tried again, by the class of the failure.
     retry: BTreeMap<&'static str, RetryRuleBody>,
+    /// What may be done with it when its node has to be emptied.
+    #[schema(schema_with = words::on_drain)]
+    on_drain: OnDrain,
     /// The JSON Schema that its result has to obey.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -216,6 +221,7 @@ impl SpecBody {
             grace_period_seconds: spec.grace_period_seconds,
             labels: spec.labels,
             retry: rules.collect(),
+            on_drain: spec.on_drain,
             result_schema: spec.result_schema,
         }
     }

@@ -30,7 +30,7 @@ pub struct NewPlanBatch {
     pub plan: String,
     /// How many nodes of its own each gets; one if a plan with such nodes says nothing.
     pub nodes: Option<u32>,
-    /// What becomes of sessions: the word; `wait` if nothing is said.
+    /// What becomes of sessions: the word; `own` if nothing is said.
     pub sessions: Option<String>,
     /// How many changes may be under way at the same time; 2 if nothing is said.
     pub max_parallel: Option<u32>,

@@ -32,7 +32,7 @@ pub struct NewPlanChange {
     pub plan: String,
     /// How many nodes of its own; one if a plan with such nodes says nothing.
     pub nodes: Option<u32>,
-    /// What becomes of sessions: the word; `wait` if nothing is said.
+    /// What becomes of sessions: the word; each says it itself if nothing is said.
     pub sessions: Option<String>,
     /// The preview that the caller has seen, by its digest: begun only if another look promises the same.
     pub preview: Option<String>,
@@ -118,8 +118,8 @@ pub async fn preview(
     new: Draft<NewPlanChange>,
 ) -> Result<PlanPreview, ChangeError> {
     let (tenant, _) = tenant::find::<ChangePlan>(app, actor, tenant).await?;
-    let Wish { to, .. } = checked(app, &tenant, new)?;
-    foresee(app, &tenant, to).await
+    let Wish { to, sessions, .. } = checked(app, &tenant, new)?;
+    foresee(app, &tenant, to, sessions).await
 }
 
 /// Begins to change a tenant's plan, after another look at what that would do; or plans that for later.

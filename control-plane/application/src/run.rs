@@ -89,6 +89,11 @@ pub struct ManifestInput {
 }
 
 impl Caller {
+    /// Whether its agent is to end: a stop was asked for, or its node is emptied.
+    fn is_ending(&self) -> bool {
+        self.session.state == SessionState::Stopping || self.run.drain.is_some()
+    }
+
     /// The run, for traces.
     #[must_use]
     pub const fn run(&self) -> RunId {
@@ -162,7 +167,7 @@ pub async fn manifest(app: &App, caller: &Caller) -> Result<Manifest, RunError> 
         run: caller.run.id,
         session: caller.session.id,
         inputs,
-        is_stopping: caller.session.state == SessionState::Stopping,
+        is_stopping: caller.is_ending(),
         grace_period_seconds: spec.grace_period_seconds,
     })
 }
@@ -210,7 +215,7 @@ pub async fn heartbeat(
 ) -> Result<bool, RunError> {
     app.store.run_heartbeat(caller.run.id, Some(usage)).await?;
     note_missing(app, &caller.run, missing_lines).await?;
-    Ok(caller.session.state == SessionState::Stopping)
+    Ok(caller.is_ending())
 }
 
 async fn note_missing(app: &App, run: &Run, lines: u64) -> Result<(), RunError> {

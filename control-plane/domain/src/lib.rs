@@ -40,7 +40,8 @@ pub use plan_batch::{
     PlanBatch, PlanBatchCounts, PlanBatchLine, PlanBatchLineState, PlanBatchState,
 };
 pub use plan_change::{
-    Measured, PlanChange, PlanPreview, SessionsDuringMove, Shift, Subscription, Survey, blockers,
+    Measured, MovedSession, PlanChange, PlanPreview, SessionsDuringMove, Shift, Subscription,
+    Survey, blockers,
 };
 pub use policy::{
     Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,
@@ -50,7 +51,8 @@ pub use policy::{
 };
 pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{
-    Cause, Evidence, Exit, FailureClass, Input, InputSource, NextStep, Resources, Retry,
-    RetryPolicy, RetryRule, Run, RunUsage, Session, SessionSpec, SessionState, Shortage,
+    Cause, Drain, DrainEnd, Evidence, Exit, FailureClass, Input, InputSource, NextStep, OnDrain,
+    Resources, Retry, RetryPolicy, RetryRule, Run, RunUsage, Session, SessionSpec, SessionState,
+    Shortage,
 };
 pub use tenant::{Generation, Tenant, TenantPhase, Usage};

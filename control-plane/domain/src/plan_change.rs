@@ -1,8 +1,10 @@
 use crate::{
-    Isolation, NodeShape, OperationId, Plan, PlanName, Problem, Quota, SessionId, TenantId, Usage,
+    Isolation, NodeShape, OnDrain, OperationId, Plan, PlanName, Problem, Quota, RunId, SessionId,
+    SessionState, TenantId, Usage,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a tenant pays for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,8 @@ pub enum SessionsDuringMove {
     Wait,
     /// They are stopped as their users would stop them.
     Stop,
+    /// Each says itself what may be done with it, in its `onDrain`.
+    Own,
 }
 
 /// A change of a tenant's plan, on its way or over.
@@ -81,8 +85,25 @@ pub struct PlanPreview {
     pub survey: Survey,
     /// Sessions that run now where the tenant would move away from.
     pub sessions: Vec<SessionId>,
+    /// What becomes of each of them.
+    #[serde(default)]
+    pub moved_sessions: Vec<MovedSession>,
     /// What is in the way; nothing is begun while there is any.
     pub blockers: Vec<Problem>,
+}
+
+/// A session in the way of a change, and what becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MovedSession {
+    /// Which one.
+    pub session: SessionId,
+    /// How far it is.
+    pub state: SessionState,
+    /// What it says itself.
+    pub on_drain: OnDrain,
+    /// What is done.
+    pub outcome: OnDrain,
 }
 
 /// How long something took in the past.
@@ -107,6 +128,9 @@ pub struct Survey {
     pub unmanaged: Vec<String>,
     /// Pods of running sessions; what becomes of them is the sessions' matter.
     pub sessions: Vec<String>,
+    /// The runs that these are of, and the node of each.
+    #[serde(default)]
+    pub runs: BTreeMap<RunId, String>,
     /// Claims whose volume is bound to a node that would be left.
     pub volumes: Vec<String>,
 }
@@ -208,7 +232,7 @@ impl PlanPreview {
 
 impl SessionsDuringMove {
     /// Every choice.
-    pub const ALL: [Self; 2] = [Self::Wait, Self::Stop];
+    pub const ALL: [Self; 3] = [Self::Wait, Self::Stop, Self::Own];
 
     /// The word as users write it.
     #[must_use]
@@ -216,6 +240,17 @@ impl SessionsDuringMove {
         match self {
             Self::Wait => "wait",
             Self::Stop => "stop",
+            Self::Own => "own",
+        }
+    }
+
+    /// What is done with a session that says `own` itself.
+    #[must_use]
+    pub const fn of(self, own: OnDrain) -> OnDrain {
+        match self {
+            Self::Wait => OnDrain::Wait,
+            Self::Stop => OnDrain::Stop,
+            Self::Own => own,
         }
     }
 }

@@ -2,8 +2,8 @@
 //! what it is about.
 
 use crate::{
-    ProjectName, Resources, RetryPolicy, Run, RunId, Session, SessionId, SessionSpec, SessionState,
-    TenantId,
+    OnDrain, ProjectName, Resources, RetryPolicy, Run, RunId, Session, SessionId, SessionSpec,
+    SessionState, TenantId,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -26,6 +26,7 @@ pub fn spec() -> SessionSpec {
         grace_period_seconds: 10,
         labels: BTreeMap::new(),
         retry: RetryPolicy::none(),
+        on_drain: OnDrain::Wait,
         result_schema: None,
     }
 }
@@ -76,6 +77,7 @@ pub fn run() -> Run {
         log_missing_lines: 0,
         ended_at: None,
         cause: None,
+        drain: None,
         settled_at: None,
     }
 }

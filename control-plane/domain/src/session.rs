@@ -1,9 +1,11 @@
 mod cause;
+mod drain;
 mod next_step;
 mod retry;
 mod spec;
 
 pub use cause::{Cause, Evidence, FailureClass, Shortage};
+pub use drain::{Drain, DrainEnd, OnDrain};
 pub use next_step::NextStep;
 pub use retry::{Retry, RetryPolicy, RetryRule};
 pub use spec::{Input, InputSource, Resources, SessionSpec};
@@ -174,11 +176,21 @@ pub struct Run {
     pub ended_at: Option<Timestamp>,
     /// Why it ended.
     pub cause: Option<Cause>,
+    /// The order to end it because its node is emptied, if there is one.
+    pub drain: Option<Drain>,
     /// When it was proven that nothing of it runs any more; only then another run may begin.
     pub settled_at: Option<Timestamp>,
 }
 
 impl Run {
+    /// Whether it was ended for its node's sake, and does not count as an attempt.
+    #[must_use]
+    pub fn is_spared(&self) -> bool {
+        let is_drained = |cause: &Cause| cause.reason == Cause::NODE_DRAINED;
+        self.drain.as_ref().is_some_and(|drain| drain.end == DrainEnd::Restart)
+            && self.cause.as_ref().is_some_and(is_drained)
+    }
+
     /// How many bytes of text its session's log has with it.
     #[must_use]
     pub const fn log_text_bytes(&self) -> u64 {

@@ -262,6 +262,7 @@ entity!(runs, "runs" {
     ended_at: Option<i64>,
     cause: Option<String>,
     settled_at: Option<i64>,
+    drain: Option<String>,
     lines_before: i64,
     log_bytes: i64,
     log_bytes_before: i64,

@@ -4,13 +4,12 @@ use crate::{
     error::write_error,
     node,
     operation::{self, About},
-    session::{StopMode, stop_in_txn},
     tenant::{existing_for_update, update_in_txn},
     txn::{Txn, in_txn},
 };
 use domain::{
     Authorized, ChangePlan, Operation, OperationId, OperationKind, PlanChange, PlanPreview,
-    Problem, SessionId, SessionsDuringMove, Shift, Subscription, Tenant, TenantId,
+    Problem, SessionsDuringMove, Shift, Subscription, Tenant, TenantId,
 };
 use sea_orm::{
     ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set,
@@ -176,19 +175,6 @@ impl Store {
             ..Default::default()
         };
         in_txn!(self, |txn| update_change(&mut txn, operation, change.clone()))
-    }
-
-    /// Asks a session to stop that is in the way of a change. Those that are over stay as they are.
-    ///
-    /// # Errors
-    /// `NotFound` if the tenant has no such session, `Stale` if the change is over.
-    #[tracing::instrument(name = "db.plan_change.stop_session", skip_all)]
-    pub async fn plan_change_stop_session(
-        &self,
-        operation: OperationId,
-        session: SessionId,
-    ) -> Result<(), StoreError> {
-        in_txn!(self, |txn| stop_session_in_txn(&mut txn, operation, session))
     }
 
     /// Asks for a change to be undone.
@@ -396,16 +382,6 @@ async fn cancel_in_txn(
     }
     txn.audit(Some(proof.actor()), "plan.cancel", Some(change.tenant), id.to_string()).await?;
     operation::cancel_in_txn(txn, id).await
-}
-
-async fn stop_session_in_txn(
-    txn: &mut Txn,
-    id: OperationId,
-    session: SessionId,
-) -> Result<(), StoreError> {
-    let (change, _) = open_for_update(txn, id).await?;
-    let about = (change.tenant, session);
-    stop_in_txn(txn, None, about, StopMode::Proven).await.map(|_| ())
 }
 
 async fn update_change(

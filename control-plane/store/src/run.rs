@@ -7,7 +7,7 @@ use crate::{
     txn::{Txn, in_txn},
 };
 use domain::{
-    Cause, Exit, Resources, Run, RunId, RunUsage, Session, SessionId, SessionState, TenantId,
+    Cause, Drain, Exit, Resources, Run, RunId, RunUsage, Session, SessionId, SessionState, TenantId,
 };
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, NotSet,
@@ -253,6 +253,7 @@ async fn create_in_txn(
         ended_at: None,
         cause: None,
         settled_at: None,
+        drain: None,
         lines_before: column::count(earlier.as_ref().map_or(0, Run::log_lines)),
         log_bytes: 0,
         log_bytes_before: column::count(earlier.as_ref().map_or(0, Run::log_text_bytes)),
@@ -274,10 +275,34 @@ async fn after_in_txn(
 ) -> Result<Resources, StoreError> {
     let owner = tenant::existing_by_id(session.tenant).one(&txn.db).await?;
     let plan = plan_of(&owner.ok_or(StoreError::NotFound)?)?;
+    let spared = spared_in_txn(txn, earlier).await?;
     let cause = earlier.cause.as_ref();
-    let retry = cause.and_then(|cause| session.spec.retry(earlier, cause, &plan));
+    let retry = cause.and_then(|cause| session.spec.retry(earlier, cause, &plan, spared));
     // The plan may have become smaller meanwhile.
     Ok(retry.map_or(earlier.resources, |retry| retry.resources))
+}
+
+/// How many of the runs before this one do not count as attempts.
+pub(crate) async fn spared_in_txn(txn: &Txn, run: &Run) -> Result<u32, StoreError> {
+    let select = runs::Entity::find()
+        .filter(runs::Column::Session.eq(run.session.uuid()))
+        .filter(runs::Column::Attempt.lt(i64::from(run.attempt)))
+        .filter(runs::Column::Drain.is_not_null());
+    let mut spared = 0;
+    for row in select.all(&txn.db).await? {
+        spared += u32::from(Run::try_from(row)?.is_spared());
+    }
+    Ok(spared)
+}
+
+/// Notes the order to end a run; the first one counts.
+pub(crate) async fn drain_in_txn(
+    txn: &mut Txn,
+    id: RunId,
+    drain: &Drain,
+) -> Result<(), StoreError> {
+    let change = runs::ActiveModel { drain: Set(Some(column::json(drain))), ..Default::default() };
+    update_in_txn(txn, id, change, runs::Column::Drain.is_null(), Notice::Told).await
 }
 
 /// Ends a run for the record; the first time and the first cause count. Its token is dead from now on.
@@ -423,6 +448,7 @@ impl TryFrom<runs::Model> for Run {
                 .unwrap_or_default(),
             ended_at: time("runs.ended_at", row.ended_at)?,
             cause: column::to_optional_json("runs.cause", row.cause.as_deref())?,
+            drain: column::to_optional_json("runs.drain", row.drain.as_deref())?,
             settled_at: time("runs.settled_at", row.settled_at)?,
             lines_before: column::to_count("runs.lines_before", row.lines_before)?,
             log_bytes: column::to_count("runs.log_bytes", row.log_bytes)?,

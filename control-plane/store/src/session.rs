@@ -15,6 +15,7 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect, Select, Set,
 };
 
+mod drain;
 mod retention;
 mod sealed;
 mod stop;
@@ -22,7 +23,6 @@ mod stop;
 pub use retention::Removing;
 pub(crate) use sealed::opened;
 pub use stop::StopMode;
-pub(crate) use stop::stop_in_txn;
 
 /// Why a session was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -281,34 +281,44 @@ async fn move_in_txn(
         return Err(MoveError::NotAllowed { from: session.state, to: next });
     }
     let (mut next, mut cause) = (next, cause.cloned());
+    let run = match session.run {
+        Some(run) => Some(Run::try_from(run::row(&txn.db, run).await?)?),
+        None => None,
+    };
+    if let Some(drain) = run.as_ref().and_then(|run| run.drain.as_ref()) {
+        cause = drain.explain(next, cause);
+    }
     if next == SessionState::Failed
         && session.state.may_become(SessionState::Queued)
-        && let Some(failure) = &mut cause
-        && let Some((run, retry)) = retry_in_txn(txn, &session, failure).await?
+        && let Some((run, failure)) = run.zip(cause.as_mut())
+        && let Some(retry) = retry_in_txn(txn, &session, &run, failure).await?
     {
         next = SessionState::Queued;
         session.retry_at = Some(txn.now.saturating_add(retry.wait).unwrap_or(txn.now));
         run::end_in_txn(txn, run.id, Some(failure)).await?;
-        let (number, attempts) = (run.attempt + 1, retry.attempts);
-        failure.message = format!("{}; run {number} of {attempts} follows", failure.message);
+        let number = run.attempt + 1;
+        let follows = match retry.attempts {
+            Some(attempts) => format!("run {number} of {attempts} follows"),
+            None => format!("run {number} follows, and this one does not count as an attempt"),
+        };
+        failure.message = format!("{}; {follows}", failure.message);
     }
     write_in_txn(txn, session, next, cause, None).await.map_err(stale_move)
 }
 
-/// The run of a session that is about to fail, and what follows it, if anything does.
+/// What follows the run of a session that is about to fail, if anything does.
 async fn retry_in_txn(
     txn: &Txn,
     session: &Session,
+    run: &Run,
     cause: &Cause,
-) -> Result<Option<(Run, Retry)>, StoreError> {
-    let Some(run) = session.run else { return Ok(None) };
-    let run = Run::try_from(run::row(&txn.db, run).await?)?;
+) -> Result<Option<Retry>, StoreError> {
     let owner = tenant::existing_by_id(session.tenant).one(&txn.db).await?;
     let Some(owner) = owner.filter(|owner| owner.deletion_requested_at.is_none()) else {
         return Ok(None);
     };
-    let retry = session.spec.retry(&run, cause, &plan_of(&owner)?);
-    Ok(retry.map(|retry| (run, retry)))
+    let spared = run::spared_in_txn(txn, run).await?;
+    Ok(session.spec.retry(run, cause, &plan_of(&owner)?, spared))
 }
 
 /// A session that may go to `next`, if it is still as the caller knows it.
@@ -342,11 +352,14 @@ pub(crate) async fn write_in_txn(
 ) -> Result<Session, StoreError> {
     let expected_revision = session.revision;
     let now = Some(txn.now);
+    let is_same = session.state == next;
     session.state = next;
     session.cause = cause;
     session.revision += 1;
     session.run = run.or(session.run);
     match next {
+        // Only why it is in that state has changed.
+        SessionState::Starting | SessionState::Running if is_same => {}
         SessionState::Queued => (session.starting_at, session.running_at) = (None, None),
         SessionState::Starting => {
             session.starting_at = now;

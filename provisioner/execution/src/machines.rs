@@ -29,11 +29,12 @@ pub(crate) use sweep::run as sweep;
 
 use crate::{
     Context,
-    sagas::{Saga, StepContext, Subject},
+    sagas::{Saga, Step as _, StepContext, Subject},
 };
 use async_trait::async_trait;
-use domain::{Exclusivity, Node, Operation, Problem, TenantId};
+use domain::{Exclusivity, Node, Operation, OperationId, Problem, TenantId};
 use exclusive::Statements;
+use jiff::Timestamp;
 use proxmox_client::Client;
 use std::{fmt, sync::Arc};
 use store::{NodeEnd, StoreError};
@@ -106,6 +107,8 @@ pub(crate) struct OwnNode {
     machines: Machines,
     /// The node as it was when the step began.
     node: Node,
+    /// The operation that empties it, and when that began; nothing where none does.
+    emptied: Option<(OperationId, Timestamp)>,
 }
 
 type NodeContext<'a> = StepContext<'a, OwnNode>;
@@ -119,7 +122,13 @@ impl Subject for OwnNode {
             return Err(StoreError::Refused("an operation about a node has machines and a node"));
         };
         let node = cx.store.node_get(node).await?.ok_or(StoreError::NotFound)?;
-        Ok(Self { machines: machines.clone(), node })
+        let now = cx.clock.now();
+        let drained = operation.steps.iter().find(|step| step.name == drain::Drain.name());
+        Ok(Self {
+            machines: machines.clone(),
+            node,
+            emptied: drained.map(|step| (operation.id, step.started_at.unwrap_or(now))),
+        })
     }
 
     async fn end(cx: &Context, operation: &Operation, end: NodeEnd) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! Runs sessions as Jobs in their tenants' clusters: one worker for each tenant with active sessions.
 
 mod decide;
+mod drain;
 mod end;
 mod ended;
 mod evidence;
@@ -12,6 +13,8 @@ mod simulation;
 mod stop;
 mod submit;
 mod worker;
+
+pub(crate) use drain::{Emptying, Tally, drain};
 
 use crate::{Context, watch::Wake};
 use domain::TenantId;

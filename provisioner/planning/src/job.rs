@@ -52,6 +52,13 @@ pub fn job_key(project: &ProjectName, run: RunId) -> Key {
     Key::namespaced(Kind::Job, project.as_str(), &format!("run-{}", run.digits()))
 }
 
+/// The run that a pod of this name, inside its tenant, is of.
+#[must_use]
+pub fn run_of_pod(name: &str) -> Option<RunId> {
+    let digits = name.strip_prefix("run-")?.split('-').next()?;
+    format!("run_{digits}").parse().ok()
+}
+
 /// The address of a run's Secret.
 #[must_use]
 pub fn secret_key(project: &ProjectName, run: RunId) -> Key {

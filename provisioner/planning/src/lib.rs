@@ -13,6 +13,7 @@
 mod accounts;
 mod admission;
 mod baseline;
+pub mod budget;
 mod certs;
 mod cidr;
 mod cluster;

@@ -1,11 +1,11 @@
 //! What of a tenant is not where it is to be, and in which order it goes there.
 
 use crate::{
-    job::SESSION_LABEL,
+    job::{SESSION_LABEL, run_of_pod},
     pod::{is_alive, name, text},
     syncer::{OBJECT_NAME, OBJECT_NAMESPACE},
 };
-use domain::Survey;
+use domain::{RunId, Survey};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -28,6 +28,8 @@ pub fn survey(
         }
         let name = name(pod);
         if session_of(pod).is_some_and(&is_of_session) {
+            let run = run_of_pod(text(pod, "/metadata/name"));
+            survey.runs.extend(run.map(|run| (run, place.to_owned())));
             survey.sessions.push(name);
         } else if let Some(owner) = controller(pod) {
             owned.entry(owner.to_owned()).or_default().push(name);
@@ -58,6 +60,16 @@ pub fn bound(claims: &[Value], volumes: &[Value], is_right: impl Fn(&str) -> boo
         node_of(text(claim, "/spec/volumeName")).is_some_and(|node| !is_right(node))
     };
     claims.iter().filter(is_bound).filter_map(tenant_name).collect()
+}
+
+/// The runs among `pods` of the host, and the node of each: the syncer notes their names where no tenant can change them.
+#[must_use]
+pub fn runs(pods: &[Value]) -> BTreeMap<RunId, String> {
+    let run = |pod: &Value| {
+        let name = pod.pointer("/metadata/annotations")?.get(OBJECT_NAME)?.as_str()?;
+        Some((run_of_pod(name)?, text(pod, "/spec/nodeName").to_owned()))
+    };
+    pods.iter().filter_map(run).collect()
 }
 
 /// The digits of the session that a pod says that it is of.
@@ -123,9 +135,25 @@ mod tests {
         let none = |_: &str| false;
         let found = survey(&pods, |digits| digits == "0a", none);
         assert_eq!(found.sessions, ["apps/run"]);
+        assert!(found.runs.is_empty(), "it is called like no run");
         assert_eq!(found.unmanaged, ["apps/bare"]);
         let forged = survey(&pods[..1], none, none);
         assert_eq!(forged.waves, [["apps/run"]], "a label alone makes no session");
+    }
+
+    #[test]
+    fn the_run_of_a_pod_is_told_by_its_name_inside_and_on_the_host() {
+        let digits = "0198c0de000070008000000000000001";
+        let id: RunId = format!("run_{digits}").parse().expect("an id");
+        let mut inside = pod(&format!("run-{digits}-x7k2p"), "old", Some("job"));
+        inside["metadata"]["labels"] = json!({ SESSION_LABEL: "0a" });
+        let found = survey(&[inside], |_| true, |_| false);
+        assert_eq!(found.runs, BTreeMap::from([(id, "old".to_owned())]));
+        let mut outside = pod("translated", "old", None);
+        outside["metadata"]["annotations"] = json!({ OBJECT_NAME: format!("run-{digits}-x7k2p") });
+        let mut other = pod("other", "old", None);
+        other["metadata"]["annotations"] = json!({ OBJECT_NAME: "web-0198c0de-abc" });
+        assert_eq!(runs(&[outside, other]), found.runs);
     }
 
     #[test]

@@ -93,6 +93,8 @@ kinds! {
     StatefulSet: "apps", "v1", "statefulsets", namespaced;
     /// A job.
     Job: "batch", "v1", "jobs", namespaced;
+    /// How many pods have to be ready while some are asked to go.
+    PodDisruptionBudget: "policy", "v1", "poddisruptionbudgets", namespaced;
     /// The addresses behind a service.
     EndpointSlice: "discovery.k8s.io", "v1", "endpointslices", namespaced;
     /// Who may talk to whom.
@@ -261,6 +263,7 @@ impl Comparison {
             | Kind::PersistentVolumeClaim
             | Kind::Event
             | Kind::Job
+            | Kind::PodDisruptionBudget
             | Kind::EndpointSlice => Self::SUBSET,
         }
     }

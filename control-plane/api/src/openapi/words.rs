@@ -1,8 +1,9 @@
 //! Texts that are one of some words, for the OpenAPI document.
 
 use domain::{
-    ConditionKind, NodeShape, NodeState, OperationKind, OrphanKind, OrphanProof, OrphanState,
-    PlanBatchLineState, PlanBatchState, PlanName, Role, SessionState, SessionsDuringMove,
+    ConditionKind, NodeShape, NodeState, OnDrain, OperationKind, OrphanKind, OrphanProof,
+    OrphanState, PlanBatchLineState, PlanBatchState, PlanName, Role, SessionState,
+    SessionsDuringMove,
 };
 use utoipa::openapi::{Object, ObjectBuilder, Type, schema::SchemaType};
 
@@ -30,6 +31,10 @@ pub(crate) fn condition() -> Object {
 
 pub(crate) fn condition_status() -> Object {
     one_of(["True", "False", "Unknown"])
+}
+
+pub(crate) fn on_drain() -> Object {
+    one_of(OnDrain::ALL.map(OnDrain::as_str))
 }
 
 pub(crate) fn sessions_during_move() -> Object {

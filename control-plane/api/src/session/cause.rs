@@ -45,6 +45,9 @@ struct EvidenceBody {
     /// The node that its pod was on.
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
+    /// The operation that emptied that node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<String>,
     /// What a quota had too little of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shortages: Vec<ShortageBody>,
@@ -129,6 +132,7 @@ impl From<Evidence> for EvidenceBody {
             peak_memory_bytes,
             image,
             node,
+            operation: evidence.operation,
             shortages: evidence.shortages.into_iter().map(shortage).collect(),
             words: evidence.words,
             last_lines: evidence.last_lines,

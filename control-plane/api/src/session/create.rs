@@ -62,6 +62,11 @@ pub(crate) struct CreateSession {
     /// `user-config`, `policy-denied`, `agent` or `infrastructure`. What fails before the agent starts and
     /// may work next time is `transient`, with three attempts unless this says otherwise; all others have one.
     retry: Option<BTreeMap<String, CreateRetryRule>>,
+    /// What may be done with it when its node has to be emptied: `wait` (the default) lets it run to its end, at most
+    /// to the end of the time that the node has; `stop` stops it with its grace period; `restart` ends its run with its
+    /// grace period and begins another one elsewhere, which does not count as an attempt.
+    #[schema(examples("wait"))]
+    on_drain: Option<String>,
     /// The JSON Schema (2020-12 unless it says otherwise) that `result.json` has to obey: an agent that ends
     /// with code 0 without such a result has failed. At most 64 KiB, without references to elsewhere.
     #[schema(value_type = Option<Object>)]
@@ -168,6 +173,7 @@ impl Record for CreateSession {
             grace_period_seconds: fields.optional("gracePeriodSeconds"),
             labels: fields.optional("labels"),
             retry: fields.optional("retry"),
+            on_drain: fields.optional("onDrain"),
             result_schema: fields.optional("resultSchema"),
         }
     }
@@ -221,6 +227,7 @@ impl From<CreateSession> for NewSession {
                 .flatten()
                 .map(|(class, rule)| (class, NewRetryRule::from(rule)))
                 .collect(),
+            on_drain: body.on_drain,
             result_schema: body.result_schema,
         }
     }

@@ -4,6 +4,7 @@ use crate::harness::{Mood, TestApp, TestTenant};
 use axum::http::{Method, StatusCode};
 use domain::Survey;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 async fn ready(server: &TestApp) -> TestTenant {
     let tenant = server.tenant("acme").await;
@@ -115,6 +116,57 @@ async fn what_cannot_be_done_is_refused_with_the_field_or_the_blocker() {
     server.world.set(Mood::Away);
     let away = server.post(&path(&tenant), wish).await;
     assert_eq!(away.problem(), (503, "cluster-unreachable".to_owned()));
+}
+
+/// What is in the way and what becomes of it, by the word for all sessions, if there is one.
+async fn moved(server: &TestApp, tenant: &TestTenant, word: Option<&str>) -> Vec<Value> {
+    let mut wish = json!({ "plan": "dedicated-s" });
+    if let Some(word) = word {
+        wish["sessions"] = word.into();
+    }
+    let seen = preview(server, tenant, wish).await;
+    let moved = seen["movedSessions"].as_array().expect("a list").clone();
+    let named: Vec<_> = moved.iter().map(|one| one["session"].clone()).collect();
+    assert_eq!(seen["sessions"], json!(named));
+    moved
+}
+
+#[tokio::test]
+async fn a_preview_says_of_each_session_in_the_way_what_becomes_of_it() {
+    let server = TestApp::new().await;
+    let tenant = ready(&server).await;
+    let (path, mut runs) = (format!("{}/sessions", tenant.path), BTreeMap::new());
+    let mut named = Vec::new();
+    for word in ["wait", "stop", "restart"] {
+        let body = json!({ "image": "agent:1", "command": ["/agent"], "onDrain": word });
+        let id = server.post(&path, body).await.json()["id"].clone();
+        let session = id.as_str().expect("an id").parse().expect("an id");
+        runs.insert(server.run(session).await, "old".to_owned());
+        named.push(id);
+    }
+    // This one is where it may stay.
+    let elsewhere = server.session(&tenant).await;
+    server.run(elsewhere).await;
+    let survey = Survey { runs, ..Survey::default() };
+    *server.world.survey.lock().expect("no test panics with it") = survey;
+    for (word, outcomes) in [
+        (None, ["wait", "stop", "restart"]),
+        (Some("own"), ["wait", "stop", "restart"]),
+        (Some("wait"), ["wait"; 3]),
+        (Some("stop"), ["stop"; 3]),
+    ] {
+        let told = moved(&server, &tenant, word).await;
+        let expected = named.iter().zip(["wait", "stop", "restart"]).zip(outcomes);
+        let expected: Vec<_> = expected
+            .map(|((id, own), outcome)| {
+                json!({ "session": id, "state": "running", "onDrain": own, "outcome": outcome })
+            })
+            .collect();
+        assert_eq!(told, expected, "{word:?}");
+    }
+    let begun =
+        server.post(&format!("{}/plan-changes", tenant.path), json!({ "plan": "pro" })).await;
+    assert_eq!(begun.json()["sessions"], "own", "{}", begun.text());
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ async fn a_session_is_queued_with_its_defaults_and_can_be_found_again() {
     assert_eq!(session["run"], json!(null));
     assert_eq!(session["spec"]["resources"], json!({ "cpu": "250m", "memory": "256Mi" }));
     assert_eq!(session["spec"]["timeoutSeconds"], 3600);
+    assert_eq!(session["spec"]["onDrain"], "wait");
     assert_eq!(server.get(created.header("location")).await.json(), session);
     let list = server.get(&format!("{path}?state=queued")).await.json();
     assert_eq!(list["items"], json!([session]));
@@ -48,6 +49,7 @@ async fn everything_that_was_asked_for_is_in_the_specification() {
             "resource": { "attempts": 3, "backoffSeconds": 0, "memoryPercent": 150 },
             "transient": { "attempts": 1, "backoffSeconds": 5, "memoryPercent": 100 },
         },
+        "onDrain": "restart",
     });
     let mut body = spec.clone();
     body["project"] = json!("research");

@@ -7,7 +7,8 @@ use crate::{
     plan_change::{self, ChangeError},
 };
 use domain::{
-    Actor, ManagePlanBatch, PlanPreview, Problem, Scope, Subscription, Tenant, TenantId, TenantName,
+    Actor, ManagePlanBatch, PlanPreview, Problem, Scope, SessionsDuringMove, Subscription, Tenant,
+    TenantId, TenantName,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -62,7 +63,7 @@ pub async fn preview(
 ) -> Result<PlanBatchPreview, BatchError> {
     permit::<ManagePlanBatch>(actor, Scope::Platform, Noun::Page)?;
     let (new, tenants) = wish::checked(app, new).await?;
-    let looks = tenants.into_iter().map(|tenant| one(app, tenant, new.to));
+    let looks = tenants.into_iter().map(|tenant| one(app, tenant, new.to, new.sessions));
     let lines = stream::iter(looks).buffered(AT_ONCE);
     let lines: Vec<_> = lines.try_collect().await?;
     let mut sums = PlanBatchSums::default();
@@ -76,8 +77,9 @@ async fn one(
     app: &App,
     tenant: Tenant,
     to: Subscription,
+    sessions: SessionsDuringMove,
 ) -> Result<PlanBatchPreviewLine, FindError> {
-    let outcome = match plan_change::foresee(app, &tenant, to).await {
+    let outcome = match plan_change::foresee(app, &tenant, to, sessions).await {
         Ok(preview) => match obstacle(app, &tenant).await? {
             None => Ok(preview),
             Some(error) => Err(plan_change::kept(&error)),

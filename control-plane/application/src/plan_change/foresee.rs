@@ -2,7 +2,10 @@
 
 use super::{ChangeError, wish::Wish};
 use crate::{App, error::FindError};
-use domain::{Digest, Isolation, Measured, PlanPreview, Subscription, Tenant, blockers};
+use domain::{
+    Digest, Isolation, Measured, MovedSession, PlanPreview, Session, SessionsDuringMove,
+    Subscription, Tenant, blockers,
+};
 use sha2::{Digest as _, Sha256};
 
 /// From how many of the newest changes it is told how long an API server was away.
@@ -28,7 +31,7 @@ pub(crate) async fn look(
     if let Some(open) = app.store.operation_open(tenant.id).await.map_err(FindError::from)? {
         return Err(ChangeError::Busy(Box::new(open)));
     }
-    let preview = foresee(app, tenant, wish.to).await?;
+    let preview = foresee(app, tenant, wish.to, wish.sessions).await?;
     if wish.seen.as_ref().is_some_and(|seen| *seen != digest(&preview)) {
         return Err(ChangeError::Outdated);
     }
@@ -42,6 +45,7 @@ pub(crate) async fn foresee(
     app: &App,
     tenant: &Tenant,
     to: Subscription,
+    rule: SessionsDuringMove,
 ) -> Result<PlanPreview, ChangeError> {
     let from = tenant.subscription();
     let survey = app.access.survey(tenant.id, to).await?;
@@ -50,7 +54,9 @@ pub(crate) async fn foresee(
     let has = staying.filter(|node| Some(node.shape) == to.plan.node_shape()).count();
     let has = u32::try_from(has).unwrap_or(u32::MAX);
     let sessions = app.store.session_active(tenant.id).await.map_err(FindError::from)?;
-    let is_in_the_way = !survey.sessions.is_empty();
+    let is_in_the_way =
+        |session: &&Session| session.run.is_some_and(|run| survey.runs.contains_key(&run));
+    let moved: Vec<_> = sessions.iter().filter(is_in_the_way).map(|one| moved(one, rule)).collect();
     let price = |of: Subscription| i64::try_from(of.plan().price).unwrap_or(i64::MAX);
     let away = app.store.plan_change_away(MEASURED).await.map_err(FindError::from)?;
     Ok(PlanPreview {
@@ -61,14 +67,22 @@ pub(crate) async fn foresee(
         machines_freed: freed(from, to),
         restarts: from.isolation() != to.isolation(),
         api_away: measured(away),
-        sessions: if is_in_the_way {
-            sessions.iter().map(|session| session.id).collect()
-        } else {
-            Vec::new()
-        },
+        sessions: moved.iter().map(|moved| moved.session).collect(),
+        moved_sessions: moved,
         blockers: blockers(to, tenant.usage.as_ref(), &survey),
         survey,
     })
+}
+
+/// What becomes of a session that is in the way.
+fn moved(session: &Session, rule: SessionsDuringMove) -> MovedSession {
+    let Session { id, state, spec, .. } = session;
+    MovedSession {
+        session: *id,
+        state: *state,
+        on_drain: spec.on_drain,
+        outcome: rule.of(spec.on_drain),
+    }
 }
 
 fn freed(from: Subscription, to: Subscription) -> u32 {

@@ -44,9 +44,9 @@ pub(crate) fn check_nodes_of(
 }
 
 pub(crate) fn check_sessions(word: Option<&str>) -> Result<SessionsDuringMove, Invalid> {
-    word.map_or(Ok(SessionsDuringMove::Wait), |word| {
+    word.map_or(Ok(SessionsDuringMove::Own), |word| {
         let found = SessionsDuringMove::ALL.into_iter().find(|known| known.as_str() == word);
-        found.ok_or_else(|| Invalid::field("/sessions", word, "one of: wait, stop"))
+        found.ok_or_else(|| Invalid::field("/sessions", word, "one of: wait, stop, own"))
     })
 }
 

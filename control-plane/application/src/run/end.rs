@@ -112,7 +112,10 @@ fn decide(session: &Session, run: &Run, report: &Report) -> Option<(SessionState
             let cause = Cause::plain("Completed", "the agent ended with code 0");
             Some((SessionState::Succeeded, Some(cause)))
         }
-        _ if report.was_terminated => None,
+        // That is why, if there is an order; without one, somebody else has to find out.
+        _ if report.was_terminated => {
+            run.drain.as_ref().map(|drain| (SessionState::Failed, Some(drain.failure())))
+        }
         (Some(127), _) if !was_started => {
             let message = "the image has no such program; look at `command` and at the log";
             failed(UserConfig, "ProgramNotFound", message.to_owned())
@@ -136,7 +139,10 @@ fn decide(session: &Session, run: &Run, report: &Report) -> Option<(SessionState
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::sample::{run, session};
+    use domain::{
+        Drain, DrainEnd, OperationId, OperationKind,
+        sample::{run, session},
+    };
 
     const fn ended(code: Option<i32>, signal: Option<i32>) -> Report {
         Report {
@@ -193,5 +199,29 @@ mod tests {
         ] {
             assert_eq!(outcome(state, was_started, report), expected, "{state} {report:?}");
         }
+    }
+
+    #[test]
+    fn a_run_that_was_told_to_end_for_its_nodes_sake_ends_for_that_and_not_for_another_reason() {
+        let drain = Drain {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            operation: OperationId::new(uuid::Uuid::nil()),
+            kind: OperationKind::NodeRelease,
+            node: "w-1".to_owned(),
+            end: DrainEnd::Restart,
+        };
+        let started_at = Some(jiff::Timestamp::UNIX_EPOCH);
+        let drained = Run { started_at, drain: Some(drain), ..run() };
+        let session = session(SessionState::Running);
+        let reason = |report| {
+            let (state, cause) = decide(&session, &drained, &report).expect("it is known");
+            (state, cause.expect("every end has a cause").reason)
+        };
+        let told = Report { was_terminated: true, ..ended(None, Some(15)) };
+        assert_eq!(reason(told), (SessionState::Failed, Cause::NODE_DRAINED.to_owned()));
+        let done = Report { was_terminated: true, ..ended(Some(0), None) };
+        assert_eq!(reason(done), (SessionState::Succeeded, "Completed".to_owned()));
+        let quicker = ended(Some(3), None);
+        assert_eq!(reason(quicker), (SessionState::Failed, "ExitCode".to_owned()));
     }
 }

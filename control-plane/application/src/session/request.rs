@@ -2,8 +2,8 @@
 
 use crate::{draft, result_schema};
 use domain::{
-    Bytes, FailureClass, Input, InputSource, Invalid, Millicores, Plan, ProjectName, Resources,
-    RetryPolicy, RetryRule, SessionSpec,
+    Bytes, FailureClass, Input, InputSource, Invalid, Millicores, OnDrain, Plan, ProjectName,
+    Resources, RetryPolicy, RetryRule, SessionSpec,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ pub struct NewSession {
     pub labels: BTreeMap<String, String>,
     /// After which failures it is tried again, by the class of the failure.
     pub retry: BTreeMap<String, NewRetryRule>,
+    /// What may be done with it when its node has to be emptied: the word.
+    pub on_drain: Option<String>,
     /// The JSON Schema that its result has to obey.
     pub result_schema: Option<Value>,
 }
@@ -114,6 +116,7 @@ impl NewSession {
             grace_period_seconds: self.grace_period_seconds.unwrap_or(Self::GRACE_PERIOD_SECONDS),
             labels: self.labels,
             retry: retry(&self.retry, &mut invalid),
+            on_drain: on_drain(self.on_drain.as_deref(), &mut invalid),
             result_schema: self.result_schema,
         };
         checked(spec, plan, invalid)
@@ -165,6 +168,15 @@ fn retry(new: &BTreeMap<String, NewRetryRule>, invalid: &mut Invalid) -> RetryPo
         policy.0.insert(class, rule);
     }
     policy
+}
+
+fn on_drain(word: Option<&str>, invalid: &mut Invalid) -> OnDrain {
+    let Some(word) = word else { return OnDrain::default() };
+    OnDrain::parse(word).unwrap_or_else(|| {
+        let all = OnDrain::ALL.map(OnDrain::as_str).join(", ");
+        invalid.add("/onDrain", word, format!("one of: {all}"));
+        OnDrain::default()
+    })
 }
 
 impl NewResources {
@@ -261,6 +273,7 @@ mod tests {
                 input("c", None, Some("sha256:00")),
                 input("../d", Some(""), None),
             ],
+            on_drain: Some("flee".to_owned()),
             resources: NewResources {
                 cpu: Some("much".to_owned()),
                 memory: Some("900Gi".to_owned()),
@@ -273,6 +286,7 @@ mod tests {
             "/inputs/1",
             "/inputs/2/digest",
             "/resources/cpu",
+            "/onDrain",
             "/command",
             "/inputs/3/name",
             "/resources/memory",

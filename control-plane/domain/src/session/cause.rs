@@ -94,6 +94,9 @@ pub struct Evidence {
     /// The node that its pod was on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// The operation that emptied that node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
     /// What a quota had too little of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shortages: Vec<Shortage>,
@@ -162,6 +165,8 @@ fn shortages(words: &str) -> Vec<Shortage> {
 impl Cause {
     /// The reason of a failure that more memory may help.
     pub const OUT_OF_MEMORY: &str = "OutOfMemory";
+    /// The reason of an end that was asked for because a node had to be emptied.
+    pub const NODE_DRAINED: &str = "NodeDrained";
 
     /// A cause without blame.
     #[must_use]

@@ -56,6 +56,9 @@ impl Cause {
             (FailureClass::Transient, _) => {
                 again("start it again: its agent never began; retry.transient does that by itself")
             }
+            (FailureClass::Infrastructure, Self::NODE_DRAINED) => again(
+                "start it again if its agent can bear to begin twice; onDrain restart does that by itself",
+            ),
             (FailureClass::Infrastructure, _) => again(
                 "start it again if its agent can bear to begin twice; retry.infrastructure does that by itself",
             ),

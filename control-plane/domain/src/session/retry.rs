@@ -33,8 +33,8 @@ pub struct Retry {
     pub wait: SignedDuration,
     /// What it may use.
     pub resources: Resources,
-    /// How many runs the rule allows.
-    pub attempts: u32,
+    /// How many runs there may be in all; nothing if the one that ended does not count.
+    pub attempts: Option<u32>,
 }
 
 impl Default for RetryPolicy {
@@ -88,11 +88,18 @@ impl RetryRule {
 
 impl SessionSpec {
     /// What follows a run that failed; nothing if the failure is final. More memory than the plan allows
-    /// is never asked for, and a run that had as much already would fail again.
+    /// is never asked for, and a run that had as much already would fail again. `spared` is how many of the
+    /// runs before it do not count; one that was ended for its node's sake does not either.
     #[must_use]
-    pub fn retry(&self, run: &Run, cause: &Cause, plan: &Plan) -> Option<Retry> {
+    pub fn retry(&self, run: &Run, cause: &Cause, plan: &Plan, spared: u32) -> Option<Retry> {
+        let ended = Run { cause: Some(cause.clone()), ..run.clone() };
+        if ended.is_spared() {
+            let resources = run.resources;
+            return Some(Retry { wait: SignedDuration::ZERO, resources, attempts: None });
+        }
         let rule = *self.retry.0.get(&cause.class?)?;
-        if run.attempt >= rule.attempts {
+        let counted = run.attempt.saturating_sub(spared);
+        if counted >= rule.attempts {
             return None;
         }
         let mut resources = run.resources;
@@ -104,14 +111,15 @@ impl SessionSpec {
             }
             resources.memory = wanted;
         }
-        Some(Retry { wait: rule.pause(run.attempt), resources, attempts: rule.attempts })
+        let attempts = Some(rule.attempts.saturating_add(spared));
+        Some(Retry { wait: rule.pause(counted), resources, attempts })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{PlanName, sample};
+    use crate::{Drain, DrainEnd, OperationId, OperationKind, PlanName, sample};
 
     fn after(attempt: u32, memory: Bytes, cause: &Cause, rule: RetryRule) -> Option<Retry> {
         let class = cause.class?;
@@ -119,7 +127,7 @@ mod tests {
             SessionSpec { retry: RetryPolicy(BTreeMap::from([(class, rule)])), ..sample::spec() };
         let resources = Resources { memory, ..spec.resources };
         let run = Run { attempt, resources, ..sample::run() };
-        spec.retry(&run, cause, &Plan::current(PlanName::Starter))
+        spec.retry(&run, cause, &Plan::current(PlanName::Starter), 0)
     }
 
     #[test]
@@ -151,12 +159,42 @@ mod tests {
         let plan = Plan::current(PlanName::Starter);
         for class in FailureClass::ALL {
             let cause = Cause::failure(class, "X", "");
-            let is_retried = spec.retry(&sample::run(), &cause, &plan).is_some();
+            let is_retried = spec.retry(&sample::run(), &cause, &plan, 0).is_some();
             assert_eq!(is_retried, class == FailureClass::Transient, "{class}");
             let early = cause.before_start().class;
             let is_transient =
                 matches!(class, FailureClass::Transient | FailureClass::Infrastructure);
             assert_eq!(early == Some(FailureClass::Transient), is_transient, "{class}");
         }
+    }
+
+    #[test]
+    fn a_run_that_was_ended_for_its_nodes_sake_uses_up_no_attempt() {
+        let drain = Drain {
+            at: sample::run().created_at,
+            operation: OperationId::new(uuid::Uuid::nil()),
+            kind: OperationKind::NodeRelease,
+            node: "w-1".to_owned(),
+            end: DrainEnd::Restart,
+        };
+        let plan = Plan::current(PlanName::Starter);
+        let spec = sample::spec();
+        let drained = |end| Run { drain: Some(Drain { end, ..drain.clone() }), ..sample::run() };
+        let follows = |run: &Run, cause: &Cause| spec.retry(run, cause, &plan, 0).is_some();
+        assert!(follows(&drained(DrainEnd::Restart), &drain.failure()), "without any rule");
+        assert!(
+            !follows(&drained(DrainEnd::CutOff), &drain.failure()),
+            "its rule says what follows"
+        );
+        let agent = Cause::failure(FailureClass::Agent, "ExitCode", "");
+        assert!(!follows(&drained(DrainEnd::Restart), &agent), "it ended by itself");
+
+        let rule = RetryRule { attempts: 2, backoff_seconds: 4, ..RetryRule::NONE };
+        let retry = RetryPolicy(BTreeMap::from([(FailureClass::Agent, rule)]));
+        let spec = SessionSpec { retry, ..spec };
+        let second = Run { attempt: 2, ..sample::run() };
+        assert_eq!(spec.retry(&second, &agent, &plan, 0), None);
+        let spared = spec.retry(&second, &agent, &plan, 1).expect("the first one does not count");
+        assert_eq!((spared.wait.as_secs(), spared.attempts), (4, Some(3)));
     }
 }

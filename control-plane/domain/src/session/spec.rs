@@ -1,6 +1,6 @@
 //! What a session is to do, and what is checked of that before anything is recorded.
 
-use crate::{Bytes, Digest, Invalid, Millicores, Plan, ProjectName, RetryPolicy};
+use crate::{Bytes, Digest, Invalid, Millicores, OnDrain, Plan, ProjectName, RetryPolicy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt};
@@ -74,6 +74,9 @@ pub struct SessionSpec {
     /// After which failures it is tried again.
     #[serde(default)]
     pub retry: RetryPolicy,
+    /// What may be done with it when its node has to be emptied.
+    #[serde(default)]
+    pub on_drain: OnDrain,
     /// The JSON Schema that its result has to obey, if it declares one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_schema: Option<Value>,
@@ -109,6 +112,7 @@ impl fmt::Debug for SessionSpec {
             grace_period_seconds,
             labels,
             retry,
+            on_drain,
             result_schema,
         } = self;
         f.debug_struct("SessionSpec")
@@ -125,6 +129,7 @@ impl fmt::Debug for SessionSpec {
             .field("grace_period_seconds", grace_period_seconds)
             .field("labels", labels)
             .field("retry", retry)
+            .field("on_drain", on_drain)
             .field("result_schema", result_schema)
             .finish()
     }

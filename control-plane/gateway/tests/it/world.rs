@@ -10,8 +10,9 @@ use application::{
 use async_trait::async_trait;
 use domain::{
     Action, Actor, Authorized, Bytes, Clock, Digest, Exclusivity, IdGen, Input, InputSource,
-    PlanName, ProjectName, Resources, RetryPolicy, Role, Run, RunId, Scope, Session, SessionId,
-    SessionSpec, SessionState, Subscription, Survey, TenantId, TenantName, TokenId, authorize,
+    OnDrain, PlanName, ProjectName, Resources, RetryPolicy, Role, Run, RunId, Scope, Session,
+    SessionId, SessionSpec, SessionState, Subscription, Survey, TenantId, TenantName, TokenId,
+    authorize,
 };
 use futures::stream;
 use jiff::Timestamp;
@@ -187,6 +188,7 @@ impl World {
             retry: RetryPolicy::none(),
             result_schema: None,
             grace_period_seconds: 10,
+            on_drain: OnDrain::Wait,
             labels: BTreeMap::new(),
         }
     }

@@ -32,7 +32,7 @@ impl Store {
         mode: StopMode,
     ) -> Result<Session, StoreError> {
         let tenant = proof.tenant().ok_or(StoreError::NotFound)?;
-        in_txn!(self, |txn| stop_in_txn(&mut txn, Some(proof.actor()), (tenant, id), mode))
+        in_txn!(self, |txn| stop_in_txn(&mut txn, proof.actor(), (tenant, id), mode))
     }
 
     /// Ends the run of a session that is stopping, for the record, while nobody can prove that its
@@ -52,9 +52,9 @@ impl Store {
     }
 }
 
-pub(crate) async fn stop_in_txn(
+async fn stop_in_txn(
     txn: &mut Txn,
-    actor: Option<&Actor>,
+    actor: &Actor,
     (tenant, id): (TenantId, SessionId),
     mode: StopMode,
 ) -> Result<Session, StoreError> {
@@ -91,7 +91,7 @@ pub(crate) async fn stop_in_txn(
             StopMode::Proven => "session.stop",
             StopMode::Unproven => "session.stop.unproven",
         };
-        txn.audit(actor, action, Some(tenant), id.to_string()).await?;
+        txn.audit(Some(actor), action, Some(tenant), id.to_string()).await?;
     }
     Ok(session)
 }

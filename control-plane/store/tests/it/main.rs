@@ -2,6 +2,7 @@
 
 mod attempts;
 mod crash;
+mod drain;
 mod files;
 mod holder;
 mod node;

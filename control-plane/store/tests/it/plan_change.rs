@@ -45,6 +45,7 @@ pub(crate) fn preview(from: Subscription, to: Subscription) -> PlanPreview {
         api_away: None,
         survey: Survey::default(),
         sessions: Vec::new(),
+        moved_sessions: Vec::new(),
         blockers: Vec::new(),
     }
 }

@@ -221,6 +221,7 @@ pub(super) struct Spec {
     pub(super) timeout_seconds: u64,
     pub(super) grace_period_seconds: u64,
     pub(super) labels: Map<String, Value>,
+    pub(super) on_drain: String,
 }
 
 #[derive(Debug, Deserialize)]

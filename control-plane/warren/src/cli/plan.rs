@@ -55,7 +55,7 @@ pub(crate) struct Change {
     #[arg(long)]
     nodes: Option<u32>,
     /// What becomes of sessions that run where the tenant moves away from
-    #[arg(long, value_enum, default_value = "wait")]
+    #[arg(long, value_enum, default_value = "own")]
     sessions: Sessions,
     /// The preview that you rely on, by its id: begun only if another look promises the same
     #[arg(long, value_name = "ID")]
@@ -76,6 +76,8 @@ pub(crate) struct Change {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Sessions {
+    /// What each says itself: see --on-drain of warren session run
+    Own,
     /// They come to their ends
     Wait,
     /// They are stopped, with their grace period
@@ -120,6 +122,8 @@ struct Preview {
     api_away: Option<Measured>,
     waves: Vec<Vec<String>>,
     sessions: Vec<String>,
+    #[serde(default)]
+    moved_sessions: Vec<MovedSession>,
     blockers: Vec<Blocker>,
 }
 
@@ -129,6 +133,13 @@ struct Measured {
     median_ms: u64,
     longest_ms: u64,
     count: u32,
+}
+
+#[derive(Debug, Deserialize)]
+struct MovedSession {
+    session: String,
+    state: String,
+    outcome: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -241,6 +252,7 @@ impl Subscription {
 impl Sessions {
     const fn word(self) -> &'static str {
         match self {
+            Self::Own => "own",
             Self::Wait => "wait",
             Self::Stop => "stop",
         }
@@ -301,6 +313,9 @@ fn foreseen(preview: &Preview) -> String {
         ("API away", away),
         ("Sessions running", preview.sessions.len().to_string()),
     ];
+    for MovedSession { session, state, outcome } in &preview.moved_sessions {
+        fields.push(("Session", format!("{session}, {state}: {}", becomes(outcome))));
+    }
     for wave in &preview.waves {
         fields.push(("Wave", wave.join(", ")));
     }
@@ -309,6 +324,16 @@ fn foreseen(preview: &Preview) -> String {
         fields.push(("Way out", blocker.hint.clone()));
     }
     output::fields(&fields)
+}
+
+/// What becomes of a session, in words.
+fn becomes(outcome: &str) -> &str {
+    match outcome {
+        "wait" => "runs to its end",
+        "stop" => "is stopped with its grace period",
+        "restart" => "is ended with its grace period and begins again at the new place",
+        other => other,
+    }
 }
 
 fn table(changes: &[PlanChange]) -> String {

@@ -142,7 +142,7 @@ pub(crate) fn session(state: &str, lines: u64) -> Value {
         "spec": {
             "image": "agent:1", "command": ["/agent"], "args": [], "env": {}, "secrets": {}, "inputs": [],
             "resources": {"cpu": "250m", "memory": "256Mi"}, "runAsUser": 65532, "timeoutSeconds": 3600,
-            "gracePeriodSeconds": 30, "labels": {},
+            "gracePeriodSeconds": 30, "labels": {}, "onDrain": "wait",
         },
         "run": {
             "id": "run_1", "attempt": 1, "exit": null, "usage": null, "startedAt": null,

@@ -5,6 +5,7 @@ mod command_line;
 mod deadline;
 mod dedicated;
 mod deletion;
+mod drain;
 mod failure;
 mod host;
 mod hostile_node;

@@ -96,10 +96,10 @@ pub(super) async fn pods_on(host: &ApiServer, node: &Node) -> Result<Vec<Key>, A
 }
 
 /// Those of them that may have processes: what is over waits for nobody and is waited for by nobody.
-pub(super) async fn alive_on(host: &ApiServer, node: &Node) -> Result<Vec<Key>, ApiError> {
+pub(super) async fn alive_on(host: &ApiServer, node: &Node) -> Result<Vec<Value>, ApiError> {
     let mut pods = placed_on(host, node).await?;
     pods.retain(is_alive);
-    Ok(keys(&pods))
+    Ok(pods)
 }
 
 async fn placed_on(host: &ApiServer, node: &Node) -> Result<Vec<Value>, ApiError> {
@@ -107,7 +107,8 @@ async fn placed_on(host: &ApiServer, node: &Node) -> Result<Vec<Value>, ApiError
     host.list_where(Kind::Pod, None, &[("fieldSelector", &field)]).await
 }
 
-fn keys(pods: &[Value]) -> Vec<Key> {
+/// The addresses of pods.
+pub(super) fn keys(pods: &[Value]) -> Vec<Key> {
     pods.iter().filter_map(|pod| Key::of(Kind::Pod, pod)).collect()
 }
 

@@ -9,11 +9,12 @@ use crate::{
     api_server::ApiServer,
     machines::{cordon, evict},
     sagas::{Step, StepError},
+    session::{Emptying, drain},
 };
 use async_trait::async_trait;
-use domain::{NodeState, SessionsDuringMove, Subscription, Tenant};
+use domain::{NodeState, Subscription, Tenant};
 use jiff::SignedDuration;
-use planning::{moving::session_of, pod};
+use planning::pod;
 use serde_json::Value;
 use std::{collections::HashSet, time::Duration};
 use tokio::time::Instant;
@@ -71,11 +72,17 @@ pub(super) async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<
         if bare + running == 0 {
             return Ok(format!("{moved} pods moved; nothing is left where it was"));
         }
-        if cx.subject.change.sessions == SessionsDuringMove::Stop {
-            stop_sessions(cx, &tenant, &found.sessions).await?;
-        }
+        let emptying = Emptying {
+            operation: cx.subject.change.operation,
+            rule: cx.subject.change.sessions,
+            // New runs go where everything else is by now.
+            has_place: true,
+            until: None,
+        };
+        let tally = drain(cx.cx, &found.runs, &emptying).await?;
         let story = match found.unmanaged.first() {
-            None => format!("{running} pods of running sessions are at the old place"),
+            None if tally.is_empty() => format!("{running} pods of sessions are ending"),
+            None => tally.to_string(),
             Some(first) => format!("{bare} pods are there that nothing makes anew, e.g. {first}"),
         };
         cx.progress.say(story).await;
@@ -151,23 +158,4 @@ async fn send(
             .unwrap_or_else(|| format!("{old} of {count} pods are ending, {new} are starting"));
         cx.progress.say(story).await;
     }
-}
-
-/// Stops the sessions that run at the old place.
-async fn stop_sessions(
-    cx: &MoveContext<'_>,
-    tenant: &Tenant,
-    pods: &[String],
-) -> Result<(), StepError> {
-    let all = places::pods(cx.cx, tenant).await?;
-    let active = cx.cx.store.session_active(tenant.id).await?;
-    let operation = cx.subject.change.operation;
-    for found in all.iter().filter(|found| pods.contains(&pod::name(found))) {
-        let digits = session_of(found);
-        let session = active.iter().find(|session| digits == Some(&session.id.digits()));
-        if let Some(session) = session {
-            cx.cx.store.plan_change_stop_session(operation, session.id).await?;
-        }
-    }
-    Ok(())
 }

@@ -27,6 +27,8 @@ const FENCED: SignedDuration = SignedDuration::from_secs(9);
 /// this often.
 const PROVES: SignedDuration = SignedDuration::from_secs(1);
 const PROVES_AT_LEAST: SignedDuration = SignedDuration::from_secs(30);
+/// How often the Job of a run whose node is emptied is told to go, as long as it does not.
+const TELLS: SignedDuration = SignedDuration::from_secs(3);
 /// When a run that failed is asked about again, until it is proven that nothing of it runs.
 const SETTLES: SignedDuration = SignedDuration::from_secs(2);
 
@@ -94,6 +96,10 @@ pub(super) enum Todo {
         /// Its time to end is over: its token is to be dead whatever is found out.
         is_late: bool,
     },
+    /// Its node is emptied: delete the Job, with its grace period.
+    Leave,
+    /// The same, and it has had its grace period and more: end the run for the record.
+    Drained,
     /// It has had its time and more.
     TimeOut,
 }
@@ -103,7 +109,12 @@ impl Todo {
     pub(super) const fn has_a_next_time(&self) -> bool {
         matches!(
             self,
-            Self::Look | Self::Listen { .. } | Self::Settle | Self::Stop | Self::Prove { .. }
+            Self::Look
+                | Self::Listen { .. }
+                | Self::Settle
+                | Self::Stop
+                | Self::Leave
+                | Self::Prove { .. }
         )
     }
 }
@@ -163,7 +174,11 @@ fn in_flight(session: &Session, known: &Known<'_>) -> Todo {
     let Some(created) = known.run.and_then(|run| run.job_created_at) else {
         return if known.is_ready { Todo::Resume } else { Todo::Wait(Some(deadline)) };
     };
+    let drained = known.run.and_then(|run| run.drain.as_ref()).map(|drain| drain.at);
     match known.job {
+        JobState::Unknown | JobState::Active { .. } if let Some(asked) = drained => {
+            leaving(session, known, asked, deadline)
+        }
         JobState::Unknown => Todo::Wait(Some(deadline)),
         JobState::Absent => Todo::Gone,
         JobState::Complete { seen } => {
@@ -182,6 +197,22 @@ fn in_flight(session: &Session, known: &Known<'_>) -> Todo {
             let look = known.last.unwrap_or(created) + FIRST_LOOK;
             if known.now >= look { Todo::Look } else { Todo::Wait(Some(look.min(deadline))) }
         }
+    }
+}
+
+/// Its run is to end because its node is emptied: it is told to, and after its grace period it is over whatever is known.
+fn leaving(session: &Session, known: &Known<'_>, asked: Timestamp, deadline: Timestamp) -> Todo {
+    let fenced = asked + grace(session) + FENCED;
+    if known.now >= fenced {
+        return Todo::Drained;
+    }
+    let next = fenced.min(deadline);
+    if matches!(known.job, JobState::Active { is_going: true }) {
+        return Todo::Wait(Some(next));
+    }
+    match known.last.filter(|last| *last >= asked).map(|last| last + TELLS) {
+        Some(again) if known.now < again => Todo::Wait(Some(again.min(next))),
+        Some(_) | None => Todo::Leave,
     }
 }
 

@@ -88,9 +88,15 @@ pub(super) async fn act(
             return listen::listen(cx, session, run, since).await;
         }
         (Todo::Gone, Some(run)) => return gone(cx, session, run).await,
-        (Todo::Stop, Some(run)) => stop::begin(cx, session, run).await?,
+        (Todo::Stop | Todo::Leave, Some(run)) => stop::begin(cx, session, run).await?,
         (Todo::Prove { is_late }, Some(run)) => {
             return Ok(stop::prove(cx, session, run, is_late).await);
+        }
+        (Todo::Drained, Some(run)) => {
+            let message = "it did not end within its grace period";
+            let cause = Cause::failure(FailureClass::Infrastructure, "NotEnded", message);
+            finish(cx, session, SessionState::Failed, cause).await?;
+            return Ok(left(Some(run)));
         }
         (Todo::Gone | Todo::Stop | Todo::Prove { .. }, None) => stop::stopped(cx, session).await?,
         (Todo::TimeOut, run) => {
@@ -105,6 +111,8 @@ pub(super) async fn act(
             | Todo::Listen { .. }
             | Todo::Judge { .. }
             | Todo::Over
+            | Todo::Leave
+            | Todo::Drained
             | Todo::Settle,
             None,
         ) => {
@@ -154,7 +162,14 @@ async fn judge(
 ) -> Result<(), ActError> {
     let server = server(cx, session).await?;
     let pod = newest(pods(&server, session, run).await?);
-    let (state, cause) = of_failure(session, run, reason, message, pod.as_ref());
+    let (state, mut cause) = of_failure(session, run, reason, message, pod.as_ref());
+    // Its runner told how it ended, and whether it had been told to was lost.
+    if let Some(drain) = &run.drain
+        && cause.class == Some(FailureClass::Agent)
+        && run.exited_at.is_none_or(|at| at >= drain.at)
+    {
+        cause = drain.failure();
+    }
     finish(cx, session, state, cause).await
 }
 

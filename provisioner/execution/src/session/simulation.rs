@@ -10,6 +10,7 @@ mod cluster;
 mod control;
 mod ground;
 mod history;
+mod operator;
 mod process;
 mod trouble;
 mod user;

@@ -86,6 +86,7 @@ fn stage(change: &Change) -> usize {
             | Kind::ResourceQuota
             | Kind::LimitRange
             | Kind::Event
+            | Kind::PodDisruptionBudget
             | Kind::EndpointSlice
             | Kind::NetworkPolicy
             | Kind::Role

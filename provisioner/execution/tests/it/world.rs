@@ -3,9 +3,9 @@
 use crate::fake::{Fake, Objects};
 use clusters::{HostCluster, RunAuthority, TenantClusters};
 use domain::{
-    Action, Actor, Authorized, Clock, CreateSession, CreateTenant, DeleteTenant, IdGen, Operation,
-    PlanName, ProjectName, Resources, RetryPolicy, Role, Scope, Session, SessionSpec, SessionState,
-    StopSession, Tenant, TenantId, TenantName, TokenId, authorize,
+    Action, Actor, Authorized, Clock, CreateSession, CreateTenant, DeleteTenant, IdGen, OnDrain,
+    Operation, PlanName, ProjectName, Resources, RetryPolicy, Role, Scope, Session, SessionSpec,
+    SessionState, StopSession, Tenant, TenantId, TenantName, TokenId, authorize,
 };
 use execution::{Context, Controllers, RecordedTenants, Settings};
 use jiff::Timestamp;
@@ -270,6 +270,7 @@ fn spec() -> SessionSpec {
         grace_period_seconds: 1,
         labels: BTreeMap::new(),
         retry: RetryPolicy::none(),
+        on_drain: OnDrain::Wait,
         result_schema: None,
     }
 }

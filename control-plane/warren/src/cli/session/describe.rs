@@ -54,6 +54,7 @@ fn text(session: &Session, earlier: &[Run], tenant: &str) -> String {
         ("User", spec.run_as_user.to_string()),
         ("Labels", labels.join(" ")),
         ("Limits", limits(session)),
+        ("On drain", spec.on_drain.clone()),
         ("Created", instant(session.created_at)),
     ]);
     let times = [

@@ -1,6 +1,6 @@
 //! `warren session run`: starts an agent.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -71,6 +71,9 @@ pub(crate) struct Run {
     /// The pause before the second run; it doubles with every further one [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = duration_or_zero, requires = "retry")]
     retry_backoff: Option<Duration>,
+    /// What may be done with it when its node has to be emptied [default: wait]
+    #[arg(long, value_enum)]
+    on_drain: Option<OnDrain>,
     /// How long it may run, e.g. 30m
     #[arg(long, value_parser = duration)]
     timeout: Option<Duration>,
@@ -85,6 +88,26 @@ pub(crate) struct Run {
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnDrain {
+    /// It runs to its end, at most to the end of the time that the node has
+    Wait,
+    /// It is stopped, with its grace period
+    Stop,
+    /// Its run ends, with its grace period, and another one begins elsewhere; that uses up no attempt
+    Restart,
+}
+
+impl OnDrain {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
 }
 
 impl Run {
@@ -141,6 +164,9 @@ impl Run {
         let rules = self.rules();
         if !rules.is_empty() {
             set("retry", rules.into());
+        }
+        if let Some(on_drain) = self.on_drain {
+            set("onDrain", on_drain.word().into());
         }
         if let Some(timeout) = self.timeout {
             set("timeoutSeconds", whole_seconds(timeout).into());

@@ -106,7 +106,11 @@ fn context<'a>(
     node: Node,
     progress: &'a Progress<'a>,
 ) -> NodeContext<'a> {
-    StepContext { cx, subject: OwnNode { machines: machines.clone(), node }, progress }
+    StepContext {
+        cx,
+        subject: OwnNode { machines: machines.clone(), node, emptied: None },
+        progress,
+    }
 }
 
 async fn remove_machine(cx: &Context, orphan: &Orphan) -> Result<(), StepError> {

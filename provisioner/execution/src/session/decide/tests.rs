@@ -1,5 +1,5 @@
 use super::*;
-use domain::sample;
+use domain::{Drain, DrainEnd, OperationId, OperationKind, sample};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).expect("an instant in 2027")
@@ -210,6 +210,34 @@ fn a_job_that_may_have_been_made_unnoticed_is_deleted_when_its_session_is_stoppe
     let mut case = Case::new(SessionState::Stopping, JobState::Unknown, 6);
     case.run = run(None);
     assert_eq!(case.decide(), Todo::Stop);
+}
+
+#[test]
+fn a_run_whose_node_is_emptied_is_told_to_end_and_is_over_after_its_grace_period() {
+    let drain = Drain {
+        at: at(20),
+        operation: OperationId::new(uuid::Uuid::nil()),
+        kind: OperationKind::NodeStop,
+        node: "w-1".to_owned(),
+        end: DrainEnd::Restart,
+    };
+    for state in [SessionState::Starting, SessionState::Running] {
+        let mut case = Case::new(state, THERE, 20);
+        case.run.drain = Some(drain.clone());
+        case.run.heartbeat_at = Some(at(19));
+        case.last = Some(12);
+        assert_eq!(case.decide(), Todo::Leave);
+        case.last = Some(20);
+        assert_eq!(case.decide(), Todo::Wait(Some(at(23))), "it is told again if it does not go");
+        case.job = GOING;
+        assert_eq!(case.decide(), Todo::Wait(Some(at(39))), "10 s of grace, and 9");
+        for job in [THERE, GOING, JobState::Unknown] {
+            (case.job, case.second) = (job, 39);
+            assert_eq!(case.decide(), Todo::Drained, "whatever the cluster says");
+        }
+        case.job = JobState::Absent;
+        assert_eq!(case.decide(), Todo::Gone);
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ impl History<'_> {
     fn pass_to_next(&mut self) {
         let now = self.cluster.now;
         let next = self.cluster.next().map_or(self.next, |next| next.min(self.next));
+        let next = self.emptied.map_or(next, |emptied| emptied.next.min(next));
         self.pass(next.duration_since(now).max(SignedDuration::from_millis(10)));
     }
 
@@ -54,6 +55,7 @@ impl History<'_> {
         let is_done = self.overview.as_ref().is_some_and(Overview::is_done);
         let mut pods = self.cluster.pods.values();
         is_done
+            && self.emptied.is_none()
             && self.seen.values().all(|session| session.state.is_final())
             && pods.all(|pod| matches!(pod.phase, Phase::Ended { .. }) || !pod.is_on_host)
     }

@@ -2,7 +2,7 @@
 
 use super::{history::History, process::Process, user};
 use application::{blobs::BlobPath, log::segment};
-use domain::{FailureClass, Run, Session, SessionId, SessionState};
+use domain::{Cause, DrainEnd, FailureClass, Run, Session, SessionId, SessionState};
 use sha2::{Digest as _, Sha256};
 
 /// A session changed: a state that is final is never left, and nothing goes back.
@@ -49,10 +49,14 @@ pub(super) async fn the_end(history: &mut History<'_>) {
 
 /// No more than the policy allows, each over and settled.
 fn attempts(history: &mut History<'_>, session: &Session, runs: &[Run]) {
+    let mut spared = 0;
     for (run, next) in runs.iter().zip(runs.iter().skip(1)) {
         let class = run.cause.as_ref().and_then(|cause| cause.class);
         let rule = class.and_then(|class| session.spec.retry.0.get(&class));
-        if rule.is_none_or(|rule| next.attempt > rule.attempts) {
+        let is_drained = is_drained(run.cause.as_ref());
+        let is_spared = is_drained && ended_by(run) == Some(DrainEnd::Restart);
+        spared += u32::from(is_spared);
+        if !is_spared && rule.is_none_or(|rule| next.attempt - spared > rule.attempts) {
             history.violations.push(format!("run {} followed {:?}", next.id, run.cause));
         }
         if run.settled_at.is_none_or(|settled| settled > next.created_at) {
@@ -60,10 +64,26 @@ fn attempts(history: &mut History<'_>, session: &Session, runs: &[Run]) {
         }
     }
     for run in runs {
+        let allowed = history.may_end.get(&run.id);
+        let is_allowed = |end: DrainEnd| allowed.is_some_and(|ends| ends.contains(&end));
+        if ended_by(run).is_some_and(|end| !is_allowed(end)) {
+            history.violations.push(format!("run {} was drained: {:?}", run.id, run.drain));
+        }
+        if is_drained(run.cause.as_ref()) && run.drain.is_none() {
+            history.violations.push(format!("nobody drained run {}", run.id));
+        }
         if run.ended_at.is_none() || run.settled_at.is_none() {
             history.violations.push(format!("run {} is not settled: {run:?}", run.id));
         }
     }
+}
+
+fn ended_by(run: &Run) -> Option<DrainEnd> {
+    run.drain.as_ref().map(|drain| drain.end)
+}
+
+fn is_drained(cause: Option<&Cause>) -> bool {
+    cause.is_some_and(|cause| cause.reason == Cause::NODE_DRAINED)
 }
 
 /// What is said of a session is what happened.
@@ -74,7 +94,11 @@ fn tells_the_truth(history: &mut History<'_>, session: &Session, last: &Run) {
     let cause = session.cause.as_ref();
     let is_true = match session.state {
         SessionState::Succeeded => has_succeeded,
-        SessionState::Stopped => session.stop_requested_at.is_some(),
+        SessionState::Stopped => {
+            let was_drained = is_drained(cause) && ended_by(last) == Some(DrainEnd::Stop);
+            session.stop_requested_at.is_some()
+                && (was_drained || history.stopped.contains(&session.id))
+        }
         SessionState::TimedOut => {
             let seconds = i64::from(session.spec.timeout_seconds);
             let finished = session.finished_at.unwrap_or(last.created_at);
@@ -86,6 +110,8 @@ fn tells_the_truth(history: &mut History<'_>, session: &Session, last: &Run) {
         }
         SessionState::Failed => match cause.map(|cause| cause.reason.as_str()) {
             Some("JobGone") => history.cluster.deleted.contains(&last.id),
+            // Whoever may begin again does.
+            Some(Cause::NODE_DRAINED) => ended_by(last) == Some(DrainEnd::CutOff),
             Some("NodeLost") => history.cluster.cut.contains(&last.id),
             Some(_) => true,
             None => false,

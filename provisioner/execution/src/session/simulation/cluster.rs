@@ -66,6 +66,8 @@ pub(super) struct Pod {
 pub(super) struct Node {
     /// Since when nothing is heard of it.
     pub(super) lost: Option<Timestamp>,
+    /// Whether it takes no new pods.
+    pub(super) is_closed: bool,
 }
 
 /// What was written in the tenant's API server about a Job; nothing when it went.
@@ -288,6 +290,14 @@ impl Cluster {
         *lost = if lost.is_some() { None } else { Some(self.now) };
         let pods = self.pods.values().filter(|pod| pod.node == Some(node) && lost.is_some());
         self.cut.extend(pods.map(|pod| pod.run));
+    }
+
+    /// A pod is evicted on the host, which gives it its grace period.
+    pub(super) fn tell_to_end(&mut self, run: RunId) {
+        let now = self.now;
+        if let Some(pod) = self.pods.get_mut(&run) {
+            pod.kill_by(now + pod.grace);
+        }
     }
 
     fn pod_named(&mut self, name: &str) -> Option<&mut Pod> {

@@ -5,6 +5,7 @@ use super::{
     cluster::{Answer, Cluster, refused},
     control::Step,
     ground::{Arrived, Ground, Killed},
+    operator::{self, Emptied},
     process::{Agent, Call, Heard},
     trouble::Trouble,
     user,
@@ -18,13 +19,13 @@ use crate::{
         worker::BACKOFF,
     },
 };
-use domain::{RunId, SessionId, SessionSpec, TenantId};
+use domain::{DrainEnd, RunId, SessionId, SessionSpec, TenantId};
 use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, resume_unwind},
     pin::Pin,
 };
@@ -49,6 +50,10 @@ pub(super) enum Act {
     Pass(SignedDuration),
     Create,
     Stop(SessionId),
+    /// Somebody begins to empty a node.
+    Empty(usize),
+    /// What empties it looks again.
+    LookAtNode,
     Trouble(Trouble),
     Begin,
     /// A request arrives, or gets lost, whose sender is gone.
@@ -75,6 +80,12 @@ pub(super) struct History<'g> {
     pub(super) created: u32,
     /// What was asked for and not answered.
     pub(super) asked: Option<SessionSpec>,
+    /// The node that is being emptied.
+    pub(super) emptied: Option<Emptied>,
+    /// How each run might have been ended because its node was.
+    pub(super) may_end: BTreeMap<RunId, Vec<DrainEnd>>,
+    /// What users stopped.
+    pub(super) stopped: BTreeSet<SessionId>,
     /// What happened, if anybody wants to know.
     trace: Option<Vec<String>>,
 }
@@ -139,6 +150,9 @@ impl<'g> History<'g> {
             next: now,
             created: 0,
             asked: None,
+            emptied: None,
+            may_end: BTreeMap::new(),
+            stopped: BTreeSet::new(),
             trace: is_traced.then(Vec::new),
         }
     }
@@ -166,6 +180,9 @@ impl<'g> History<'g> {
             acts.extend((self.created < 3).then_some((4, Act::Create)));
             let open = self.seen.values().filter(|session| !session.state.is_final());
             acts.extend(open.map(|session| (1, Act::Stop(session.id))));
+            if self.emptied.is_none() {
+                acts.extend([(1, Act::Empty(0)), (1, Act::Empty(1))]);
+            }
         }
         acts.choose_weighted(&mut self.rng, |(weight, _)| *weight).ok().map(|(_, act)| *act)
     }
@@ -185,6 +202,9 @@ impl<'g> History<'g> {
         acts.extend(self.cluster.steps().into_iter().map(|step| (8, Act::Cluster(step))));
         let calls = self.cluster.processes.values().filter(|process| process.call(now).is_some());
         acts.extend(calls.map(|process| (8, Act::Runner(process.run))));
+        if self.overview.is_some() && self.emptied.is_some_and(|emptied| now >= emptied.next) {
+            acts.push((6, Act::LookAtNode));
+        }
         if self.overview.is_some() && (self.is_woken || now >= self.next) {
             acts.push((10, Act::Look));
         }
@@ -206,6 +226,7 @@ impl<'g> History<'g> {
             }
             Act::Cluster(step) => {
                 let node = self.rng.random_range(0..2);
+                let node = if self.cluster.nodes[node].is_closed { 1 - node } else { node };
                 let agent = agent(&mut self.rng);
                 self.cluster.make(step, node, agent);
             }
@@ -213,6 +234,8 @@ impl<'g> History<'g> {
             Act::Pass(time) => self.pass(time),
             Act::Create => user::create(self).await,
             Act::Stop(session) => user::stop(self, session).await,
+            Act::Empty(node) => operator::empty(self, node).await,
+            Act::LookAtNode => Box::pin(operator::look(self)).await,
             Act::Trouble(trouble) => self.make_trouble(trouble),
             Act::Begin => self.begin().await,
             Act::Arrive(late) => self.arrive(late),

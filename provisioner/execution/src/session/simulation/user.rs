@@ -13,8 +13,8 @@ use application::{
 use bytes::Bytes;
 use domain::{
     Actor, Authorized, ConditionKind, ConditionStatus, Conditions, CreateSession, CreateTenant,
-    Digest, FailureClass, PlanName, RetryPolicy, RetryRule, Role, Scope, SessionId, SessionSpec,
-    StopSession, TenantId, TenantName, TokenId, authorize, sample,
+    Digest, FailureClass, OnDrain, PlanName, RetryPolicy, RetryRule, Role, Scope, SessionId,
+    SessionSpec, StopSession, TenantId, TenantName, TokenId, authorize, sample,
 };
 use futures::stream;
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ use std::{collections::BTreeMap, convert::Infallible};
 use store::{IdempotencyKey, SessionCreateError, StopMode, TenantReport};
 use uuid::Uuid;
 
-fn actor() -> Actor {
+pub(super) fn actor() -> Actor {
     Actor {
         token: TokenId::new(Uuid::nil()),
         role: Role::Operator,
@@ -107,6 +107,7 @@ fn spec(history: &mut History<'_>) -> SessionSpec {
         timeout_seconds: [15, 30, 60].choose(rng).copied().unwrap_or(15),
         grace_period_seconds: rng.random_range(1..6),
         retry: RetryPolicy(rules),
+        on_drain: OnDrain::ALL.choose(rng).copied().unwrap_or_default(),
         ..sample::spec()
     }
 }
@@ -116,6 +117,7 @@ pub(super) async fn stop(history: &mut History<'_>, session: SessionId) {
         authorize(&actor(), Scope::Tenant(history.tenant)).expect("operators may");
     let is_patient = history.rng.random_ratio(5, 6);
     let mode = if is_patient { StopMode::Proven } else { StopMode::Unproven };
+    history.stopped.insert(session);
     let store = history.ground.cx.store.clone();
     match alive(store.session_stop(&proof, session, mode)).await {
         Ok(stopped) => {
