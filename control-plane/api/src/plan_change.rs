@@ -187,7 +187,7 @@ impl PlanChangeBody {
         }
     }
 
-    fn planned(batch: PlanBatch, line: PlanBatchLine, from: Subscription) -> Self {
+    fn planned(batch: &PlanBatch, line: PlanBatchLine, from: Subscription) -> Self {
         let planned = PlannedBody {
             state: line.state,
             start_at: batch.start_at,
@@ -223,7 +223,7 @@ impl PlanChangeBody {
                 let operation = operation.map(|operation| OperationBody::new(*operation, now));
                 Self::begun(*change, operation)
             }
-            PlanChangeView::Planned { batch, line, from } => Self::planned(*batch, *line, from),
+            PlanChangeView::Planned { batch, line, from } => Self::planned(&batch, *line, from),
         }
     }
 }

@@ -270,7 +270,7 @@ async fn named(
         let found: Vec<(Uuid, String)> = select.into_tuple().all(db).await?;
         names.extend(found);
     }
-    let read = rows.into_iter().map(|row| {
+    let read = rows.iter().map(|row| {
         let name = names.get(&row.tenant).map(String::as_str).unwrap_or_default();
         line(row, name)
     });
@@ -322,7 +322,7 @@ fn batch(row: batches::Model, counts: PlanBatchCounts) -> Result<PlanBatch, Stor
     })
 }
 
-fn line(row: lines::Model, name: &str) -> Result<PlanBatchLine, StoreError> {
+fn line(row: &lines::Model, name: &str) -> Result<PlanBatchLine, StoreError> {
     let time = column::to_optional_time;
     let name = TenantName::parse("/name", name);
     Ok(PlanBatchLine {

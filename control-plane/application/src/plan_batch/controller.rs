@@ -167,10 +167,10 @@ impl Looked {
             let problem = Problem { detail, ..problem };
             return end(app, line, PlanBatchLineState::Failed, &problem).await;
         }
-        match error {
-            ChangeError::Busy(open) => self.operations.push(open.id),
-            ChangeError::Access(_) | ChangeError::Outdated => self.is_again = true,
-            _ => {}
+        // Nobody tells of a cluster that answers again.
+        self.is_again |= matches!(error, ChangeError::Access(_) | ChangeError::Outdated);
+        if let ChangeError::Busy(open) = error {
+            self.operations.push(open.id);
         }
         self.tenants.push(line.tenant);
         match app.store.plan_batch_busy(line, &problem, BUSY_AT_MOST).await {
