@@ -25,7 +25,11 @@ pub(crate) enum Command {
     /// List a tenant's own nodes
     Get(Get),
     /// Replace a node: another one is made, what runs there moves, then its machine is destroyed
-    #[command(after_help = "Example:\n  warren node replace node_0198… --tenant acme --wait")]
+    #[command(after_help = "\
+Example:
+  warren node replace node_0198… --tenant acme --wait
+
+All nodes have the shape of their plan; for another one: warren plan change")]
     Replace(Change),
     /// Stop a node: what runs there goes, then its machine is shut down and stays yours
     #[command(after_help = "Example:\n  warren node stop node_0198… --tenant acme --wait")]
