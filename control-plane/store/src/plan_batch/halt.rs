@@ -59,7 +59,7 @@ impl Store {
     }
 }
 
-/// A batch of operators that was not given up.
+/// A batch of operators; nobody else changes it before the transaction ends.
 async fn own_for_update(txn: &Txn, id: PlanBatchId) -> Result<batches::Model, PlanBatchError> {
     let row = for_update(txn, id).await?;
     if row.tenant.is_some() { Err(StoreError::NotFound.into()) } else { Ok(row) }
