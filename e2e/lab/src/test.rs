@@ -62,13 +62,10 @@ pub(crate) fn test(cx: &Context) -> Result<ExitCode> {
             outcomes.extend(workspace(cx));
             outcomes.extend(others.join().unwrap_or_default());
         });
+        outcomes.push(simulation(cx));
         let (shared, tests) = sharing(cx, prepared);
         outcomes.push(shared);
-        thread::scope(|scope| {
-            let simulation = scope.spawn(|| simulation(cx));
-            outcomes.push(alone(cx, tests));
-            outcomes.extend(simulation.join());
-        });
+        outcomes.push(alone(cx, tests));
         outcomes.push(taken_down(cx));
     });
     let took = start.elapsed().as_secs();
@@ -194,29 +191,12 @@ fn dependencies(cx: &Context, tools: Result<[Tool; 2]>) -> Outcome {
     Group::new(cx, "dependencies").run(checks)
 }
 
-/// Thousands of histories of sessions. Their time is simulated, so they take what the
-/// tests of the lab that run one by one leave of the processors and no more: `SCHED_IDLE` of sched(7).
+/// Thousands of histories of sessions. They use all processors, and tests of the lab beside them would not keep their limits.
 fn simulation(cx: &Context) -> Outcome {
     let mut histories = cargo(&cx.layout);
     let words = "test --workspace --exclude black-box --lib simulation::whatever";
     histories.args(words.split_whitespace()).env("WARREN_SIMULATIONS", HISTORIES);
-    Group::new(cx, "simulation").run([Check::program(idly(&histories), Count::Cargo)])
-}
-
-/// The same command, for processors that have nothing else to do.
-fn idly(command: &Command) -> Command {
-    let mut idle = Command::new("chrt");
-    idle.args(["--idle", "0"]).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => idle.env(name, value),
-            None => idle.env_remove(name),
-        };
-    }
-    if let Some(folder) = command.get_current_dir() {
-        idle.current_dir(folder);
-    }
-    idle
+    Group::new(cx, "simulation").run([Check::program(histories, Count::Cargo)])
 }
 
 /// Brings the lab up and looks at it from outside, several tests at a time. Nothing else runs meanwhile that would take
