@@ -328,6 +328,18 @@ impl TestTenant {
         Ok(answer.text()?)
     }
 
+    /// Waits until the log of a session is what its agent has written by then: that it runs is known before its first
+    /// line is.
+    ///
+    /// # Errors
+    /// If that takes more than 30 s.
+    pub fn session_says(&self, id: &str, text: &str) -> Result<()> {
+        until(&format!("session {id} says {text:?}"), 30, || {
+            let log = self.session_log(id)?;
+            Ok(if log == text { Ok(()) } else { Err(format!("{log:?}")) })
+        })
+    }
+
     /// Asks for the deletion and returns the operation.
     ///
     /// # Errors

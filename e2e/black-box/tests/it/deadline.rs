@@ -20,6 +20,7 @@ fn a_deadline_ends_what_has_not_begun_and_changes_nothing_about_a_stop() -> Resu
         "image": lab.image("busybox"), "gracePeriodSeconds": GRACE_S, "timeoutSeconds": 30,
         "command": ["/bin/sh", "-c", "trap '' TERM; echo begun; while :; do sleep 1; done"]}))?;
     tenant.session_wait(&stopping, &["running"], 60)?;
+    tenant.session_says(&stopping, "begun\n")?;
     let asked = Instant::now();
     lab.post(&tenant.path(&format!("/sessions/{stopping}/stop")), &json!({}))?;
 

@@ -36,6 +36,8 @@ fn a_stop_ends_the_process_and_is_told() -> Result<()> {
     let line = "trap 'echo got the signal; exit 0' TERM; echo begun; while :; do sleep 0.1; done";
     let id = tenant.shell_session(line)?;
     tenant.session_wait(&id, &["running"], 60)?;
+    // By then it knows what to do about a signal.
+    tenant.session_says(&id, "begun\n")?;
     let start = Instant::now();
     stop(&lab, &tenant, &id)?;
     let session = tenant.session_end(&id, 60)?;
@@ -43,7 +45,8 @@ fn a_stop_ends_the_process_and_is_told() -> Result<()> {
     ensure!(took < Duration::from_secs(4), "sooner than the next heartbeat: {took:?} {session}");
     ensure!(session["state"] == "stopped", "{session}");
     ensure!(session["cause"]["reason"] == "StopRequested", "{session}");
-    ensure!(tenant.session_log(&id)?.contains("got the signal"), "the agent was asked to end");
+    let log = tenant.session_log(&id)?;
+    ensure!(log == "begun\ngot the signal\n", "the agent was asked to end: {log:?}");
     nothing_is_left(&tenant, &id).map(drop)
 }
 
@@ -55,6 +58,7 @@ fn an_agent_that_does_not_want_to_end_is_gone_ten_seconds_after_its_grace_period
         "image": lab.image("busybox"), "gracePeriodSeconds": 3,
         "command": ["/bin/sh", "-c", "trap '' TERM; echo begun; while :; do sleep 1; done"]}))?;
     tenant.session_wait(&id, &["running"], 60)?;
+    tenant.session_says(&id, "begun\n")?;
     let asked = Instant::now();
     stop(&lab, &tenant, &id)?;
     tenant.session_end(&id, 60)?;

@@ -15,10 +15,7 @@ fn a_forced_removal_survives_a_killed_server_and_says_what_it_left() -> Result<(
     let namespace = tenant.host_namespace()?;
     let session = tenant.shell_session("echo begun; sleep 600")?;
     tenant.session_wait(&session, &["running"], 60)?;
-    until("the log has come", 20, || {
-        let log = tenant.session_log(&session)?;
-        Ok(if log == "begun\n" { Ok(()) } else { Err(log) })
-    })?;
+    tenant.session_says(&session, "begun\n")?;
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
         "name": "held", "namespace": namespace, "finalizers": ["example.com/held"]}});
     lab.kubectl_with_input(&["create", "-f", "-"], &object.to_string())?.success()?;

@@ -10,10 +10,7 @@ fn stubborn(lab: &Lab, tenant: &TestTenant) -> Result<String> {
     let id = tenant.session(&json!({
         "image": lab.image("busybox"), "gracePeriodSeconds": 5,
         "command": ["/bin/sh", "-c", "trap '' TERM; echo here; while :; do sleep 1; done"]}))?;
-    until("its line is kept", 20, || {
-        let log = tenant.session_log(&id)?;
-        Ok(if log == "here\n" { Ok(()) } else { Err(log) })
-    })?;
+    tenant.session_says(&id, "here\n")?;
     Ok(id)
 }
 
