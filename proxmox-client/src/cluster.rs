@@ -33,6 +33,14 @@ pub struct NodeEntry {
     pub memory: Option<u64>,
 }
 
+impl NodeEntry {
+    /// Whether it takes part in the cluster.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.status == "online"
+    }
+}
+
 /// What resources are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResourceKind {

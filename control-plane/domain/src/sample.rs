@@ -1,9 +1,10 @@
-//! What tests begin with, here and in other crates: a session and its run, of which each test changes
-//! what it is about.
+//! What tests begin with, here and in other crates: a session and its run, and a change of plan,
+//! of which each test changes what it is about.
 
 use crate::{
-    OnDrain, ProjectName, Resources, RetryPolicy, Run, RunId, Session, SessionId, SessionSpec,
-    SessionState, TenantId,
+    Drain, DrainEnd, OnDrain, OperationId, OperationKind, PlanPreview, ProjectName, Resources,
+    RetryPolicy, Run, RunId, Session, SessionId, SessionSpec, SessionState, Subscription, Survey,
+    TenantId,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -79,5 +80,35 @@ pub fn run() -> Run {
         cause: None,
         drain: None,
         settled_at: None,
+    }
+}
+
+/// The order that ends [`run`] because its node is stopped.
+#[must_use]
+pub fn drain(end: DrainEnd) -> Drain {
+    Drain {
+        at: Timestamp::UNIX_EPOCH,
+        operation: OperationId::new(Uuid::from_u128(9)),
+        kind: OperationKind::NodeStop,
+        node: "w-1".to_owned(),
+        end,
+    }
+}
+
+/// A change of plan that costs nothing, moves nobody, and that nothing is in the way of.
+#[must_use]
+pub fn preview(from: Subscription, to: Subscription) -> PlanPreview {
+    PlanPreview {
+        from,
+        to,
+        price_delta: 0,
+        machines_made: 0,
+        machines_freed: 0,
+        restarts: true,
+        api_away: None,
+        survey: Survey::default(),
+        sessions: Vec::new(),
+        moved_sessions: Vec::new(),
+        blockers: Vec::new(),
     }
 }

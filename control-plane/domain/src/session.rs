@@ -186,9 +186,14 @@ impl Run {
     /// Whether it was ended for its node's sake, and does not count as an attempt.
     #[must_use]
     pub fn is_spared(&self) -> bool {
-        let is_drained = |cause: &Cause| cause.reason == Cause::NODE_DRAINED;
+        self.cause.as_ref().is_some_and(|cause| self.is_spared_by(cause))
+    }
+
+    /// The same, if it ends for a cause.
+    #[must_use]
+    pub fn is_spared_by(&self, cause: &Cause) -> bool {
         self.drain.as_ref().is_some_and(|drain| drain.end == DrainEnd::Restart)
-            && self.cause.as_ref().is_some_and(is_drained)
+            && cause.reason == Cause::NODE_DRAINED
     }
 
     /// How many bytes of text its session's log has with it.

@@ -232,9 +232,12 @@ async fn delete_in_txn(
     Ok(operation)
 }
 
+/// What an operation ends with whose tenant was to be deleted.
+pub(crate) const SUPERSEDED: &str = "superseded";
+
 fn superseded() -> Problem {
     Problem {
-        code: "superseded".to_owned(),
+        code: SUPERSEDED.to_owned(),
         detail: "the tenant's deletion was asked for before this was done".to_owned(),
         hint: "nothing is to be done; the delete operation goes on".to_owned(),
     }

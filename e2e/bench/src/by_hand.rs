@@ -68,8 +68,7 @@ impl Template {
     pub(crate) fn made(lab: &Lab, name: &str) -> Result<Self> {
         let tenant = TestTenant::ready(lab, name)?;
         let template = Self::of(&tenant)?;
-        let end = tenant.delete("")?;
-        tenant.operation_end(&end, 120)?;
+        tenant.removed(120)?;
         Ok(template)
     }
 

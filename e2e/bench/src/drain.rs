@@ -37,8 +37,7 @@ pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
         tenant.kubectl(&["uncordon", name(other)?])?.success()?;
         lab.kubectl(&["uncordon", name(other)?])?.success()?;
     }
-    let end = tenant.delete("")?;
-    tenant.operation_end(&end, PATIENCE_S)?;
+    tenant.removed(PATIENCE_S)?;
     let below = Figure {
         name: "drain: below the budget".to_owned(),
         unit: "looks",
@@ -61,8 +60,8 @@ fn verb(tenant: &TestTenant, node: &Value, verb: &str) -> String {
 /// How long it took, in seconds, and at how many looks the budget did not hold.
 fn watched(web: &Web<'_>, empty: impl FnOnce() -> Result<f64>) -> Result<(f64, u32)> {
     let (took, seen) = web.watched(empty)?;
-    let is_below = |look: &&black_box::Look| look.available.is_some_and(|count| count < Web::LEAST);
-    Ok((took, u32::try_from(seen.iter().filter(is_below).count())?))
+    let below = seen.iter().filter(|look| look.is_below()).count();
+    Ok((took, u32::try_from(below)?))
 }
 
 fn stopped(tenant: &TestTenant, node: &Value) -> Result<f64> {

@@ -31,8 +31,7 @@ pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
         rest()?;
         ours.push(session(&tenant, &agent)?);
     }
-    let end = tenant.delete("")?;
-    tenant.operation_end(&end, PATIENCE_S)?;
+    tenant.removed(PATIENCE_S)?;
     let name = "finish".to_owned();
     Ok(vec![Figure { name, unit: "ms", ours, theirs, goal: Goal::Ratio(0.1) }])
 }

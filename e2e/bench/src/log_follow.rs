@@ -42,8 +42,7 @@ pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
         rest()?;
         ours.push(one(&tenant, follow)?);
     }
-    let end = tenant.delete("")?;
-    tenant.operation_end(&end, PATIENCE_S)?;
+    tenant.removed(PATIENCE_S)?;
     let figure = |what: &str, unit, goal, value: fn(&Seen) -> f64| Figure {
         name: format!("log-follow{what}"),
         unit,

@@ -29,8 +29,7 @@ pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
         told.push(lost.told);
         again.push(lost.again);
     }
-    let end = tenant.delete("")?;
-    tenant.operation_end(&end, PATIENCE_S)?;
+    tenant.removed(PATIENCE_S)?;
     let figure = |what: &str, ours| Figure {
         name: format!("lost-node: {what}"),
         unit: "s",

@@ -31,8 +31,7 @@ pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
         let back = sized(&tenant, 1)?;
         tenant.operation_end(&back["operation"], PATIENCE_S)?;
     }
-    let end = tenant.delete("")?;
-    tenant.operation_end(&end, PATIENCE_S)?;
+    tenant.removed(PATIENCE_S)?;
     let theirs = clones.iter().zip(&boots).map(|(clone, boot)| clone + boot).collect();
     let figure = |name: &str, ours| Figure {
         name: format!("node-attach{name}"),
@@ -46,12 +45,8 @@ pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
 }
 
 /// A ready tenant with so many nodes of its own.
-pub(crate) fn with_own_node(lab: &Lab, name: &str, nodes: u32) -> Result<TestTenant> {
-    let name = format!("{name}-{}", std::process::id());
-    let body = json!({ "name": name, "plan": "dedicated-s", "nodes": nodes });
-    let (status, body) = lab.post("/api/v1/tenants", &body)?;
-    ensure!(status == 201, "{status} {body}");
-    let tenant = TestTenant::of(lab, &body)?;
+pub(crate) fn with_own_node(lab: &Lab, name: &str, nodes: usize) -> Result<TestTenant> {
+    let tenant = TestTenant::created_with_nodes(lab, name, nodes)?;
     tenant.wait_ready()?;
     Ok(tenant)
 }

@@ -42,8 +42,7 @@ pub(crate) fn measure(lab: &Lab, runs: usize) -> Result<Vec<Figure>> {
         let time = moved(&tenant, &web, &json!({ "plan": "pro" }), &mut moves)?;
         moves.back.push(time);
     }
-    let end = tenant.delete("")?;
-    tenant.operation_end(&end, PATIENCE_S)?;
+    tenant.removed(PATIENCE_S)?;
     let figure = |name: &str, unit, ours, goal| Figure {
         name: format!("plan-change{name}"),
         unit,
@@ -78,8 +77,7 @@ fn moved(tenant: &TestTenant, web: &Web<'_>, wish: &Value, moves: &mut Moves) ->
         Ok(start.elapsed().as_secs_f64())
     })?;
     moves.away.push(away(&seen));
-    let is_below = |look: &&Look| look.available.is_some_and(|count| count < Web::LEAST);
-    let below = u32::try_from(seen.iter().filter(is_below).count())?;
+    let below = u32::try_from(seen.iter().filter(|look| look.is_below()).count())?;
     moves.below_budget += f64::from(below);
     for id in &sessions {
         let session = tenant.session_end_told(id, PATIENCE_S)?;

@@ -93,10 +93,22 @@ impl TestTenant {
     /// # Errors
     /// If it is refused.
     pub fn created_with_plan(lab: &Lab, name: &str, plan: &str) -> Result<Self> {
-        let name = format!("{name}-{}", std::process::id());
-        let (status, body) = lab.post("/api/v1/tenants", &json!({ "name": name, "plan": plan }))?;
-        ensure!(status == 201, "create {name}: {status} {body}");
-        Self::of(lab, &body)
+        Self::asked_for(lab, name, json!({ "plan": plan }))
+    }
+
+    /// Makes a tenant with so many small nodes of its own.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn created_with_nodes(lab: &Lab, name: &str, nodes: usize) -> Result<Self> {
+        Self::asked_for(lab, name, json!({ "plan": "dedicated-s", "nodes": nodes }))
+    }
+
+    fn asked_for(lab: &Lab, name: &str, mut body: Value) -> Result<Self> {
+        body["name"] = format!("{name}-{}", std::process::id()).into();
+        let (status, answer) = lab.post("/api/v1/tenants", &body)?;
+        ensure!(status == 201, "create {body}: {status} {answer}");
+        Self::of(lab, &answer)
     }
 
     /// A tenant that was made already, as the API answered.
@@ -348,6 +360,26 @@ impl TestTenant {
         let answer = self.lab.request(reqwest::Method::DELETE, &self.path(query))?.send()?;
         ensure!(answer.status().as_u16() == 202, "delete: {} {}", answer.status(), answer.text()?);
         Ok(answer.json()?)
+    }
+
+    /// Deletes it, and waits until it is gone.
+    ///
+    /// # Errors
+    /// If that is refused, fails, or takes more than `seconds`.
+    pub fn removed(&self, seconds: u64) -> Result<()> {
+        let end = self.operation_end(&self.delete("")?, seconds)?;
+        ensure!(end["state"] == "succeeded", "{end}");
+        Ok(())
+    }
+
+    /// What was and is done about it of one kind.
+    ///
+    /// # Errors
+    /// If the API does not show it.
+    pub fn operations(&self, kind: &str) -> Result<Vec<Value>> {
+        let operations = self.lab.get(&self.path("/operations"))?;
+        let all = operations["items"].as_array().into_iter().flatten();
+        Ok(all.filter(|operation| operation["kind"] == kind).cloned().collect())
     }
 
     /// Waits until an operation has ended.

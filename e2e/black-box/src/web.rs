@@ -19,13 +19,21 @@ pub struct Look {
     pub available: Option<u64>,
 }
 
+impl Look {
+    /// Whether there were fewer than the budget wants.
+    #[must_use]
+    pub fn is_below(&self) -> bool {
+        self.available.is_some_and(|count| count < Web::LEAST)
+    }
+}
+
 /// A Deployment in a tenant, with a budget: of its three pods two have to be available at every moment.
 #[derive(Debug)]
 pub struct Web<'a>(&'a TestTenant);
 
 impl<'a> Web<'a> {
     /// How many pods the budget wants.
-    pub const LEAST: u64 = 2;
+    const LEAST: u64 = 2;
     const ALL: u64 = 3;
 
     /// Makes it and waits until all of it is available.

@@ -1,6 +1,6 @@
 //! Budgets that keep pods where they are, and whose they are.
 
-use crate::pod::{name, text};
+use crate::pod::{controller, name, text};
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -34,9 +34,9 @@ pub fn holding(pod: &Value, budgets: &[Value]) -> Option<Held> {
     let count = |field: &str| budget["status"][field].as_u64();
     Some(Held {
         pod: name(pod),
-        maker: controller(pod),
+        maker: maker(pod),
         budget: name(budget),
-        owner: controller(budget).or_else(|| writer(budget)),
+        owner: maker(budget).or_else(|| writer(budget)),
         ready: count("currentHealthy").zip(count("desiredHealthy")),
     })
 }
@@ -91,9 +91,9 @@ fn selects(selector: &Value, labels: &Value) -> bool {
     parts.into_iter().all(|(name, value)| label(name) == value.as_str()) && expressions.all(holds)
 }
 
-fn controller(object: &Value) -> Option<String> {
-    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
-    let owner = owners.iter().find(|owner| owner["controller"] == true)?;
+/// Who makes an object, in words.
+fn maker(object: &Value) -> Option<String> {
+    let owner = controller(object)?;
     Some(format!("{} {}", text(owner, "/kind"), text(owner, "/name")))
 }
 

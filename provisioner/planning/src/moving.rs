@@ -2,7 +2,7 @@
 
 use crate::{
     job::{SESSION_LABEL, run_of_pod},
-    pod::{is_alive, name, text},
+    pod::{controller, is_alive, name, text},
     syncer::{OBJECT_NAME, OBJECT_NAMESPACE},
 };
 use domain::{RunId, Survey};
@@ -31,7 +31,7 @@ pub fn survey(
             let run = run_of_pod(text(pod, "/metadata/name"));
             survey.runs.extend(run.map(|run| (run, place.to_owned())));
             survey.sessions.push(name);
-        } else if let Some(owner) = controller(pod) {
+        } else if let Some(owner) = controller(pod).and_then(|owner| owner["uid"].as_str()) {
             owned.entry(owner.to_owned()).or_default().push(name);
         } else {
             survey.unmanaged.push(name);
@@ -76,13 +76,6 @@ pub fn runs(pods: &[Value]) -> BTreeMap<RunId, String> {
 #[must_use]
 pub fn session_of(pod: &Value) -> Option<&str> {
     pod.pointer("/metadata/labels")?.get(SESSION_LABEL)?.as_str()
-}
-
-/// The identifier of whoever makes the pod anew when it is gone.
-fn controller(pod: &Value) -> Option<&str> {
-    let owners = pod.pointer("/metadata/ownerReferences")?.as_array()?;
-    let owner = owners.iter().find(|owner| owner["controller"] == true)?;
-    owner["uid"].as_str()
 }
 
 fn hostname(volume: &Value) -> Option<&str> {

@@ -33,6 +33,12 @@ pub fn key(name: &str) -> Option<Key> {
     Some(Key::namespaced(Kind::Pod, namespace, name))
 }
 
+/// The entry of whoever makes an object anew when it is gone.
+pub(crate) fn controller(object: &Value) -> Option<&Value> {
+    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
+    owners.iter().find(|owner| owner["controller"] == true)
+}
+
 /// A text in an object, empty if it is not there.
 pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or("")

@@ -140,8 +140,8 @@ fn decide(session: &Session, run: &Run, report: &Report) -> Option<(SessionState
 mod tests {
     use super::*;
     use domain::{
-        Drain, DrainEnd, OperationId, OperationKind,
-        sample::{run, session},
+        DrainEnd,
+        sample::{self, run, session},
     };
 
     const fn ended(code: Option<i32>, signal: Option<i32>) -> Report {
@@ -203,13 +203,7 @@ mod tests {
 
     #[test]
     fn a_run_that_was_told_to_end_for_its_nodes_sake_ends_for_that_and_not_for_another_reason() {
-        let drain = Drain {
-            at: jiff::Timestamp::UNIX_EPOCH,
-            operation: OperationId::new(uuid::Uuid::nil()),
-            kind: OperationKind::NodeRelease,
-            node: "w-1".to_owned(),
-            end: DrainEnd::Restart,
-        };
+        let drain = sample::drain(DrainEnd::Restart);
         let started_at = Some(jiff::Timestamp::UNIX_EPOCH);
         let drained = Run { started_at, drain: Some(drain), ..run() };
         let session = session(SessionState::Running);

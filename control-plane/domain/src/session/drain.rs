@@ -142,17 +142,7 @@ impl Drain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
-
-    fn drain(end: DrainEnd) -> Drain {
-        Drain {
-            at: Timestamp::UNIX_EPOCH,
-            operation: OperationId::new(Uuid::from_u128(9)),
-            kind: OperationKind::NodeStop,
-            node: "w-1".to_owned(),
-            end,
-        }
-    }
+    use crate::sample::drain;
 
     #[test]
     fn each_policy_ends_a_run_when_it_says_so_and_nothing_outlives_the_deadline() {

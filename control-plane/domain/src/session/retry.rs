@@ -92,8 +92,7 @@ impl SessionSpec {
     /// runs before it do not count; one that was ended for its node's sake does not either.
     #[must_use]
     pub fn retry(&self, run: &Run, cause: &Cause, plan: &Plan, spared: u32) -> Option<Retry> {
-        let ended = Run { cause: Some(cause.clone()), ..run.clone() };
-        if ended.is_spared() {
+        if run.is_spared_by(cause) {
             let resources = run.resources;
             return Some(Retry { wait: SignedDuration::ZERO, resources, attempts: None });
         }
@@ -119,7 +118,7 @@ impl SessionSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Drain, DrainEnd, OperationId, OperationKind, PlanName, sample};
+    use crate::{DrainEnd, PlanName, sample};
 
     fn after(attempt: u32, memory: Bytes, cause: &Cause, rule: RetryRule) -> Option<Retry> {
         let class = cause.class?;
@@ -170,22 +169,13 @@ mod tests {
 
     #[test]
     fn a_run_that_was_ended_for_its_nodes_sake_uses_up_no_attempt() {
-        let drain = Drain {
-            at: sample::run().created_at,
-            operation: OperationId::new(uuid::Uuid::nil()),
-            kind: OperationKind::NodeRelease,
-            node: "w-1".to_owned(),
-            end: DrainEnd::Restart,
-        };
         let plan = Plan::current(PlanName::Starter);
         let spec = sample::spec();
-        let drained = |end| Run { drain: Some(Drain { end, ..drain.clone() }), ..sample::run() };
+        let cause = sample::drain(DrainEnd::Restart).failure();
+        let drained = |end| Run { drain: Some(sample::drain(end)), ..sample::run() };
         let follows = |run: &Run, cause: &Cause| spec.retry(run, cause, &plan, 0).is_some();
-        assert!(follows(&drained(DrainEnd::Restart), &drain.failure()), "without any rule");
-        assert!(
-            !follows(&drained(DrainEnd::CutOff), &drain.failure()),
-            "its rule says what follows"
-        );
+        assert!(follows(&drained(DrainEnd::Restart), &cause), "without any rule");
+        assert!(!follows(&drained(DrainEnd::CutOff), &cause), "its rule says what follows");
         let agent = Cause::failure(FailureClass::Agent, "ExitCode", "");
         assert!(!follows(&drained(DrainEnd::Restart), &agent), "it ended by itself");
 

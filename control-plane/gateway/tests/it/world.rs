@@ -10,9 +10,8 @@ use application::{
 use async_trait::async_trait;
 use domain::{
     Action, Actor, Authorized, Bytes, Clock, Digest, Exclusivity, IdGen, Input, InputSource,
-    OnDrain, PlanName, ProjectName, Resources, RetryPolicy, Role, Run, RunId, Scope, Session,
-    SessionId, SessionSpec, SessionState, Subscription, Survey, TenantId, TenantName, TokenId,
-    authorize,
+    PlanName, Resources, Role, Run, RunId, Scope, Session, SessionId, SessionSpec, SessionState,
+    Subscription, Survey, TenantId, TenantName, TokenId, authorize, sample,
 };
 use futures::stream;
 use jiff::Timestamp;
@@ -21,7 +20,6 @@ use rustls::ServerConfig;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -175,21 +173,9 @@ impl World {
 
     pub(crate) fn spec(inputs: Vec<Input>) -> SessionSpec {
         SessionSpec {
-            project: ProjectName::standard(),
-            image: "registry.example/agent:1".to_owned(),
-            command: vec!["/agent".to_owned()],
-            args: Vec::new(),
-            env: BTreeMap::new(),
-            secrets: BTreeMap::new(),
             inputs,
             resources: Resources { memory: Bytes::mebi(64), ..Resources::default() },
-            timeout_seconds: 60,
-            run_as_user: SessionSpec::STANDARD_USER,
-            retry: RetryPolicy::none(),
-            result_schema: None,
-            grace_period_seconds: 10,
-            on_drain: OnDrain::Wait,
-            labels: BTreeMap::new(),
+            ..sample::spec()
         }
     }
 

@@ -122,9 +122,9 @@ pub(super) async fn for_update(txn: &Txn, id: PlanBatchId) -> Result<batches::Mo
     select.one(&txn.db).await?.ok_or(StoreError::NotFound)
 }
 
-/// Writes a line of a batch. The batch is written, too: whoever counted its lines meanwhile counts again.
-pub(super) async fn write_in_txn(
-    txn: &mut Txn,
+/// Writes a line of a batch that was locked; the batch is to be written after it.
+pub(super) async fn put_line_in_txn(
+    txn: &Txn,
     batch: &batches::Model,
     position: i64,
     written: lines::ActiveModel,
@@ -135,6 +135,17 @@ pub(super) async fn write_in_txn(
         .filter(lines::Column::Position.eq(position))
         .exec(&txn.db)
         .await?;
+    Ok(())
+}
+
+/// Writes a line of a batch. The batch is written, too: whoever counted its lines meanwhile counts again.
+async fn write_in_txn(
+    txn: &mut Txn,
+    batch: &batches::Model,
+    position: i64,
+    written: lines::ActiveModel,
+) -> Result<(), StoreError> {
+    put_line_in_txn(txn, batch, position, written).await?;
     let touched = batches::ActiveModel { revision: Set(batch.revision + 1), ..Default::default() };
     put_in_txn(txn, batch, touched).await
 }

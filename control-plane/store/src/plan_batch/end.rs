@@ -2,12 +2,13 @@
 
 use super::{
     PlanBatchError,
-    begin::{for_update, put_in_txn, waiting_for_update},
+    begin::{for_update, put_in_txn, put_line_in_txn, waiting_for_update},
     lines_of,
 };
 use crate::{
     Store, StoreError, column,
     entity::{plan_batch_lines as lines, plan_batches as batches},
+    tenant::SUPERSEDED,
     txn::{Txn, in_txn},
 };
 use domain::{
@@ -15,9 +16,6 @@ use domain::{
     Problem, TenantId,
 };
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
-
-/// What an operation ends with whose tenant was to be deleted.
-const SUPERSEDED: &str = "superseded";
 
 impl Store {
     /// Ends a line that never began: it failed, or was skipped.
@@ -122,6 +120,16 @@ async fn by_operation(
     Ok(select.one(&txn.db).await?)
 }
 
+/// What a line is at its end.
+fn ended(txn: &Txn, state: PlanBatchLineState, problem: Option<&Problem>) -> lines::ActiveModel {
+    lines::ActiveModel {
+        state: Set(state.as_str().to_owned()),
+        problem: Set(problem.map(column::json)),
+        finished_at: Set(Some(txn.at())),
+        ..Default::default()
+    }
+}
+
 /// Ends a line, and with it those that wait if it failed and that is to stop them.
 async fn end_in_txn(
     txn: &mut Txn,
@@ -129,18 +137,7 @@ async fn end_in_txn(
     row: &lines::Model,
     (state, problem): (PlanBatchLineState, Option<Problem>),
 ) -> Result<(), StoreError> {
-    let ended = lines::ActiveModel {
-        state: Set(state.as_str().to_owned()),
-        problem: Set(problem.as_ref().map(column::json)),
-        finished_at: Set(Some(txn.at())),
-        ..Default::default()
-    };
-    lines::Entity::update_many()
-        .set(ended)
-        .filter(lines::Column::Batch.eq(row.batch))
-        .filter(lines::Column::Position.eq(row.position))
-        .exec(&txn.db)
-        .await?;
+    put_line_in_txn(txn, batch, row.position, ended(txn, state, problem.as_ref())).await?;
     if state == PlanBatchLineState::Failed && batch.stop_on_failure {
         stop_in_txn(txn, batch, row, problem.as_ref()).await?;
     }
@@ -172,14 +169,8 @@ pub(super) async fn end_waiting_in_txn(
     state: PlanBatchLineState,
     problem: Option<&Problem>,
 ) -> Result<u64, StoreError> {
-    let ended = lines::ActiveModel {
-        state: Set(state.as_str().to_owned()),
-        problem: Set(problem.map(column::json)),
-        finished_at: Set(Some(txn.at())),
-        ..Default::default()
-    };
     let ended = lines::Entity::update_many()
-        .set(ended)
+        .set(ended(txn, state, problem))
         .filter(lines::Column::Batch.eq(batch.id))
         .filter(lines::Column::State.eq(PlanBatchLineState::Waiting.as_str()))
         .exec(&txn.db)

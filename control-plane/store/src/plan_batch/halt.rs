@@ -2,7 +2,7 @@
 
 use super::{
     PlanBatchError,
-    begin::{for_update, put_in_txn},
+    begin::{for_update, put_in_txn, put_line_in_txn},
     create::waiting,
     end::{end_waiting_in_txn, finish_in_txn},
     lines_of,
@@ -14,7 +14,7 @@ use crate::{
     txn::{Txn, in_txn},
 };
 use domain::{Authorized, ManagePlanBatch, PlanBatchId, PlanBatchLineState, TenantId};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Set};
+use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, Set};
 
 impl Store {
     /// Lets nothing more of a batch begin, or lets it go on. Repeating it changes nothing.
@@ -136,12 +136,7 @@ async fn retry_in_txn(
             finished_at: Set(None),
             ..Default::default()
         };
-        lines::Entity::update_many()
-            .set(written)
-            .filter(lines::Column::Batch.eq(line.batch))
-            .filter(lines::Column::Position.eq(line.position))
-            .exec(&txn.db)
-            .await?;
+        put_line_in_txn(txn, &row, line.position, written).await?;
     }
     let actor = proof.actor();
     let written = batches::ActiveModel {

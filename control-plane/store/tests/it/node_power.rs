@@ -7,7 +7,7 @@ use crate::{
 use domain::{
     ChangePlan, DeleteTenant, Node, NodeId, NodeState, Operation, OperationKind, OperationState,
     PlanName, PlanPreview, PowerChange, Problem, ReplaceNode, SessionsDuringMove, Subscription,
-    Survey, Tenant,
+    Tenant, sample::preview,
 };
 use store::{NodeEnd, NodePowerError, PlanChangeError, Store};
 
@@ -163,19 +163,7 @@ async fn begin_move(
     tenant: &Tenant,
     to: Subscription,
 ) -> Result<Operation, PlanChangeError> {
-    let preview = PlanPreview {
-        from: OWN,
-        to,
-        price_delta: 0,
-        machines_made: 0,
-        machines_freed: 1,
-        restarts: false,
-        api_away: None,
-        survey: Survey::default(),
-        sessions: Vec::new(),
-        moved_sessions: Vec::new(),
-        blockers: Vec::new(),
-    };
+    let preview = PlanPreview { machines_freed: 1, ..preview(OWN, to) };
     let (proof, wait) = (owner::<ChangePlan>(tenant.id), SessionsDuringMove::Wait);
     let begun = store.plan_change_begin(&proof, tenant.id, &preview, wait).await;
     begun.map(|(_, operation)| operation)

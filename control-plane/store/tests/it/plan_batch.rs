@@ -2,13 +2,13 @@
 
 use crate::{
     on_both,
-    plan_change::{SHARED, preview, settled_as},
+    plan_change::{SHARED, settled_as},
     world::{World, actor, owner, platform},
 };
 use domain::{
     Authorized, ChangePlan, Clock as _, DeleteTenant, Operation, PlanBatch, PlanBatchId,
     PlanBatchLine, PlanBatchLineState as State, PlanBatchState, PlanName, Problem, Role, Scope,
-    SessionsDuringMove, Subscription, Tenant, TenantId, TokenId, authorize,
+    SessionsDuringMove, Subscription, Tenant, TenantId, TokenId, authorize, sample::preview,
 };
 use jiff::SignedDuration;
 use store::{

@@ -4,8 +4,8 @@ use crate::{
 };
 use domain::{
     ChangePlan, Isolation, NodeShape, NodeState, Operation, OperationKind, OperationState,
-    PlanChange, PlanName, PlanPreview, Problem, SessionsDuringMove, Subscription, Survey, Tenant,
-    TenantId,
+    PlanChange, PlanName, Problem, SessionsDuringMove, Subscription, Tenant, TenantId,
+    sample::preview,
 };
 use store::{NodeEnd, PlanChangeError, Store, StoreError};
 
@@ -32,22 +32,6 @@ pub(crate) async fn settled_as(store: &Store, called: &str, of: Subscription) ->
     let end = Operation { finished_at: Some(end.created_at), ..end };
     store.operation_progress(&end).await.expect("it is open");
     tenant
-}
-
-pub(crate) fn preview(from: Subscription, to: Subscription) -> PlanPreview {
-    PlanPreview {
-        from,
-        to,
-        price_delta: 0,
-        machines_made: 0,
-        machines_freed: 0,
-        restarts: true,
-        api_away: None,
-        survey: Survey::default(),
-        sessions: Vec::new(),
-        moved_sessions: Vec::new(),
-        blockers: Vec::new(),
-    }
 }
 
 async fn begin(

@@ -24,15 +24,6 @@ pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A tenant that pays for a node of its own.
-pub(crate) fn created(lab: &Lab, name: &str) -> Result<TestTenant> {
-    let name = format!("{name}-{}", std::process::id());
-    let body = json!({ "name": name, "plan": "dedicated-s", "nodes": 1 });
-    let (status, body) = lab.post("/api/v1/tenants", &body)?;
-    ensure!(status == 201, "{status} {body}");
-    TestTenant::of(lab, &body)
-}
-
 /// The machines of a simulated cluster that are no templates, by their names.
 pub(crate) fn machines(lab: &Lab) -> Result<Vec<String>> {
     let state = lab.proxmox(&json!("state"))?;
@@ -41,8 +32,8 @@ pub(crate) fn machines(lab: &Lab) -> Result<Vec<String>> {
     Ok(made.map(|vm| text(vm, "/config/name").to_owned()).collect())
 }
 
-/// What is left of a machine on Proxmox VE and in the host cluster.
-pub(crate) fn left_of(lab: &Lab, machine: &str) -> Result<Vec<String>> {
+/// Checks that nothing is left of a machine, neither on Proxmox VE nor in the host cluster.
+pub(crate) fn is_gone(lab: &Lab, machine: &str) -> Result<()> {
     let mut left = machines(lab)?;
     left.retain(|name| name == machine);
     let state = lab.proxmox(&json!("state"))?;
@@ -51,7 +42,8 @@ pub(crate) fn left_of(lab: &Lab, machine: &str) -> Result<Vec<String>> {
     let names = ["nodes,secrets", "--all-namespaces", "-o", "name"];
     let objects = lab.kubectl(&[&["get"][..], &names].concat())?.success()?;
     left.extend(objects.lines().filter(|name| name.contains(machine)).map(str::to_owned));
-    Ok(left)
+    ensure!(left.is_empty(), "of {machine} is left: {left:?}");
+    Ok(())
 }
 
 pub(crate) fn own_node(lab: &Lab, tenant: &TestTenant) -> Result<Value> {
@@ -63,17 +55,14 @@ pub(crate) fn own_node(lab: &Lab, tenant: &TestTenant) -> Result<Value> {
 #[test]
 fn a_tenant_runs_on_a_machine_of_its_own_and_leaves_nothing_of_it() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = created(&lab, "own-nodes")?;
+    let tenant = TestTenant::created_with_nodes(&lab, "own-nodes", 1)?;
     tenant.wait_ready()?;
 
     let own = own_node(&lab, &tenant)?;
     ensure!(own["state"] == "ready" && own["machine"]["vm"].is_u64(), "{own}");
     let machine = text(&own, "/name").to_owned();
-    let operations = lab.get(&tenant.path("/operations"))?;
-    let attach = operations["items"].as_array().into_iter().flatten();
-    let attach = attach.clone().find(|operation| operation["kind"] == "node-attach");
-    let attach = attach.with_context(|| format!("an operation of its own: {operations}"))?;
-    ensure!(attach["state"] == "succeeded", "{attach}");
+    let attach = tenant.operations("node-attach")?;
+    ensure!(attach.len() == 1 && attach[0]["state"] == "succeeded", "one of its own: {attach:?}");
 
     // What it joined with is gone, and nobody else is let onto it.
     let node = on_host(&lab, &["nodes", "--field-selector", &format!("metadata.name={machine}")])?;
@@ -107,18 +96,15 @@ fn a_tenant_runs_on_a_machine_of_its_own_and_leaves_nothing_of_it() -> Result<()
     ensure!(session["state"] == "succeeded", "{session}");
     ensure!(tenant.session_log(&id)? == "begun\n", "its log is whole");
 
-    let operation = tenant.delete("")?;
-    let end = tenant.operation_end(&operation, 180)?;
-    ensure!(end["state"] == "succeeded", "{end}");
-    let left = left_of(&lab, &machine)?;
-    ensure!(left.is_empty(), "{left:?}");
+    tenant.removed(180)?;
+    is_gone(&lab, &machine)?;
     Ok(())
 }
 
 #[test]
 fn who_runs_on_a_tenants_nodes_is_stated_and_a_stranger_is_found() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = created(&lab, "exclusive")?;
+    let tenant = TestTenant::created_with_nodes(&lab, "exclusive", 1)?;
     tenant.wait_ready()?;
     let machine = text(&own_node(&lab, &tenant)?, "/name").to_owned();
     let says = |is_exclusive: bool| {
@@ -154,7 +140,7 @@ fn who_runs_on_a_tenants_nodes_is_stated_and_a_stranger_is_found() -> Result<()>
 #[test]
 fn a_machine_that_somebody_made_his_own_is_left_alone_and_replaced() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = created(&lab, "recycled")?;
+    let tenant = TestTenant::created_with_nodes(&lab, "recycled", 1)?;
     tenant.wait_ready()?;
     let lost = own_node(&lab, &tenant)?;
     let machine = text(&lost, "/name").to_owned();
@@ -171,7 +157,7 @@ fn a_machine_that_somebody_made_his_own_is_left_alone_and_replaced() -> Result<(
     let id = tenant.shell_session("echo on another machine")?;
     let session = tenant.session_end(&id, 60)?;
     ensure!(session["state"] == "succeeded", "{session}");
-    ensure!(left_of(&lab, &machine)?.is_empty(), "nothing of the lost one is left");
+    is_gone(&lab, &machine)?;
     ensure!(machines(&lab)?.contains(&"payroll".to_owned()), "that is somebody else's now");
     lab.proxmox(&json!({ "act": { "act": "destroy_vm", "vm": vm } }))?;
     Ok(())
@@ -198,7 +184,7 @@ fn runs(lab: &Lab, vm: u64) -> Result<bool> {
 #[test]
 fn a_node_is_stopped_stays_its_tenants_and_comes_back() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = created(&lab, "switched")?;
+    let tenant = TestTenant::created_with_nodes(&lab, "switched", 1)?;
     tenant.wait_ready()?;
     let own = own_node(&lab, &tenant)?;
     let vm = own["machine"]["vm"].as_u64().context("it has a number")?;
@@ -237,10 +223,7 @@ fn a_node_is_stopped_stays_its_tenants_and_comes_back() -> Result<()> {
     }
 
     node_done(&lab, &tenant, &own, "stop")?;
-    let operation = tenant.delete("")?;
-    let end = tenant.operation_end(&operation, 240)?;
-    ensure!(end["state"] == "succeeded", "{end}");
-    let left = left_of(&lab, text(&own, "/name"))?;
-    ensure!(left.is_empty(), "{left:?}");
+    tenant.removed(240)?;
+    is_gone(&lab, text(&own, "/name"))?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A node is emptied: sessions go as they say themselves, all others as their tenant's budgets allow.
 
-use crate::dedicated::{created, left_of, own_node, text};
+use crate::dedicated::{is_gone, own_node, text};
 use anyhow::{Result, ensure};
 use black_box::{Lab, TestTenant, until};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn drain_says(lab: &Lab, operation: &Value, word: &str) -> Result<()> {
 #[test]
 fn sessions_on_a_node_that_is_replaced_go_as_they_say_themselves() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = created(&lab, "drained")?;
+    let tenant = TestTenant::created_with_nodes(&lab, "drained", 1)?;
     tenant.wait_ready()?;
     let old = own_node(&lab, &tenant)?;
     // Long enough for the node that takes the place of this one.
@@ -72,15 +72,14 @@ fn sessions_on_a_node_that_is_replaced_go_as_they_say_themselves() -> Result<()>
     ensure!(tenant.session_log(&waits)? == "whole\n", "it ran to its end");
     let end = tenant.operation_end(&release, 240)?;
     ensure!(end["state"] == "succeeded", "{end}");
-    let left = left_of(&lab, text(&old, "/name"))?;
-    ensure!(left.is_empty(), "{left:?}");
+    is_gone(&lab, text(&old, "/name"))?;
     Ok(())
 }
 
 #[test]
 fn whoever_holds_up_a_drain_is_named_with_its_budget() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = created(&lab, "held-up")?;
+    let tenant = TestTenant::created_with_nodes(&lab, "held-up", 1)?;
     tenant.wait_ready()?;
     let node = own_node(&lab, &tenant)?;
     // With only one node there is nowhere to be ready again before this one goes.

@@ -1,8 +1,8 @@
 //! A machine of a tenant that was broken out to: its real certificate, and what the host cluster lets it do with that.
 
-use crate::dedicated::{created, own_node, text};
+use crate::dedicated::{own_node, text};
 use anyhow::{Context as _, Result, ensure};
-use black_box::{Lab, Output, kubectl_in, run};
+use black_box::{Lab, Output, TestTenant, kubectl_in, run};
 use serde_json::{Value, json};
 use std::{fs, process::Command};
 
@@ -68,7 +68,7 @@ fn node(name: &str, cluster: &str) -> Value {
 fn a_machines_own_certificate_opens_nothing_but_its_own_node_and_not_even_that_when_it_is_gone()
 -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let tenant = created(&lab, "hostile")?;
+    let tenant = TestTenant::created_with_nodes(&lab, "hostile", 1)?;
     tenant.wait_ready()?;
     let own = own_node(&lab, &tenant)?;
     let machine = text(&own, "/name").to_owned();
@@ -99,9 +99,7 @@ fn a_machines_own_certificate_opens_nothing_but_its_own_node_and_not_even_that_w
     let secrets = hostile.kubectl(&["get", "secrets", "--all-namespaces"])?;
     refused("secrets of others", &secrets, "forbidden")?;
 
-    let operation = tenant.delete("")?;
-    let end = tenant.operation_end(&operation, 180)?;
-    ensure!(end["state"] == "succeeded", "{end}");
+    tenant.removed(180)?;
     let again = hostile.create(&node(&machine, &cluster))?;
     refused("its own name once it is gone", &again, "not expected")?;
     Ok(())

@@ -91,9 +91,7 @@ fn a_tenants_whole_life_needs_no_right_that_warrens_role_does_not_give() -> Resu
         Ok(if text.stdout.is_empty() { Err(text.text()) } else { Ok(()) })
     })?;
     lab.warren(&["explain", "tenant", &tenant.name])?.success()?;
-    let operation = tenant.delete("")?;
-    let end = tenant.operation_end(&operation, 120)?;
-    ensure!(end["state"] == "succeeded", "{end}");
+    tenant.removed(120)?;
 
     let asked = audit.of_warren()?;
     ensure!(asked.len() > 20, "Warren asked for something: {asked:?}");

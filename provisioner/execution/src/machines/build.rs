@@ -146,7 +146,7 @@ impl Clone {
         for node in &nodes {
             *load.entry(node.place.as_deref().unwrap_or_default()).or_default() += 1;
         }
-        let usable = entries.iter().filter(|entry| entry.status == "online");
+        let usable = entries.iter().filter(|entry| entry.is_online());
         let usable =
             usable.filter(|entry| cx.subject.machines.settings.templates.contains_key(&entry.name));
         let best = usable.min_by_key(|entry| {

@@ -105,7 +105,6 @@ async fn is_lost(
 async fn is_away(machines: &Machines, node: &Node) -> bool {
     let Ok(Some(place)) = placed(node) else { return false };
     let Ok(entries) = machines.client.nodes().await else { return false };
-    let (online, away): (Vec<_>, Vec<_>) =
-        entries.iter().partition(|entry| entry.status == "online");
+    let (online, away): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.is_online());
     online.len() > away.len() && away.iter().any(|entry| entry.name == place)
 }

@@ -46,12 +46,12 @@ impl Cluster {
     /// Whether a node takes part; of one that nobody tells of it has to be tried.
     pub(super) fn is_online(&self, name: &NodeName) -> bool {
         self.nodes.is_err()
-            || self.entries().iter().any(|node| node.name == *name && node.status == "online")
+            || self.entries().iter().any(|node| node.name == *name && node.is_online())
     }
 
     /// The nodes that do not take part.
     pub(super) fn offline(&self) -> Vec<&NodeName> {
-        let offline = self.entries().iter().filter(|node| node.status != "online");
+        let offline = self.entries().iter().filter(|node| !node.is_online());
         offline.map(|node| &node.name).collect()
     }
 }

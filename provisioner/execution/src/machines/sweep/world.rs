@@ -139,7 +139,7 @@ async fn storages(machines: &Machines) -> Vec<Seen> {
     };
     let mut all: BTreeMap<String, Seen> = BTreeMap::new();
     for place in machines.settings.templates.keys() {
-        let is_online = entries.iter().any(|node| node.name == *place && node.status == "online");
+        let is_online = entries.iter().any(|node| node.name == *place && node.is_online());
         let listed = if is_online {
             machines.client.node(place).storages().await.map_err(|error| error.with_sources())
         } else {

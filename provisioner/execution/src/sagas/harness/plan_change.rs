@@ -10,7 +10,7 @@ use super::{
 use crate::plan_change::CHANGE;
 use domain::{
     ChangePlan, Isolation, NodeState, OperationId, PlanName, PlanPreview, Scope,
-    SessionsDuringMove, Subscription, Survey,
+    SessionsDuringMove, Subscription, sample,
 };
 use futures::FutureExt as _;
 use planning::machine::password_key;
@@ -51,17 +51,9 @@ async fn begin(world: &World, to: Subscription) -> OperationId {
     let tenant = world.tenant().await;
     let proof = proof::<ChangePlan>(Scope::Tenant(tenant.id));
     let preview = PlanPreview {
-        from: tenant.subscription(),
-        to,
-        price_delta: 0,
         machines_made: to.nodes,
         machines_freed: tenant.nodes,
-        restarts: true,
-        api_away: None,
-        survey: Survey::default(),
-        sessions: Vec::new(),
-        moved_sessions: Vec::new(),
-        blockers: Vec::new(),
+        ..sample::preview(tenant.subscription(), to)
     };
     let sessions = SessionsDuringMove::Wait;
     let begun = world.store.plan_change_begin(&proof, tenant.id, &preview, sessions).await;

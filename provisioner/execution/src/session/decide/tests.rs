@@ -1,5 +1,5 @@
 use super::*;
-use domain::{Drain, DrainEnd, OperationId, OperationKind, sample};
+use domain::{Drain, DrainEnd, sample};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).expect("an instant in 2027")
@@ -214,13 +214,7 @@ fn a_job_that_may_have_been_made_unnoticed_is_deleted_when_its_session_is_stoppe
 
 #[test]
 fn a_run_whose_node_is_emptied_is_told_to_end_and_is_over_after_its_grace_period() {
-    let drain = Drain {
-        at: at(20),
-        operation: OperationId::new(uuid::Uuid::nil()),
-        kind: OperationKind::NodeStop,
-        node: "w-1".to_owned(),
-        end: DrainEnd::Restart,
-    };
+    let drain = Drain { at: at(20), ..sample::drain(DrainEnd::Restart) };
     for state in [SessionState::Starting, SessionState::Running] {
         let mut case = Case::new(state, THERE, 20);
         case.run.drain = Some(drain.clone());

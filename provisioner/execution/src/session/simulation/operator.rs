@@ -7,8 +7,8 @@ use super::{
 };
 use crate::session::{Emptying, drain};
 use domain::{
-    Authorized, ChangePlan, DrainEnd, OnDrain, OperationId, PlanName, PlanPreview, RunId, Scope,
-    SessionsDuringMove, Subscription, Survey, authorize,
+    Authorized, ChangePlan, DrainEnd, OnDrain, OperationId, PlanName, RunId, Scope,
+    SessionsDuringMove, Subscription, authorize, sample,
 };
 use jiff::{SignedDuration, Timestamp};
 use rand::{Rng as _, seq::IndexedRandom as _};
@@ -49,19 +49,10 @@ pub(super) async fn empty(history: &mut History<'_>, node: usize) {
 async fn operation(history: &mut History<'_>) -> Option<OperationId> {
     let proof: Authorized<ChangePlan> =
         authorize(&actor(), Scope::Tenant(history.tenant)).expect("operators may");
-    let preview = PlanPreview {
-        from: Subscription { plan: PlanName::Starter, nodes: 0 },
-        to: Subscription { plan: PlanName::Pro, nodes: 0 },
-        price_delta: 0,
-        machines_made: 0,
-        machines_freed: 0,
-        restarts: false,
-        api_away: None,
-        survey: Survey::default(),
-        sessions: Vec::new(),
-        moved_sessions: Vec::new(),
-        blockers: Vec::new(),
-    };
+    let preview = sample::preview(
+        Subscription { plan: PlanName::Starter, nodes: 0 },
+        Subscription { plan: PlanName::Pro, nodes: 0 },
+    );
     let store = history.ground.cx.store.clone();
     let begun = store.plan_change_begin(&proof, history.tenant, &preview, SessionsDuringMove::Own);
     match alive(begun).await {
