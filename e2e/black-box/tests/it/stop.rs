@@ -46,7 +46,7 @@ fn a_stop_ends_the_process_and_is_told() -> Result<()> {
     ensure!(session["state"] == "stopped", "{session}");
     ensure!(session["cause"]["reason"] == "StopRequested", "{session}");
     let log = tenant.session_log(&id)?;
-    ensure!(log == "begun\ngot the signal\n", "the agent was asked to end: {log:?}");
+    ensure!(log.contains("got the signal"), "the agent was asked to end: {log:?}");
     nothing_is_left(&tenant, &id).map(drop)
 }
 

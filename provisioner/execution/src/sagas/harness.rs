@@ -12,6 +12,7 @@ mod check;
 mod history;
 mod inventory;
 mod kubelet;
+mod leaving;
 mod mishap;
 mod node;
 mod plan_change;
@@ -121,6 +122,7 @@ fn told(beginning: &Beginning, cases: Vec<(u64, Case)>) -> Vec<String> {
 fn whatever_happens_to_a_step_its_saga_ends_and_leaves_what_it_should() {
     let mut cases: Vec<Case> = sagas().flat_map(cases).collect();
     cases.extend(accidents::cases());
+    cases.extend(leaving::cases());
     if let Some(part) = part() {
         cases.retain(|case| case.to_string().contains(&part));
         for case in &cases {

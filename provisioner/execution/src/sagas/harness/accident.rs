@@ -3,6 +3,7 @@
 use super::{
     accidents::Goes,
     it::fake,
+    tenant,
     world::{NUMBER, World},
 };
 use domain::OperationId;
@@ -12,10 +13,13 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// How long it lasts what somebody puts right again.
 const LASTS: Duration = Duration::from_secs(30);
+
+/// How long a request is waited for that nothing keeps.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How long a machine that starts up is left in peace: its kubelet has registered by then.
 const BOOTS: Duration = Duration::from_secs(8);
@@ -46,6 +50,8 @@ pub(super) enum Happens {
     Host(Method, &'static str, fake::Fault, usize),
     /// Somebody asks for the node to be given up.
     Cancel,
+    /// Somebody deletes the tenant.
+    Deleted,
 }
 
 /// Where the machine is, or is going to be.
@@ -72,7 +78,16 @@ impl Accident {
 }
 
 impl Happens {
-    async fn happen(&self, world: &World, id: OperationId) {
+    async fn happen(&self, world: &Arc<World>, id: OperationId) {
+        if matches!(self, Self::Deleted) {
+            let world = Arc::clone(world);
+            let deleted = tokio::spawn(async move { tenant::delete(&world, Some(id)).await });
+            // In the middle of a step the record may be taken: then it is done when that goes on.
+            if let Ok(deleted) = timeout(AT_ONCE, deleted).await {
+                deleted.expect("it may be deleted at any time");
+            }
+            return;
+        }
         let operation = super::history::operation(world, id).await;
         let node = world.node(operation.node.expect("it is about a node")).await;
         let place = Place {
@@ -107,6 +122,7 @@ impl Happens {
             Self::Cancel => {
                 world.store.node_release(node.id).await.expect("it is not over");
             }
+            Self::Deleted => unreachable!("that is about no node"),
         }
     }
 }

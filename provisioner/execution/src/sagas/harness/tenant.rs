@@ -1,7 +1,11 @@
 //! What goes on around a change of plan: the controller of the tenant, which is the real one, the other sagas, and, of a
 //! few lines, its control plane, its syncer, and a Deployment with a budget and the DNS server in it.
 
-use super::{it::fake::Fake, node::put_password, world::World};
+use super::{
+    it::fake::Fake,
+    node::put_password,
+    world::{World, proof},
+};
 use crate::{
     Context,
     hint::{Hint, Hints},
@@ -11,8 +15,8 @@ use crate::{
     tenant::{Memory, Next, reconcile},
 };
 use domain::{
-    ClusterName, ConditionKind, Isolation, NodeId, NodeState, OperationId, OperationKind,
-    StepState, Tenant, TenantId,
+    ClusterName, ConditionKind, DeleteTenant, Isolation, NodeId, NodeState, OperationId,
+    OperationKind, Scope, StepState, Tenant, TenantId,
 };
 use planning::{
     Key,
@@ -97,6 +101,22 @@ pub(super) async fn live(world: &World) {
         });
         objects.put("policy/v1", "poddisruptionbudgets", budget);
     });
+    begin(world, HashSet::new());
+    assert!(complete(world).await, "nothing is in its way");
+}
+
+/// Asks for its deletion. If it does not live, somebody sees to that from now on, and to all operations but the one that
+/// somebody drives.
+pub(super) async fn delete(world: &World, driven: Option<OperationId>) {
+    let proof = proof::<DeleteTenant>(Scope::Tenant(world.tenant.id));
+    world.store.tenant_delete(&proof, world.tenant.id, false).await.expect("it is there");
+    if world.life.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+        begin(world, driven.into_iter().collect());
+    }
+}
+
+/// From now on time goes on in it, and in all operations that nobody else drives.
+fn begin(world: &World, driven: HashSet<OperationId>) {
     let mut life = Life {
         cx: world.process(),
         host: world.host.clone(),
@@ -112,7 +132,7 @@ pub(super) async fn live(world: &World) {
         again: Instant::now(),
         changes: world.store.changes(),
         sagas: JoinSet::new(),
-        driven: HashSet::new(),
+        driven,
         incidents: world.incidents.clone(),
     };
     let going_on = async move {
@@ -122,7 +142,6 @@ pub(super) async fn live(world: &World) {
         }
     };
     world.life.lock().unwrap_or_else(PoisonError::into_inner).spawn(going_on);
-    assert!(complete(world).await, "nothing is in its way");
 }
 
 /// Whether the tenant comes to be as it should be: ready, with all its pods.
@@ -159,8 +178,11 @@ impl Life {
             self.go_on().await;
         }
         let Ok(Some(tenant)) = self.cx.store.tenant_get(self.tenant).await else { return };
-        self.restart(&tenant);
         self.end_pods();
+        if tenant.deletion_requested_at.is_some() {
+            return self.collect();
+        }
+        self.restart(&tenant);
         if self.starts.is_none() {
             for set in [DNS, WEB] {
                 self.fill(set);
@@ -255,18 +277,36 @@ impl Life {
                 let pod = json!({
                     "metadata": metadata, "spec": { "nodeName": SHARED }, "status": ready(),
                 });
-                let claim = json!({
-                    "metadata": { "namespace": namespace, "name": format!("data-{name}") },
-                    "spec": { "volumeName": name },
+                let claim = json!({ "namespace": namespace, "name": format!("data-{name}") });
+                let volume = json!({
+                    "metadata": { "name": name }, "spec": { "claimRef": claim },
                 });
+                let claim = json!({ "metadata": claim, "spec": { "volumeName": name } });
                 self.host.objects(|objects| {
                     objects.put("v1", "pods", pod);
                     objects.put("v1", "persistentvolumeclaims", claim);
-                    objects.put("v1", "persistentvolumes", json!({ "metadata": { "name": name } }));
+                    objects.put("v1", "persistentvolumes", volume);
                 });
             }
             Some(_) => {}
         }
+    }
+
+    /// Of what is deleted goes what was there for it: the pod of a stateful set, the volume of a claim.
+    fn collect(&self) {
+        let (namespace, name) = (self.cluster.host_namespace(), format!("{}-0", self.cluster));
+        self.host.objects(|objects| {
+            if objects.get("statefulsets", &namespace, self.cluster.as_str()).is_none() {
+                objects.remove("pods", &namespace, &name);
+            }
+            for volume in objects.list("persistentvolumes") {
+                let claim = &volume["spec"]["claimRef"];
+                let claim = (text(&claim["namespace"]), text(&claim["name"]));
+                if objects.get("persistentvolumeclaims", claim.0, claim.1).is_none() {
+                    objects.remove("persistentvolumes", "", text(&volume["metadata"]["name"]));
+                }
+            }
+        });
     }
 
     /// Pods that were told to go are gone, and so are those whose machine was emptied.

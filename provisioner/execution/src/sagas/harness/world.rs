@@ -19,7 +19,7 @@ use domain::{
     PlanName, Role, Scope, Tenant, TenantId, TenantName, TokenId, authorize,
 };
 use jiff::Timestamp;
-use planning::sample::settings;
+use planning::{object::CLUSTER_LABEL, sample::settings};
 use proxmox_client::{
     ApiToken, Client, CloneOptions, Settings as ClientSettings, Trust, VmId, VmName,
 };
@@ -313,9 +313,11 @@ impl World {
 
 /// What is in a host cluster before anything is done.
 fn furnish(objects: &mut Objects, tenant: &Tenant) {
-    for namespace in ["kube-system", &tenant.cluster.host_namespace()] {
-        objects.put("v1", "namespaces", json!({ "metadata": { "name": namespace } }));
-    }
+    objects.put("v1", "namespaces", json!({ "metadata": { "name": "kube-system" } }));
+    let name = tenant.cluster.host_namespace();
+    let labels = json!({ CLUSTER_LABEL: tenant.cluster.as_str() });
+    let metadata = json!({ "name": name, "labels": labels });
+    objects.put("v1", "namespaces", json!({ "metadata": metadata }));
     let authority = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
     let metadata = json!({ "name": "kube-root-ca.crt", "namespace": "kube-system" });
     let authority = json!({ "metadata": metadata, "data": { "ca.crt": authority } });
