@@ -7,10 +7,10 @@ use crate::{
     operation::OperationBody,
     problem::Problem,
 };
-use application::plan_change::NewPlanChange;
+use application::plan_change::{Approval, NewPlanChange};
 use axum::{Json, http::StatusCode};
 use domain::{
-    Measured, Operation, PlanChange, PlanPreview, Problem as Blocker, SessionsDuringMove,
+    Bound, Measured, Operation, PlanChange, PlanPreview, Problem as Blocker, SessionsDuringMove,
     Subscription, Survey,
 };
 use jiff::Timestamp;
@@ -103,8 +103,43 @@ pub(crate) struct PreviewBody {
     sessions: Vec<String>,
     /// Claims whose volume is bound to a node that is left.
     volumes: Vec<String>,
+    /// How much room there is for it: on Proxmox VE for machines that are made, on the host for pods that move to shared
+    /// nodes.
+    capacity: Vec<BoundBody>,
+    /// The `resource` in `capacity` that leaves the least room; null if nothing is needed of any.
+    tightest: Option<&'static str>,
+    /// Who may begin the change; only where it is foreseen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<ApprovalBody>,
     /// What has to go first; nothing is begun while there is any.
     blockers: Vec<BlockerBody>,
+}
+
+/// Something that there is only so much of.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Bound)]
+struct BoundBody {
+    #[schema(examples("memory"))]
+    resource: &'static str,
+    /// What `needed` and `free` count: machines of the plan's shape, thousandths of a core, bytes, or pods.
+    #[schema(examples("machines"))]
+    unit: &'static str,
+    /// How much the change needs; 0 if it is only told.
+    needed: u64,
+    free: u64,
+    /// The same in words, with where it was seen.
+    detail: String,
+}
+
+/// Who may begin a change.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Approval)]
+struct ApprovalBody {
+    /// Roles.
+    may_begin: Vec<&'static str>,
+    /// Why whoever asks may not; null if they may.
+    reason: Option<String>,
 }
 
 /// How long something took.
@@ -200,8 +235,27 @@ impl From<PlanPreview> for PreviewBody {
             waves,
             sessions: preview.sessions.iter().map(ToString::to_string).collect(),
             volumes,
+            tightest: preview.capacity.tightest().map(|bound| bound.resource.as_str()),
+            capacity: preview.capacity.bounds.into_iter().map(BoundBody::from).collect(),
+            approval: None,
             blockers: preview.blockers.into_iter().map(BlockerBody::from).collect(),
         }
+    }
+}
+
+impl PreviewBody {
+    /// With who may begin the change.
+    pub(crate) fn foreseen((preview, approval): (PlanPreview, Approval)) -> Self {
+        let may_begin = approval.may_begin.iter().map(|role| role.as_str()).collect();
+        let approval = Some(ApprovalBody { may_begin, reason: approval.reason });
+        Self { approval, ..Self::from(preview) }
+    }
+}
+
+impl From<Bound> for BoundBody {
+    fn from(bound: Bound) -> Self {
+        let Bound { resource, unit, needed, free, detail, hint: _ } = bound;
+        Self { resource: resource.as_str(), unit: unit.as_str(), needed, free, detail }
     }
 }
 

@@ -8,8 +8,9 @@ use crate::{
     trace::note,
 };
 use domain::{
-    Actor, ChangePlan, Digest, Invalid, Isolation, Measured, Operation, OperationId, PlanChange,
-    PlanName, PlanPreview, ReadTenant, SessionsDuringMove, Subscription, Tenant, blockers,
+    Actor, Capacity, ChangePlan, Digest, Invalid, Isolation, Measured, Operation, OperationId,
+    Permission, PlanChange, PlanName, PlanPreview, PreviewPlan, Problem, ReadTenant, Role,
+    SessionsDuringMove, Subscription, Tenant, allows, blockers,
 };
 use sha2::{Digest as _, Sha256};
 use store::{PlanChangeError, StoreError};
@@ -28,6 +29,33 @@ pub struct NewPlanChange {
     pub sessions: Option<String>,
     /// The preview that the caller has seen, by its digest: begun only if another look promises the same.
     pub preview: Option<String>,
+}
+
+/// Who may begin a change that somebody foresees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// Whoever is one of these.
+    pub may_begin: Vec<Role>,
+    /// Why whoever asks may not; nothing if they may.
+    pub reason: Option<String>,
+}
+
+impl Approval {
+    /// Of the policy table.
+    #[must_use]
+    pub fn needed_by(role: Role) -> Self {
+        let may = |role: &Role| allows(*role, Permission::PlanChange);
+        let may_begin: Vec<Role> = Role::ALL.into_iter().filter(may).collect();
+        let reason = (!may_begin.contains(&role)).then(|| {
+            let others: Vec<&str> = may_begin.iter().map(|role| role.as_str()).collect();
+            format!(
+                "the role {} may see what a change would do; an {} must begin it",
+                role.as_str(),
+                others.join(" or ")
+            )
+        });
+        Self { may_begin, reason }
+    }
 }
 
 /// The same, checked.
@@ -80,7 +108,7 @@ pub enum ChangeError {
     Access(#[from] AccessError),
 }
 
-/// Says what a change of plan would do, without doing it.
+/// Says what a change of plan would do, without doing it, and who may begin it.
 ///
 /// # Errors
 /// If the caller may not, a field breaks a rule, or the tenant's cluster does not answer.
@@ -89,10 +117,10 @@ pub async fn preview(
     actor: &Actor,
     tenant: &TenantRef,
     new: Draft<NewPlanChange>,
-) -> Result<PlanPreview, ChangeError> {
-    let (tenant, _) = tenant::find::<ChangePlan>(app, actor, tenant).await?;
+) -> Result<(PlanPreview, Approval), ChangeError> {
+    let (tenant, _) = tenant::find::<PreviewPlan>(app, actor, tenant).await?;
     let Wish { to, .. } = checked(app, &tenant, new)?;
-    foresee(app, &tenant, to).await
+    Ok((foresee(app, &tenant, to).await?, Approval::needed_by(actor.role)))
 }
 
 /// Begins to change a tenant's plan, after another look at what that would do.
@@ -236,12 +264,15 @@ async fn foresee(app: &App, tenant: &Tenant, to: Subscription) -> Result<PlanPre
     let sessions = app.store.session_active(tenant.id).await.map_err(FindError::from)?;
     let is_in_the_way = !survey.sessions.is_empty();
     let price = |of: Subscription| i64::try_from(of.plan().price).unwrap_or(i64::MAX);
+    let machines_made = to.nodes.saturating_sub(has);
+    let mut in_the_way = blockers(to, tenant.usage.as_ref(), &survey);
+    let capacity = room(app, tenant, to, machines_made, &mut in_the_way).await;
     let away = app.store.plan_change_away(MEASURED).await.map_err(FindError::from)?;
     Ok(PlanPreview {
         from,
         to,
         price_delta: price(to).saturating_sub(price(from)),
-        machines_made: to.nodes.saturating_sub(has),
+        machines_made,
         machines_freed: freed(from, to),
         restarts: from.isolation() != to.isolation(),
         api_away: measured(away),
@@ -250,9 +281,45 @@ async fn foresee(app: &App, tenant: &Tenant, to: Subscription) -> Result<PlanPre
         } else {
             Vec::new()
         },
-        blockers: blockers(to, tenant.usage.as_ref(), &survey),
+        blockers: in_the_way,
+        capacity,
         survey,
     })
+}
+
+/// How much room there is; that there is none, or that nobody could look, is in the way.
+async fn room(
+    app: &App,
+    tenant: &Tenant,
+    to: Subscription,
+    machines: u32,
+    in_the_way: &mut Vec<Problem>,
+) -> Capacity {
+    match app.access.capacity(tenant.id, to, machines).await {
+        Ok(capacity) => {
+            in_the_way.extend(capacity.blocker());
+            capacity
+        }
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "nobody could look for room");
+            let (who, hint) = match to.isolation() {
+                Isolation::Dedicated => (
+                    "Proxmox VE",
+                    "try again in a moment; an operator asks `warren doctor proxmox` what is wrong",
+                ),
+                Isolation::Shared => (
+                    "the host cluster",
+                    "try again in a moment; an operator asks `warren doctor` what is wrong",
+                ),
+            };
+            in_the_way.push(Problem {
+                code: "capacity-unknown".to_owned(),
+                detail: format!("{who} does not say how much room there is"),
+                hint: hint.to_owned(),
+            });
+            Capacity::default()
+        }
+    }
 }
 
 fn freed(from: Subscription, to: Subscription) -> u32 {

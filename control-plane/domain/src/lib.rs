@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 mod blob;
+mod capacity;
 mod clock;
 mod condition;
 mod id;
@@ -22,6 +23,7 @@ mod session;
 mod tenant;
 
 pub use blob::{Digest, ParseDigestError};
+pub use capacity::{Bound, Capacity, Resource, Unit};
 pub use clock::{Clock, IdGen};
 pub use condition::{Condition, ConditionKind, ConditionStatus, Conditions};
 pub use id::{NodeId, OperationId, OrphanId, ParseIdError, RunId, SessionId, TenantId, TokenId};
@@ -38,9 +40,9 @@ pub use plan_change::{
 };
 pub use policy::{
     Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,
-    Denied, ExplainTenant, ListTenants, Permission, PowerNode, ReadKubeconfig, ReadOperation,
-    ReadOrphans, ReadSession, ReadTenant, ReadToken, RemoveOrphan, ReplaceNode, RevokeToken, Role,
-    Scope, StopSession, UploadBlob, allows, authorize,
+    Denied, ExplainTenant, ListTenants, Permission, PowerNode, PreviewPlan, ReadKubeconfig,
+    ReadOperation, ReadOrphans, ReadSession, ReadTenant, ReadToken, RemoveOrphan, ReplaceNode,
+    RevokeToken, Role, Scope, StopSession, UploadBlob, allows, authorize,
 };
 pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{

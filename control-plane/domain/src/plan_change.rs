@@ -1,5 +1,6 @@
 use crate::{
-    Isolation, NodeShape, OperationId, Plan, PlanName, Problem, Quota, SessionId, TenantId, Usage,
+    Capacity, Isolation, NodeShape, OperationId, Plan, PlanName, Problem, Quota, SessionId,
+    TenantId, Usage, capacity::NO_CAPACITY,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,9 @@ pub struct PlanPreview {
     pub survey: Survey,
     /// Sessions that run now where the tenant would move away from.
     pub sessions: Vec<SessionId>,
+    /// How much room there is for it.
+    #[serde(default)]
+    pub capacity: Capacity,
     /// What is in the way; nothing is begun while there is any.
     pub blockers: Vec<Problem>,
 }
@@ -198,11 +202,14 @@ impl Quota {
 
 impl PlanPreview {
     /// What whoever saw it may rely on: the price, the machines, the restart, what is in the way. Pods come and go, so
-    /// which ones move may differ.
+    /// which ones move may differ, and so may how much room there is, as long as there is enough.
     #[must_use]
     pub fn promise(&self) -> impl Serialize + '_ {
         let Self { from, to, price_delta, machines_made, machines_freed, restarts, .. } = self;
-        (from, to, price_delta, machines_made, machines_freed, restarts, &self.blockers)
+        let told = |problem: &Problem| problem.code != NO_CAPACITY;
+        let blockers: Vec<_> =
+            self.blockers.iter().map(|one| (&one.code, told(one).then_some(one))).collect();
+        (from, to, price_delta, machines_made, machines_freed, restarts, blockers)
     }
 }
 

@@ -71,6 +71,8 @@ pub enum Permission {
     TenantDelete,
     /// Change a tenant's plan, or take such a change back.
     PlanChange,
+    /// See what a change of a tenant's plan would do.
+    PlanPreview,
     /// Replace a tenant's own node.
     NodeReplace,
     /// See what is left over of nodes.
@@ -103,12 +105,13 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::TenantCreate,
         Self::TenantList,
         Self::TenantRead,
         Self::TenantDelete,
         Self::PlanChange,
+        Self::PlanPreview,
         Self::NodeReplace,
         Self::OrphanRead,
         Self::OrphanRemove,
@@ -212,6 +215,8 @@ actions! {
     DeleteTenant => TenantDelete;
     /// Change a tenant's plan.
     ChangePlan => PlanChange;
+    /// See what a change of a tenant's plan would do.
+    PreviewPlan => PlanPreview;
     /// Replace a tenant's own node.
     ReplaceNode => NodeReplace;
     /// See what is left over of nodes.
@@ -315,6 +320,7 @@ mod tests {
 ++++++ TenantRead
 ++---- TenantDelete
 ++---- PlanChange
++++--- PlanPreview
 +++--- NodeReplace
 +----- OrphanRead
 +----- OrphanRemove

@@ -173,6 +173,7 @@ async fn begin_move(
         api_away: None,
         survey: Survey::default(),
         sessions: Vec::new(),
+        capacity: domain::Capacity::default(),
         blockers: Vec::new(),
     };
     let (proof, wait) = (owner::<ChangePlan>(tenant.id), SessionsDuringMove::Wait);

@@ -41,6 +41,7 @@ fn preview(from: Subscription, to: Subscription) -> PlanPreview {
         api_away: None,
         survey: Survey::default(),
         sessions: Vec::new(),
+        capacity: domain::Capacity::default(),
         blockers: Vec::new(),
     }
 }

@@ -60,6 +60,7 @@ async fn begin(world: &World, to: Subscription) -> OperationId {
         api_away: None,
         survey: Survey::default(),
         sessions: Vec::new(),
+        capacity: domain::Capacity::default(),
         blockers: Vec::new(),
     };
     let sessions = SessionsDuringMove::Wait;
