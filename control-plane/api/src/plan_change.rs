@@ -7,11 +7,11 @@ use crate::{
     operation::{OperationBody, OperationProblemBody},
     problem::Problem,
 };
-use application::plan_change::{NewPlanChange, PlanChangeView};
+use application::plan_change::{Approval, NewPlanChange, PlanChangeView};
 use axum::{Json, http::StatusCode};
 use domain::{
-    Measured, MovedSession, OnDrain, PlanBatch, PlanBatchLine, PlanBatchLineState, PlanChange,
-    PlanPreview, Problem as Blocker, SessionsDuringMove, Subscription, Survey,
+    Bound, Measured, MovedSession, OnDrain, PlanBatch, PlanBatchLine, PlanBatchLineState,
+    PlanChange, PlanPreview, Problem as Blocker, SessionsDuringMove, Subscription, Survey,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -128,6 +128,14 @@ pub(crate) struct PreviewBody {
     moved_sessions: Vec<MovedSessionBody>,
     /// Claims whose volume is bound to a node that is left.
     volumes: Vec<String>,
+    /// How much room there is for it: on Proxmox VE for machines that are made, on the host for pods that move to shared
+    /// nodes.
+    capacity: Vec<BoundBody>,
+    /// The `resource` in `capacity` that leaves the least room; null if nothing is needed of any.
+    tightest: Option<&'static str>,
+    /// Who may begin the change; only where it is foreseen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<ApprovalBody>,
     /// What has to go first; nothing is begun while there is any.
     blockers: Vec<BlockerBody>,
 }
@@ -147,6 +155,33 @@ struct MovedSessionBody {
     /// What is done.
     #[schema(schema_with = words::on_drain)]
     outcome: OnDrain,
+}
+
+/// Something that there is only so much of.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Bound)]
+struct BoundBody {
+    #[schema(examples("memory"))]
+    resource: &'static str,
+    /// What `needed` and `free` count: machines of the plan's shape, thousandths of a core, bytes, or pods.
+    #[schema(examples("machines"))]
+    unit: &'static str,
+    /// How much the change needs; 0 if it is only told.
+    needed: u64,
+    free: u64,
+    /// The same in words, with where it was seen.
+    detail: String,
+}
+
+/// Who may begin a change.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Approval)]
+struct ApprovalBody {
+    /// Roles.
+    may_begin: Vec<&'static str>,
+    /// Why whoever asks may not; null if they may.
+    reason: Option<String>,
 }
 
 /// How long something took.
@@ -284,6 +319,9 @@ impl From<PlanPreview> for PreviewBody {
                 .map(MovedSessionBody::from)
                 .collect(),
             volumes,
+            tightest: preview.capacity.tightest().map(|bound| bound.resource.as_str()),
+            capacity: preview.capacity.bounds.into_iter().map(BoundBody::from).collect(),
+            approval: None,
             blockers: preview.blockers.into_iter().map(BlockerBody::from).collect(),
         }
     }
@@ -292,6 +330,22 @@ impl From<PlanPreview> for PreviewBody {
 impl From<MovedSession> for MovedSessionBody {
     fn from(MovedSession { session, state, on_drain, outcome }: MovedSession) -> Self {
         Self { session: session.to_string(), state: state.as_str(), on_drain, outcome }
+    }
+}
+
+impl PreviewBody {
+    /// With who may begin the change.
+    pub(crate) fn foreseen((preview, approval): (PlanPreview, Approval)) -> Self {
+        let may_begin = approval.may_begin.iter().map(|role| role.as_str()).collect();
+        let approval = Some(ApprovalBody { may_begin, reason: approval.reason });
+        Self { approval, ..Self::from(preview) }
+    }
+}
+
+impl From<Bound> for BoundBody {
+    fn from(bound: Bound) -> Self {
+        let Bound { resource, unit, needed, free, detail, hint: _ } = bound;
+        Self { resource: resource.as_str(), unit: unit.as_str(), needed, free, detail }
     }
 }
 

@@ -5,10 +5,12 @@ mod moving;
 mod placement;
 mod places;
 mod prepare;
+mod room;
 mod settle;
 
 pub(crate) use places::on_node;
 pub use places::{SurveyError, survey};
+pub use room::{RoomError, room};
 
 use crate::{
     Context,

@@ -31,6 +31,7 @@ mod node_policies;
 pub mod object;
 pub mod pod;
 pub mod quota;
+pub mod room;
 mod rules;
 pub mod saga;
 #[cfg(feature = "samples")]

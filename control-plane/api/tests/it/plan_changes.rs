@@ -2,9 +2,9 @@
 
 use crate::harness::{Mood, TestApp, TestTenant};
 use axum::http::{Method, StatusCode};
-use domain::Survey;
+use domain::{Bound, Capacity, Resource, Survey, Unit};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 async fn ready(server: &TestApp) -> TestTenant {
     let tenant = server.tenant("acme").await;
@@ -170,12 +170,77 @@ async fn a_preview_says_of_each_session_in_the_way_what_becomes_of_it() {
 }
 
 #[tokio::test]
+async fn a_preview_tells_the_room_that_there_is_and_what_is_tightest() {
+    let server = TestApp::new().await;
+    let tenant = ready(&server).await;
+    let wish = json!({ "plan": "dedicated-s", "nodes": 2 });
+    let tell = |memory: u64| {
+        let bound = |resource, free: u64| Bound {
+            resource,
+            unit: Unit::Machines,
+            needed: 2,
+            free,
+            detail: format!("room for {free} machines; 2 are to be made"),
+            hint: "add nodes".to_owned(),
+        };
+        let bounds = vec![bound(Resource::Memory, memory), bound(Resource::Storage, 6)];
+        *server.world.capacity.lock().expect("no test panics with it") = Capacity { bounds };
+    };
+    tell(3);
+    let seen = preview(&server, &tenant, wish.clone()).await;
+    assert_eq!((&seen["tightest"], &seen["blockers"]), (&json!("memory"), &json!([])));
+    let detail = "room for 3 machines; 2 are to be made";
+    let memory = json!({
+        "resource": "memory", "unit": "machines", "needed": 2, "free": 3, "detail": detail,
+    });
+    assert_eq!(seen["capacity"][0], memory);
+    tell(2);
+    let later = preview(&server, &tenant, wish.clone()).await;
+    assert_eq!(later["id"], seen["id"], "it fits as before");
+
+    tell(1);
+    let full = preview(&server, &tenant, wish.clone()).await;
+    let blocker = json!({
+        "code": "no-capacity",
+        "detail": "there is not enough room: room for 1 machines; 2 are to be made",
+        "hint": "add nodes",
+    });
+    assert_eq!(full["blockers"], json!([blocker]));
+    assert_ne!(full["id"], seen["id"], "it does not fit any more");
+    tell(0);
+    let fuller = preview(&server, &tenant, wish.clone()).await;
+    assert_eq!(fuller["id"], full["id"], "it does not fit as before");
+    let refused = server.post(&path(&tenant), wish.clone()).await;
+    assert_eq!(refused.problem(), (409, "plan-change-blocked".to_owned()));
+    assert!(refused.text().contains("room for 0 machines"), "{}", refused.text());
+
+    server.world.is_mute.store(true, Ordering::Relaxed);
+    let unknown = preview(&server, &tenant, wish).await;
+    assert_eq!(unknown["blockers"][0]["code"], "capacity-unknown");
+    assert_eq!(unknown["capacity"], json!([]));
+    let text = unknown.to_string();
+    assert!(text.contains("warren doctor proxmox") && !text.contains("10.0.0.2"), "{text}");
+}
+
+#[tokio::test]
 async fn an_owner_changes_the_plan_and_an_admin_only_looks() {
     let server = TestApp::new().await;
     let tenant = ready(&server).await;
     let admin = server.token(&tenant.path, "admin").await;
     let wish = Some(json!({ "plan": "pro" }));
     let refused = server.send(&admin, Method::POST, &path(&tenant), wish.clone()).await;
+    assert_eq!(refused.problem(), (403, "forbidden".to_owned()));
+    let dry = format!("{}?dryRun=true", path(&tenant));
+    let foreseen = server.send(&admin, Method::POST, &dry, wish.clone()).await;
+    assert_eq!(foreseen.status, StatusCode::OK, "{}", foreseen.text());
+    let reason =
+        "the role admin may see what a change would do; an operator or owner must begin it";
+    let approval = json!({ "mayBegin": ["operator", "owner"], "reason": reason });
+    assert_eq!(foreseen.json()["approval"], approval);
+    let foreseen = server.send(&tenant.owner, Method::POST, &dry, wish.clone()).await;
+    assert_eq!(foreseen.json()["approval"]["reason"], Value::Null, "an owner may");
+    let developer = server.token(&tenant.path, "developer").await;
+    let refused = server.send(&developer, Method::POST, &dry, wish.clone()).await;
     assert_eq!(refused.problem(), (403, "forbidden".to_owned()));
     let begun = server.send(&tenant.owner, Method::POST, &path(&tenant), wish).await;
     assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.text());

@@ -3,8 +3,8 @@
 use super::{ChangeError, wish::Wish};
 use crate::{App, error::FindError};
 use domain::{
-    Digest, Isolation, Measured, MovedSession, PlanPreview, Session, SessionsDuringMove,
-    Subscription, Tenant, blockers,
+    Capacity, Digest, Isolation, Measured, MovedSession, PlanPreview, Problem, Session,
+    SessionsDuringMove, Subscription, Tenant, blockers,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -58,18 +58,22 @@ pub(crate) async fn foresee(
         |session: &&Session| session.run.is_some_and(|run| survey.runs.contains_key(&run));
     let moved: Vec<_> = sessions.iter().filter(is_in_the_way).map(|one| moved(one, rule)).collect();
     let price = |of: Subscription| i64::try_from(of.plan().price).unwrap_or(i64::MAX);
+    let machines_made = to.nodes.saturating_sub(has);
+    let mut in_the_way = blockers(to, tenant.usage.as_ref(), &survey);
+    let capacity = room(app, tenant, to, machines_made, &mut in_the_way).await;
     let away = app.store.plan_change_away(MEASURED).await.map_err(FindError::from)?;
     Ok(PlanPreview {
         from,
         to,
         price_delta: price(to).saturating_sub(price(from)),
-        machines_made: to.nodes.saturating_sub(has),
+        machines_made,
         machines_freed: freed(from, to),
         restarts: from.isolation() != to.isolation(),
         api_away: measured(away),
         sessions: moved.iter().map(|moved| moved.session).collect(),
         moved_sessions: moved,
-        blockers: blockers(to, tenant.usage.as_ref(), &survey),
+        blockers: in_the_way,
+        capacity,
         survey,
     })
 }
@@ -82,6 +86,41 @@ fn moved(session: &Session, rule: SessionsDuringMove) -> MovedSession {
         state: *state,
         on_drain: spec.on_drain,
         outcome: rule.of(spec.on_drain),
+    }
+}
+
+/// How much room there is; that there is none, or that nobody could look, is in the way.
+async fn room(
+    app: &App,
+    tenant: &Tenant,
+    to: Subscription,
+    machines: u32,
+    in_the_way: &mut Vec<Problem>,
+) -> Capacity {
+    match app.access.capacity(tenant.id, to, machines).await {
+        Ok(capacity) => {
+            in_the_way.extend(capacity.blocker());
+            capacity
+        }
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "nobody could look for room");
+            let (who, hint) = match to.isolation() {
+                Isolation::Dedicated => (
+                    "Proxmox VE",
+                    "try again in a moment; an operator asks `warren doctor proxmox` what is wrong",
+                ),
+                Isolation::Shared => (
+                    "the host cluster",
+                    "try again in a moment; an operator asks `warren doctor` what is wrong",
+                ),
+            };
+            in_the_way.push(Problem {
+                code: "capacity-unknown".to_owned(),
+                detail: format!("{who} does not say how much room there is"),
+                hint: hint.to_owned(),
+            });
+            Capacity::default()
+        }
     }
 }
 

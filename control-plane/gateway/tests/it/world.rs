@@ -9,10 +9,10 @@ use application::{
 };
 use async_trait::async_trait;
 use domain::{
-    Action, Actor, Authorized, Bytes, Clock, Digest, Exclusivity, IdGen, Input, InputSource,
-    OnDrain, PlanName, ProjectName, Resources, RetryPolicy, Role, Run, RunId, Scope, Session,
-    SessionId, SessionSpec, SessionState, Subscription, Survey, TenantId, TenantName, TokenId,
-    authorize,
+    Action, Actor, Authorized, Bytes, Capacity, Clock, Digest, Exclusivity, IdGen, Input,
+    InputSource, OnDrain, PlanName, ProjectName, Resources, RetryPolicy, Role, Run, RunId, Scope,
+    Session, SessionId, SessionSpec, SessionState, Subscription, Survey, TenantId, TenantName,
+    TokenId, authorize,
 };
 use futures::stream;
 use jiff::Timestamp;
@@ -82,6 +82,15 @@ impl TenantAccess for Nowhere {
 
     async fn survey(&self, _: TenantId, _: Subscription) -> Result<Survey, AccessError> {
         Ok(Survey::default())
+    }
+
+    async fn capacity(
+        &self,
+        _: TenantId,
+        _: Subscription,
+        _: u32,
+    ) -> Result<Capacity, AccessError> {
+        Ok(Capacity::default())
     }
 
     async fn host_check(&self) -> Vec<Check> {

@@ -174,6 +174,7 @@ async fn begin_move(
         survey: Survey::default(),
         sessions: Vec::new(),
         moved_sessions: Vec::new(),
+        capacity: domain::Capacity::default(),
         blockers: Vec::new(),
     };
     let (proof, wait) = (owner::<ChangePlan>(tenant.id), SessionsDuringMove::Wait);

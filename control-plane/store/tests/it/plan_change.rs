@@ -46,6 +46,7 @@ pub(crate) fn preview(from: Subscription, to: Subscription) -> PlanPreview {
         survey: Survey::default(),
         sessions: Vec::new(),
         moved_sessions: Vec::new(),
+        capacity: domain::Capacity::default(),
         blockers: Vec::new(),
     }
 }

@@ -124,7 +124,24 @@ struct Preview {
     sessions: Vec<String>,
     #[serde(default)]
     moved_sessions: Vec<MovedSession>,
+    #[serde(default)]
+    capacity: Vec<Bound>,
+    tightest: Option<String>,
+    approval: Option<Approval>,
     blockers: Vec<Blocker>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Bound {
+    resource: String,
+    detail: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Approval {
+    may_begin: Vec<String>,
+    reason: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -318,6 +335,15 @@ fn foreseen(preview: &Preview) -> String {
     }
     for wave in &preview.waves {
         fields.push(("Wave", wave.join(", ")));
+    }
+    for Bound { resource, detail } in &preview.capacity {
+        let is_tightest = preview.tightest.as_ref() == Some(resource);
+        let what = if is_tightest { "Room (tightest)" } else { "Room" };
+        fields.push((what, detail.clone()));
+    }
+    if let Some(approval) = &preview.approval {
+        let who = approval.reason.clone();
+        fields.push(("May begin it", who.unwrap_or_else(|| approval.may_begin.join(", "))));
     }
     for blocker in &preview.blockers {
         fields.push(("In the way", blocker.detail.clone()));

@@ -16,6 +16,7 @@ mod mishap;
 mod node;
 mod plan_change;
 mod purpose;
+mod room;
 mod site;
 mod storm;
 mod sweep;

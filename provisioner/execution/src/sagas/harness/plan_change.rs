@@ -61,6 +61,7 @@ async fn begin(world: &World, to: Subscription) -> OperationId {
         survey: Survey::default(),
         sessions: Vec::new(),
         moved_sessions: Vec::new(),
+        capacity: domain::Capacity::default(),
         blockers: Vec::new(),
     };
     let sessions = SessionsDuringMove::Wait;

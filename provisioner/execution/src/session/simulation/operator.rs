@@ -7,8 +7,8 @@ use super::{
 };
 use crate::session::{Emptying, drain};
 use domain::{
-    Authorized, ChangePlan, DrainEnd, OnDrain, OperationId, PlanName, PlanPreview, RunId, Scope,
-    SessionsDuringMove, Subscription, Survey, authorize,
+    Authorized, Capacity, ChangePlan, DrainEnd, OnDrain, OperationId, PlanName, PlanPreview, RunId,
+    Scope, SessionsDuringMove, Subscription, Survey, authorize,
 };
 use jiff::{SignedDuration, Timestamp};
 use rand::{Rng as _, seq::IndexedRandom as _};
@@ -60,6 +60,7 @@ async fn operation(history: &mut History<'_>) -> Option<OperationId> {
         survey: Survey::default(),
         sessions: Vec::new(),
         moved_sessions: Vec::new(),
+        capacity: Capacity::default(),
         blockers: Vec::new(),
     };
     let store = history.ground.cx.store.clone();
