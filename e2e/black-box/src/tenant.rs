@@ -41,6 +41,20 @@ impl TestTenant {
         Ok((Self::shared(lab)?, Self::found_or_made(lab, "other")?))
     }
 
+    /// Deletes what programs of tests shared that have ended, and waits until there is no tenant any more: for a test
+    /// that counts them, and has the lab to itself.
+    ///
+    /// # Errors
+    /// If one is left after two minutes.
+    pub fn none_left(lab: &Lab) -> Result<()> {
+        delete_leftovers(lab)?;
+        until("no tenant is left", 120, || {
+            let tenants = lab.get("/api/v1/tenants")?;
+            let is_empty = tenants["items"].as_array().is_some_and(Vec::is_empty);
+            Ok(if is_empty { Ok(()) } else { Err(tenants.to_string()) })
+        })
+    }
+
     fn found_or_made(lab: &Lab, name: &str) -> Result<Self> {
         let name = format!("{SHARED}-{name}-{}", std::process::id());
         let (status, mut body) =

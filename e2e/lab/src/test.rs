@@ -62,11 +62,10 @@ pub(crate) fn test(cx: &Context) -> Result<ExitCode> {
             outcomes.extend(workspace(cx));
             outcomes.extend(others.join().unwrap_or_default());
         });
-        thread::scope(|scope| {
-            let simulation = scope.spawn(|| simulation(cx));
-            outcomes.push(black_box(cx, prepared));
-            outcomes.extend(simulation.join());
-        });
+        outcomes.push(simulation(cx));
+        let (shared, tests) = sharing(cx, prepared);
+        outcomes.push(shared);
+        outcomes.push(alone(cx, tests));
         outcomes.push(taken_down(cx));
     });
     let took = start.elapsed().as_secs();
@@ -192,34 +191,17 @@ fn dependencies(cx: &Context, tools: Result<[Tool; 2]>) -> Outcome {
     Group::new(cx, "dependencies").run(checks)
 }
 
-/// Thousands of histories of sessions. Their time is simulated, so they take what the
-/// tests of the lab leave of the processors and no more: `SCHED_IDLE` of sched(7).
+/// Thousands of histories of sessions. They use all processors, and tests of the lab beside them would not keep their limits.
 fn simulation(cx: &Context) -> Outcome {
     let mut histories = cargo(&cx.layout);
     let words = "test --workspace --exclude black-box --lib simulation::whatever";
     histories.args(words.split_whitespace()).env("WARREN_SIMULATIONS", HISTORIES);
-    Group::new(cx, "simulation").run([Check::program(idly(&histories), Count::Cargo)])
+    Group::new(cx, "simulation").run([Check::program(histories, Count::Cargo)])
 }
 
-/// The same command, for processors that have nothing else to do.
-fn idly(command: &Command) -> Command {
-    let mut idle = Command::new("chrt");
-    idle.args(["--idle", "0"]).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => idle.env(name, value),
-            None => idle.env_remove(name),
-        };
-    }
-    if let Some(folder) = command.get_current_dir() {
-        idle.current_dir(folder);
-    }
-    idle
-}
-
-/// Brings the lab up and looks at it from outside. Nothing else runs meanwhile that would
-/// take time from these tests, which have limits.
-fn black_box(cx: &Context, prepared: Result<Prepared>) -> Outcome {
+/// Brings the lab up and looks at it from outside, several tests at a time. Nothing else runs meanwhile that would take
+/// time from these tests, which have limits. Gives what has the tests.
+fn sharing(cx: &Context, prepared: Result<Prepared>) -> (Outcome, Result<Vec<PathBuf>>) {
     let group = Group::new(cx, "lab tests");
     let ready = || {
         let Prepared { plan, tests } = prepared.context("prepare the lab")?;
@@ -229,20 +211,38 @@ fn black_box(cx: &Context, prepared: Result<Prepared>) -> Outcome {
         std::os::unix::fs::symlink(client, cx.layout.python())?;
         anyhow::Ok(tests)
     };
-    let check = |program: &PathBuf, threads: &str, which: [&str; 2]| {
+    match ready() {
+        Ok(tests) => (look(cx, group, &tests, "4", &["--skip", ALONE]), Ok(tests)),
+        Err(error) => {
+            let outcome = group.run([Check::Fact(Err(error))]);
+            (outcome, Err(anyhow!("the lab is not up")))
+        }
+    }
+}
+
+/// Those that have the lab to themselves, one after the other: they would wait for all others, and all others for them.
+fn alone(cx: &Context, tests: Result<Vec<PathBuf>>) -> Outcome {
+    let group = Group::new(cx, "lab alone");
+    match tests {
+        Ok(tests) => look(cx, group, &tests, "1", &[ALONE]),
+        Err(error) => group.run([Check::Fact(Err(error))]),
+    }
+}
+
+/// Runs tests that look at the lab; what it wrote is kept if one fails.
+fn look(
+    cx: &Context,
+    group: Group<'_>,
+    tests: &[PathBuf],
+    threads: &str,
+    which: &[&str],
+) -> Outcome {
+    let checks = tests.iter().map(|program| {
         let mut test = Command::new(program);
-        test.current_dir(cx.layout.checkout.join("e2e/black-box"));
-        test.args(which.iter().filter(|word| !word.is_empty()));
+        test.current_dir(cx.layout.checkout.join("e2e/black-box")).args(which);
         test.env("WARREN_LAB", cx.layout.lab_json()).env("RUST_TEST_THREADS", threads);
         Check::program(test, Count::Cargo)
-    };
-    // Those that want the lab to themselves would wait for all others, and all others for them.
-    let both =
-        |program| [check(&program, "4", ["--skip", ALONE]), check(&program, "1", ["", ALONE])];
-    let checks: Vec<Check> = match ready() {
-        Ok(tests) => tests.into_iter().flat_map(both).collect(),
-        Err(error) => vec![Check::Fact(Err(error))],
-    };
+    });
     group.run_with(checks, |has_failed| {
         if has_failed && cx.layout.record().exists() {
             up::keep_logs(cx);

@@ -54,7 +54,9 @@ impl History<'_> {
     fn is_settled(&self) -> bool {
         let is_done = self.overview.as_ref().is_some_and(Overview::is_done);
         let mut pods = self.cluster.pods.values();
+        // One that has just begun knows of nothing that is left.
         is_done
+            && !self.is_woken
             && self.emptied.is_none()
             && self.seen.values().all(|session| session.state.is_final())
             && pods.all(|pod| matches!(pod.phase, Phase::Ended { .. }) || !pod.is_on_host)

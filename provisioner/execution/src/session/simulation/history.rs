@@ -75,7 +75,8 @@ pub(super) struct History<'g> {
     late: Vec<Arrived>,
     pub(super) watch: Watch,
     changes: broadcast::Receiver<Change>,
-    is_woken: bool,
+    /// Whether the overview has something to look at and has not yet.
+    pub(super) is_woken: bool,
     pub(super) next: Timestamp,
     pub(super) created: u32,
     /// What was asked for and not answered.
