@@ -1,7 +1,7 @@
 //! What the use cases need of the world: implemented by the binary with the provisioner's parts.
 
 use async_trait::async_trait;
-use domain::{Actor, Capacity, Exclusivity, Subscription, Survey, TenantId};
+use domain::{Actor, Capacity, Exclusivity, PlanName, Subscription, Survey, TenantId};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use std::{error::Error, fmt};
@@ -38,17 +38,12 @@ pub trait TenantAccess: Send + Sync + fmt::Debug {
     /// If the host cluster or the tenant's does not answer.
     async fn survey(&self, tenant: TenantId, to: Subscription) -> Result<Survey, AccessError>;
 
-    /// How much room there is for what a tenant would need if it paid for `to`: for `machines` that would be made, or on
-    /// the nodes that everybody uses.
+    /// How much room there is for those who come to `plan`: for machines of its shape, or on the nodes that everybody
+    /// uses.
     ///
     /// # Errors
     /// If Proxmox VE or the host cluster does not answer.
-    async fn capacity(
-        &self,
-        tenant: TenantId,
-        to: Subscription,
-        machines: u32,
-    ) -> Result<Capacity, AccessError>;
+    async fn capacity(&self, plan: PlanName) -> Result<Capacity, AccessError>;
 
     /// Checks that the host cluster can do what Warren needs.
     async fn host_check(&self) -> Vec<Check>;

@@ -2,11 +2,13 @@
 
 mod foresee;
 mod refusal;
+mod room;
 mod wish;
 
 pub use foresee::digest;
 pub(crate) use foresee::{foresee, look};
 pub(crate) use refusal::{from_store, kept};
+pub(crate) use room::{Room, is_only_unknown};
 pub(crate) use wish::{all_wrong, check_nodes_of, check_sessions, check_start, checked};
 
 use crate::{
@@ -147,7 +149,7 @@ pub async fn preview(
 ) -> Result<(PlanPreview, Approval), ChangeError> {
     let (tenant, _) = tenant::find::<PreviewPlan>(app, actor, tenant).await?;
     let Wish { to, sessions, .. } = checked(app, &tenant, new)?;
-    let preview = foresee(app, &tenant, to, sessions).await?;
+    let preview = foresee(&Room::new(app, to), &tenant, sessions).await?;
     Ok((preview, Approval::needed_by(actor.role)))
 }
 

@@ -24,7 +24,7 @@ mod session;
 mod tenant;
 
 pub use blob::{Digest, ParseDigestError};
-pub use capacity::{Bound, Capacity, Resource, Unit};
+pub use capacity::{Bound, Capacity, Needs, Requests, Resource, Unit, Verdict};
 pub use clock::{Clock, IdGen};
 pub use condition::{Condition, ConditionKind, ConditionStatus, Conditions};
 pub use id::{

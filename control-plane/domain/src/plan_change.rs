@@ -1,6 +1,6 @@
 use crate::{
-    Capacity, Isolation, NodeShape, OnDrain, OperationId, Plan, PlanName, Problem, Quota, RunId,
-    SessionId, SessionState, TenantId, Usage, capacity::NO_CAPACITY,
+    Capacity, Isolation, Needs, NodeShape, OnDrain, OperationId, Plan, PlanName, Problem, Quota,
+    Requests, RunId, SessionId, SessionState, TenantId, Usage, capacity::NO_CAPACITY,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,9 @@ pub struct Survey {
     pub runs: BTreeMap<RunId, String>,
     /// Claims whose volume is bound to a node that would be left.
     pub volumes: Vec<String>,
+    /// What all these pods request of the nodes that everybody uses, if that is where they go.
+    #[serde(default)]
+    pub requests: Requests,
 }
 
 /// What is in the way of a change, of what is known of the tenant: nothing may be lost by it.
@@ -224,6 +227,12 @@ impl Quota {
 }
 
 impl PlanPreview {
+    /// What it needs that there is only so much of.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        Needs { machines: self.machines_made.into(), requests: self.survey.requests }
+    }
+
     /// What whoever saw it may rely on: the price, the machines, the restart, what is in the way. Pods come and go, so
     /// which ones move may differ, and so may how much room there is, as long as there is enough.
     #[must_use]

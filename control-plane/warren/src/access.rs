@@ -5,8 +5,8 @@ use application::access::{
 };
 use async_trait::async_trait;
 use clusters::{Authority, Identity, Reach, ReachError, kubeconfig};
-use domain::{Actor, Capacity, Clock, Exclusivity, Subscription, Survey, TenantId};
-use execution::{Context, ExplainError, Machines, RoomError, SurveyError, doctor};
+use domain::{Actor, Capacity, Clock, Exclusivity, PlanName, Subscription, Survey, TenantId};
+use execution::{CapacityError, Context, ExplainError, Machines, SurveyError, doctor};
 use jiff::SignedDuration;
 use planning::{Action, Change};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -127,20 +127,10 @@ impl TenantAccess for Access {
         })
     }
 
-    async fn capacity(
-        &self,
-        tenant: TenantId,
-        to: Subscription,
-        machines: u32,
-    ) -> Result<Capacity, AccessError> {
-        let cx = self.cx()?;
-        let internal = |error| AccessError::Internal(Box::new(error));
-        let record = cx.store.tenant_get(tenant).await.map_err(internal)?;
-        let record = record
-            .ok_or_else(|| AccessError::NotReady { reason: "the tenant was deleted".to_owned() })?;
-        execution::room(cx, &record, to, machines).await.map_err(|error| match error {
-            RoomError::Store(error) => internal(error),
-            error @ (RoomError::Host(_) | RoomError::Proxmox(_)) => {
+    async fn capacity(&self, plan: PlanName) -> Result<Capacity, AccessError> {
+        execution::capacity(self.cx()?, plan).await.map_err(|error| match error {
+            CapacityError::Store(error) => AccessError::Internal(Box::new(error)),
+            error @ (CapacityError::Host(_) | CapacityError::Proxmox(_)) => {
                 AccessError::Unreachable(Box::new(error))
             }
         })

@@ -16,7 +16,7 @@ mod settings;
 mod sweep;
 
 pub(crate) use build::{first_disk, holds_volume};
-pub(crate) use capacity::{LookError, for_machines as room_for};
+pub(crate) use capacity::{LookError, for_machines};
 #[cfg(test)]
 pub(crate) use care::look as look_after;
 pub(crate) use care::run as care;

@@ -1,20 +1,9 @@
 //! How much room is left on the nodes that everybody uses.
 
 use crate::pod::{is_alive, text};
-use domain::{Bytes, Millicores};
+use domain::{Bytes, Millicores, Requests};
 use serde_json::Value;
-use std::{collections::HashSet, iter::Sum, ops::Add};
-
-/// What pods take of nodes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Amounts {
-    /// Processors.
-    pub cpu: Millicores,
-    /// Memory.
-    pub memory: Bytes,
-    /// How many pods.
-    pub pods: u64,
-}
+use std::collections::HashSet;
 
 /// The nodes that everybody uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,9 +11,9 @@ pub struct Shared {
     /// How many there are.
     pub nodes: usize,
     /// What pods may take of them.
-    pub all: Amounts,
+    pub all: Requests,
     /// What none has taken.
-    pub free: Amounts,
+    pub free: Requests,
 }
 
 /// What is free on the nodes that take anybody's pods now, by what the pods on them request; that is what the scheduler
@@ -33,9 +22,9 @@ pub struct Shared {
 pub fn shared(nodes: &[Value], pods: &[Value]) -> Shared {
     let usable: Vec<&Value> = nodes.iter().filter(|node| takes_anybody(node)).collect();
     let names: HashSet<&str> = usable.iter().map(|node| text(node, "/metadata/name")).collect();
-    let all: Amounts = usable.iter().map(|node| allocatable(node)).sum();
-    let taken = requests(pods, |pod| names.contains(text(pod, "/spec/nodeName")));
-    let free = Amounts {
+    let all: Requests = usable.iter().map(|node| allocatable(node)).sum();
+    let taken = requests(pods, |at| names.contains(at));
+    let free = Requests {
         cpu: Millicores(all.cpu.0.saturating_sub(taken.cpu.0)),
         memory: Bytes(all.memory.0.saturating_sub(taken.memory.0)),
         pods: all.pods.saturating_sub(taken.pods),
@@ -43,10 +32,11 @@ pub fn shared(nodes: &[Value], pods: &[Value]) -> Shared {
     Shared { nodes: usable.len(), all, free }
 }
 
-/// What some pods request, as far as they are not over.
+/// What the pods on some nodes request, as far as they are not over.
 #[must_use]
-pub fn requests(pods: &[Value], is_meant: impl Fn(&Value) -> bool) -> Amounts {
-    pods.iter().filter(|pod| is_alive(pod) && is_meant(pod)).map(of_pod).sum()
+pub fn requests(pods: &[Value], is_meant: impl Fn(&str) -> bool) -> Requests {
+    let there = pods.iter().filter(|pod| is_meant(text(pod, "/spec/nodeName")));
+    there.filter(|pod| is_alive(pod)).map(of_pod).sum()
 }
 
 fn takes_anybody(node: &Value) -> bool {
@@ -60,9 +50,9 @@ fn takes_anybody(node: &Value) -> bool {
     is_ready && !is_closed && !keeps_away
 }
 
-fn allocatable(node: &Value) -> Amounts {
+fn allocatable(node: &Value) -> Requests {
     let part = |name: &str| text(node, &format!("/status/allocatable/{name}"));
-    Amounts {
+    Requests {
         cpu: Millicores::parse(part("cpu")).unwrap_or_default(),
         memory: Bytes::parse(part("memory")).unwrap_or_default(),
         pods: part("pods").parse().unwrap_or_default(),
@@ -70,43 +60,25 @@ fn allocatable(node: &Value) -> Amounts {
 }
 
 /// The containers that run at the same time, or the largest of those that run before them.
-fn of_pod(pod: &Value) -> Amounts {
+fn of_pod(pod: &Value) -> Requests {
     let list = |pointer: &str| pod.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
     let of = |container: &Value| {
         let part = |name: &str| text(container, &format!("/resources/requests/{name}")).to_owned();
-        Amounts {
+        Requests {
             cpu: Millicores::parse(&part("cpu")).unwrap_or_default(),
             memory: Bytes::parse(&part("memory")).unwrap_or_default(),
             pods: 0,
         }
     };
     let stays = |container: &&Value| text(container, "/restartPolicy") == "Always";
-    let together: Amounts =
+    let together: Requests =
         list("/spec/containers").chain(list("/spec/initContainers").filter(stays)).map(of).sum();
-    let largest = list("/spec/initContainers").map(of).fold(together, |one, other| Amounts {
+    let largest = list("/spec/initContainers").map(of).fold(together, |one, other| Requests {
         cpu: one.cpu.max(other.cpu),
         memory: one.memory.max(other.memory),
         pods: 0,
     });
-    Amounts { pods: 1, ..largest }
-}
-
-impl Add for Amounts {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            cpu: Millicores(self.cpu.0.saturating_add(other.cpu.0)),
-            memory: Bytes(self.memory.0.saturating_add(other.memory.0)),
-            pods: self.pods.saturating_add(other.pods),
-        }
-    }
-}
-
-impl Sum for Amounts {
-    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
-        amounts.fold(Self::default(), Add::add)
-    }
+    Requests { pods: 1, ..largest }
 }
 
 #[cfg(test)]
@@ -161,12 +133,12 @@ mod tests {
         assert_eq!(found.nodes, 2);
         assert_eq!(
             found.all,
-            Amounts { cpu: Millicores(8000), memory: Bytes::gibi(16), pods: 220 }
+            Requests { cpu: Millicores(8000), memory: Bytes::gibi(16), pods: 220 }
         );
         // 1500m of the first; of the second 1000m, which its first container needs before the other.
-        let free = Amounts { cpu: Millicores(5500), memory: Bytes::mebi(13_824), pods: 218 };
+        let free = Requests { cpu: Millicores(5500), memory: Bytes::mebi(13_824), pods: 218 };
         assert_eq!(found.free, free);
-        let own = requests(&pods, |pod| pod["spec"]["nodeName"] == "own");
-        assert_eq!(own, Amounts { cpu: Millicores(2000), memory: Bytes::gibi(3), pods: 1 });
+        let own = requests(&pods, |at| at == "own");
+        assert_eq!(own, Requests { cpu: Millicores(2000), memory: Bytes::gibi(3), pods: 1 });
     }
 }

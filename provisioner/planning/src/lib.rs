@@ -14,6 +14,7 @@ mod accounts;
 mod admission;
 mod baseline;
 pub mod budget;
+pub mod capacity;
 mod certs;
 mod cidr;
 mod cluster;
@@ -31,7 +32,6 @@ mod node_policies;
 pub mod object;
 pub mod pod;
 pub mod quota;
-pub mod room;
 mod rules;
 pub mod saga;
 #[cfg(feature = "samples")]

@@ -17,7 +17,7 @@ use axum::{
 use bytes::Bytes;
 use domain::{
     Actor, Capacity, Clock, ConditionKind, ConditionStatus, Conditions, Digest, Exclusivity, IdGen,
-    Role, RunId, Session, SessionId, SessionState, Subscription, Survey, TenantId,
+    PlanName, Role, RunId, Session, SessionId, SessionState, Subscription, Survey, TenantId,
 };
 use http_body_util::BodyExt as _;
 use jiff::{Timestamp, ToSpan as _};
@@ -74,6 +74,8 @@ pub(crate) struct World {
     pub(crate) capacity: Mutex<Capacity>,
     /// Whether nobody can say that.
     pub(crate) is_mute: AtomicBool,
+    /// How often somebody wanted to know.
+    pub(crate) looks_for_room: AtomicU64,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -415,12 +417,8 @@ impl TenantAccess for World {
         Ok(self.survey.lock().expect("no test panics with it").clone())
     }
 
-    async fn capacity(
-        &self,
-        _: TenantId,
-        _: Subscription,
-        _: u32,
-    ) -> Result<Capacity, AccessError> {
+    async fn capacity(&self, _: PlanName) -> Result<Capacity, AccessError> {
+        self.looks_for_room.fetch_add(1, Ordering::Relaxed);
         if self.is_mute.load(Ordering::Relaxed) {
             return Err(AccessError::Unreachable("10.0.0.2 refused".into()));
         }

@@ -169,57 +169,87 @@ async fn a_preview_says_of_each_session_in_the_way_what_becomes_of_it() {
     assert_eq!(begun.json()["sessions"], "own", "{}", begun.text());
 }
 
+/// Something of which there is so much for machines.
+pub(crate) fn room(resource: Resource, free: Option<u64>, at_most: Option<u64>) -> Bound {
+    let detail = free.map_or("nobody knows".to_owned(), |free| format!("room for {free} machines"));
+    let hint = "add nodes".to_owned();
+    Bound { resource, unit: Unit::Machines, needed: 0, free, at_most, detail, hint }
+}
+
+pub(crate) fn tell(server: &TestApp, bounds: Vec<Bound>) {
+    *server.world.capacity.lock().expect("no test panics with it") = Capacity { bounds };
+}
+
 #[tokio::test]
 async fn a_preview_tells_the_room_that_there_is_and_what_is_tightest() {
     let server = TestApp::new().await;
     let tenant = ready(&server).await;
     let wish = json!({ "plan": "dedicated-s", "nodes": 2 });
-    let tell = |memory: u64| {
-        let bound = |resource, free: u64| Bound {
-            resource,
-            unit: Unit::Machines,
-            needed: 2,
-            free,
-            detail: format!("room for {free} machines; 2 are to be made"),
-            hint: "add nodes".to_owned(),
-        };
-        let bounds = vec![bound(Resource::Memory, memory), bound(Resource::Storage, 6)];
-        *server.world.capacity.lock().expect("no test panics with it") = Capacity { bounds };
+    let left = |memory| {
+        let storage = room(Resource::Storage, Some(6), None);
+        tell(&server, vec![room(Resource::Memory, Some(memory), Some(memory)), storage]);
     };
-    tell(3);
+    left(3);
     let seen = preview(&server, &tenant, wish.clone()).await;
-    assert_eq!((&seen["tightest"], &seen["blockers"]), (&json!("memory"), &json!([])));
-    let detail = "room for 3 machines; 2 are to be made";
+    let capacity = &seen["capacity"];
+    assert_eq!((&capacity["tightest"], &seen["blockers"]), (&json!("memory"), &json!([])));
     let memory = json!({
-        "resource": "memory", "unit": "machines", "needed": 2, "free": 3, "detail": detail,
+        "resource": "memory", "unit": "machines", "needed": 2, "free": 3, "verdict": "enough",
+        "detail": "room for 3 machines; 2 to be made",
     });
-    assert_eq!(seen["capacity"][0], memory);
-    tell(2);
+    assert_eq!(capacity["bounds"][0], memory);
+    left(2);
     let later = preview(&server, &tenant, wish.clone()).await;
     assert_eq!(later["id"], seen["id"], "it fits as before");
 
-    tell(1);
+    left(1);
     let full = preview(&server, &tenant, wish.clone()).await;
     let blocker = json!({
         "code": "no-capacity",
-        "detail": "there is not enough room: room for 1 machines; 2 are to be made",
+        "detail": "there is not enough room: room for 1 machines; 2 to be made",
         "hint": "add nodes",
     });
     assert_eq!(full["blockers"], json!([blocker]));
     assert_ne!(full["id"], seen["id"], "it does not fit any more");
-    tell(0);
+    left(0);
     let fuller = preview(&server, &tenant, wish.clone()).await;
     assert_eq!(fuller["id"], full["id"], "it does not fit as before");
-    let refused = server.post(&path(&tenant), wish.clone()).await;
+    let refused = server.post(&path(&tenant), wish).await;
     assert_eq!(refused.problem(), (409, "plan-change-blocked".to_owned()));
     assert!(refused.text().contains("room for 0 machines"), "{}", refused.text());
+}
 
+#[tokio::test]
+async fn nobody_who_cannot_look_lets_a_change_begin_that_needs_room() {
+    let server = TestApp::new().await;
+    let tenant = ready(&server).await;
     server.world.is_mute.store(true, Ordering::Relaxed);
+    let wish = json!({ "plan": "dedicated-s", "nodes": 2 });
     let unknown = preview(&server, &tenant, wish).await;
     assert_eq!(unknown["blockers"][0]["code"], "capacity-unknown");
-    assert_eq!(unknown["capacity"], json!([]));
+    assert_eq!(unknown["capacity"]["bounds"], json!([]));
     let text = unknown.to_string();
     assert!(text.contains("warren doctor proxmox") && !text.contains("10.0.0.2"), "{text}");
+    let nothing = preview(&server, &tenant, json!({ "plan": "pro" })).await;
+    assert_eq!(nothing["blockers"], json!([]), "it needs no room");
+}
+
+#[tokio::test]
+async fn room_that_is_doubtful_or_unknown_is_told_and_refuses_nobody() {
+    let server = TestApp::new().await;
+    let tenant = ready(&server).await;
+    let wish = json!({ "plan": "dedicated-s", "nodes": 2 });
+    let thin = room(Resource::Storage, Some(1), None);
+    tell(&server, vec![room(Resource::Memory, None, None), thin]);
+    let seen = preview(&server, &tenant, wish.clone()).await;
+    assert_eq!(seen["blockers"], json!([]));
+    let capacity = &seen["capacity"];
+    let memory = (&capacity["bounds"][0]["verdict"], &capacity["bounds"][0]["free"]);
+    assert_eq!(memory, (&json!("unknown"), &Value::Null));
+    assert_eq!(capacity["bounds"][1]["verdict"], "doubtful");
+    assert_eq!(capacity["tightest"], "storage");
+    let begun = server.post(&path(&tenant), wish).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.text());
 }
 
 #[tokio::test]

@@ -1,10 +1,14 @@
 //! What a change of plan would do.
 
-use super::{ChangeError, wish::Wish};
+use super::{
+    ChangeError,
+    room::{Room, is_only_unknown},
+    wish::Wish,
+};
 use crate::{App, error::FindError};
 use domain::{
-    Capacity, Digest, Isolation, Measured, MovedSession, PlanPreview, Problem, Session,
-    SessionsDuringMove, Subscription, Tenant, blockers,
+    Capacity, Digest, Isolation, Measured, MovedSession, PlanPreview, Session, SessionsDuringMove,
+    Subscription, Tenant, blockers,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -31,7 +35,11 @@ pub(crate) async fn look(
     if let Some(open) = app.store.operation_open(tenant.id).await.map_err(FindError::from)? {
         return Err(ChangeError::Busy(Box::new(open)));
     }
-    let preview = foresee(app, tenant, wish.to, wish.sessions).await?;
+    let preview = foresee(&Room::new(app, wish.to), tenant, wish.sessions).await?;
+    // Another look is worth more than what this one says of what was promised.
+    if is_only_unknown(&preview) {
+        return Err(ChangeError::Blocked(Box::new(preview)));
+    }
     if wish.seen.as_ref().is_some_and(|seen| *seen != digest(&preview)) {
         return Err(ChangeError::Outdated);
     }
@@ -41,12 +49,13 @@ pub(crate) async fn look(
     Ok(preview)
 }
 
+/// Looks at what a change to what `room` is for would do.
 pub(crate) async fn foresee(
-    app: &App,
+    room: &Room<'_>,
     tenant: &Tenant,
-    to: Subscription,
     rule: SessionsDuringMove,
 ) -> Result<PlanPreview, ChangeError> {
+    let Room { app, to, .. } = *room;
     let from = tenant.subscription();
     let survey = app.access.survey(tenant.id, to).await?;
     let nodes = app.store.node_of_tenant(tenant.id).await.map_err(FindError::from)?;
@@ -58,24 +67,29 @@ pub(crate) async fn foresee(
         |session: &&Session| session.run.is_some_and(|run| survey.runs.contains_key(&run));
     let moved: Vec<_> = sessions.iter().filter(is_in_the_way).map(|one| moved(one, rule)).collect();
     let price = |of: Subscription| i64::try_from(of.plan().price).unwrap_or(i64::MAX);
-    let machines_made = to.nodes.saturating_sub(has);
-    let mut in_the_way = blockers(to, tenant.usage.as_ref(), &survey);
-    let capacity = room(app, tenant, to, machines_made, &mut in_the_way).await;
     let away = app.store.plan_change_away(MEASURED).await.map_err(FindError::from)?;
-    Ok(PlanPreview {
+    let mut preview = PlanPreview {
         from,
         to,
         price_delta: price(to).saturating_sub(price(from)),
-        machines_made,
+        machines_made: to.nodes.saturating_sub(has),
         machines_freed: freed(from, to),
         restarts: from.isolation() != to.isolation(),
         api_away: measured(away),
         sessions: moved.iter().map(|moved| moved.session).collect(),
         moved_sessions: moved,
-        blockers: in_the_way,
-        capacity,
+        capacity: Capacity::default(),
+        blockers: blockers(to, tenant.usage.as_ref(), &survey),
         survey,
-    })
+    };
+    match room.holds(&preview.needs()).await {
+        Ok(capacity) => {
+            preview.blockers.extend(capacity.blocker());
+            preview.capacity = capacity;
+        }
+        Err(problem) => preview.blockers.push(problem),
+    }
+    Ok(preview)
 }
 
 /// What becomes of a session that is in the way.
@@ -86,41 +100,6 @@ fn moved(session: &Session, rule: SessionsDuringMove) -> MovedSession {
         state: *state,
         on_drain: spec.on_drain,
         outcome: rule.of(spec.on_drain),
-    }
-}
-
-/// How much room there is; that there is none, or that nobody could look, is in the way.
-async fn room(
-    app: &App,
-    tenant: &Tenant,
-    to: Subscription,
-    machines: u32,
-    in_the_way: &mut Vec<Problem>,
-) -> Capacity {
-    match app.access.capacity(tenant.id, to, machines).await {
-        Ok(capacity) => {
-            in_the_way.extend(capacity.blocker());
-            capacity
-        }
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "nobody could look for room");
-            let (who, hint) = match to.isolation() {
-                Isolation::Dedicated => (
-                    "Proxmox VE",
-                    "try again in a moment; an operator asks `warren doctor proxmox` what is wrong",
-                ),
-                Isolation::Shared => (
-                    "the host cluster",
-                    "try again in a moment; an operator asks `warren doctor` what is wrong",
-                ),
-            };
-            in_the_way.push(Problem {
-                code: "capacity-unknown".to_owned(),
-                detail: format!("{who} does not say how much room there is"),
-                hint: hint.to_owned(),
-            });
-            Capacity::default()
-        }
     }
 }
 

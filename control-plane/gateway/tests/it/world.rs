@@ -84,12 +84,7 @@ impl TenantAccess for Nowhere {
         Ok(Survey::default())
     }
 
-    async fn capacity(
-        &self,
-        _: TenantId,
-        _: Subscription,
-        _: u32,
-    ) -> Result<Capacity, AccessError> {
+    async fn capacity(&self, _: PlanName) -> Result<Capacity, AccessError> {
         Ok(Capacity::default())
     }
 

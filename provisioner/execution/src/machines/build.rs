@@ -10,7 +10,7 @@ use crate::{
     sagas::{Step, StepError},
 };
 use async_trait::async_trait;
-use domain::Capacity;
+use domain::{Capacity, Needs};
 use futures::StreamExt as _;
 use jiff::SignedDuration;
 use proxmox_client::{
@@ -136,7 +136,7 @@ impl Step<OwnNode> for Clone {
 
 impl Clone {
     /// Where the machine is to be: where it was to be, else where the fewest of ours are, of those that are there and
-    /// have room.
+    /// have room; where that is doubtful only if it is so everywhere.
     async fn place(&self, cx: &NodeContext<'_>) -> Result<NodeName, StepError> {
         if let Some(place) = placed(&cx.subject.node)? {
             return Ok(place);
@@ -151,11 +151,18 @@ impl Clone {
                 "no node of Proxmox VE that has a template is there".to_owned(),
             ));
         }
-        let roomy = room.places.iter().filter(|(_, place)| place.holds(shape) > 0);
-        let Some((best, _)) = roomy.min_by_key(|(name, place)| (place.load, *name)) else {
-            let capacity = Capacity { bounds: room.bounds(shape, 1) };
+        let fits = room.places.iter().map(|(name, place)| (place.holds(shape), place.load, name));
+        let possible = fits.filter(|(fit, ..)| fit.is_possible());
+        let best = possible.min_by_key(|(fit, load, name)| (fit.is_tight(), *load, *name));
+        let Some((fit, _, best)) = best else {
+            let one = Needs { machines: 1, ..Needs::default() };
+            let capacity = Capacity { bounds: room.bounds(shape) }.needing(&one);
             return Err(capacity.blocker().map_or_else(power::gone, StepError::Fail));
         };
+        if fit.is_tight() {
+            let node = &cx.subject.node.name;
+            tracing::warn!(node.name = %node, place = %best, "memory or disk there does only as long as not all of it is used");
+        }
         cx.cx.store.node_place(cx.subject.node.id, best.as_str()).await?;
         Ok(best.clone())
     }

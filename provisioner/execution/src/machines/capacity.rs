@@ -1,15 +1,25 @@
 //! How much room the cluster of Proxmox VE has for more machines: asked before one is made, and for whoever wants to know
 //! whether some can be.
+//!
+//! There are two answers. What is *free* is what a machine may use of what nobody uses: of memory and disk, all that
+//! Proxmox VE has of it, less what it says is in use, less what machines that are being made will use. Memory and thin
+//! storages are given out more often than they are there, and that works: guests share pages, caches give way, disks are
+//! never full. So what is not free is told and avoided, and refuses nobody. What is *at most* there refuses: a node whose
+//! whole memory is less than that of the machine, a storage that takes a disk's whole size at once and has it not, one
+//! that is full. What Proxmox VE does not tell, or not this token, is unknown and refuses nobody either.
 
 use super::{Machines, build::first_disk};
 use domain::{Bound, Bytes, Capacity, Node, NodeShape, Resource, Unit};
-use proxmox_client::{Error, NodeEntry, NodeName, StorageId};
+use proxmox_client::{Error, Fault, NodeEntry, NodeName, StorageEntry, StorageId};
 use std::{
     collections::{BTreeMap, HashSet},
     net::Ipv4Addr,
     ops::RangeInclusive,
 };
 use store::{Store, StoreError};
+
+/// Kinds of storages that take the whole size of a disk when it is made; a zfspool may, which only its configuration says.
+const THICK: [&str; 1] = ["lvm"];
 
 /// Why nobody can say how much there is.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +34,6 @@ pub(crate) enum LookError {
 #[derive(Debug, Default)]
 pub(super) struct Room {
     pub(super) places: BTreeMap<NodeName, Place>,
-    /// Why some nodes were not looked at.
-    obstacle: Option<Error>,
 }
 
 /// What is left on one of them.
@@ -33,26 +41,80 @@ pub(super) struct Room {
 pub(super) struct Place {
     /// How many machines of Warren's are there.
     pub(super) load: usize,
-    /// Memory that no machine uses or was promised; nothing if the token may not know.
-    memory: Option<Bytes>,
+    memory: Option<Memory>,
+    disk: Option<Disk>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    all: Bytes,
+    free: Bytes,
+}
+
+#[derive(Debug)]
+struct Disk {
     storage: StorageId,
     is_shared: bool,
-    disk: Bytes,
+    free: Bytes,
+    /// Disks of more than that cannot be made; nothing if that is not certain.
+    at_most: Option<Bytes>,
+}
+
+/// For how many machines there is room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Fit {
+    /// If each uses all that is its own; nothing if nobody may say.
+    free: Option<u64>,
+    /// For certain not for more; nothing if that has no limit.
+    at_most: Option<u64>,
+}
+
+impl Fit {
+    const NONE: Self = Self { free: Some(0), at_most: Some(0) };
+
+    /// For machines that need both.
+    fn and(self, other: Self) -> Self {
+        let least = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
+        Self { free: least(self.free, other.free), at_most: least(self.at_most, other.at_most) }
+    }
+
+    /// For machines that go to either.
+    fn or(self, other: Self) -> Self {
+        let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+        Self { free: sum(self.free, other.free), at_most: sum(self.at_most, other.at_most) }
+    }
+
+    /// Whether one may be made.
+    pub(super) fn is_possible(self) -> bool {
+        self.at_most != Some(0)
+    }
+
+    /// Whether one would have to hope that the others do not use all that is theirs.
+    pub(super) fn is_tight(self) -> bool {
+        self.free == Some(0)
+    }
 }
 
 impl Place {
-    /// How many more machines of a shape its memory holds, if that is known.
-    fn by_memory(&self, shape: NodeShape) -> Option<u64> {
-        Some(self.memory?.0 / shape.hardware().memory.0)
+    fn by_memory(&self, shape: NodeShape) -> Fit {
+        let needed = shape.hardware().memory;
+        self.memory.as_ref().map_or_else(Fit::default, |memory| Fit {
+            free: Some(memory.free.0 / needed.0),
+            at_most: (memory.all < needed).then_some(0),
+        })
     }
 
-    fn by_disk(&self, shape: NodeShape) -> u64 {
-        self.disk.0 / shape.hardware().disk.0
+    fn by_disk(&self, shape: NodeShape) -> Fit {
+        let needed = shape.hardware().disk;
+        self.disk.as_ref().map_or_else(Fit::default, |disk| Fit {
+            free: Some(disk.free.0 / needed.0),
+            at_most: disk.at_most.map(|most| most.0 / needed.0),
+        })
     }
 
     /// How many more machines of a shape it holds.
-    pub(super) fn holds(&self, shape: NodeShape) -> u64 {
-        self.by_memory(shape).unwrap_or(u64::MAX).min(self.by_disk(shape))
+    pub(super) fn holds(&self, shape: NodeShape) -> Fit {
+        self.by_memory(shape).and(self.by_disk(shape))
     }
 }
 
@@ -61,167 +123,190 @@ impl Place {
 pub(super) async fn look(machines: &Machines, open: &[Node]) -> Result<Room, Error> {
     let entries = machines.client.nodes().await?;
     let usable = entries.iter().filter(|entry| entry.status == "online");
-    let mut room = Room::default();
+    let (mut room, mut obstacle) = (Room::default(), None);
     for entry in usable.filter(|entry| machines.settings.templates.contains_key(&entry.name)) {
         match look_at(machines, open, entry).await {
-            Ok(Some(place)) => drop(room.places.insert(entry.name.clone(), place)),
-            Ok(None) => {}
+            Ok(place) => drop(room.places.insert(entry.name.clone(), place)),
             // It may have gone while others are there.
-            Err(error) => room.obstacle = Some(error),
+            Err(error) => obstacle = Some(error),
         }
     }
-    match room.obstacle.take() {
+    match obstacle {
         Some(error) if room.places.is_empty() => Err(error),
         Some(_) | None => Ok(room),
     }
 }
 
-async fn look_at(
-    machines: &Machines,
-    open: &[Node],
-    entry: &NodeEntry,
-) -> Result<Option<Place>, Error> {
-    let node = machines.client.node(&entry.name);
-    let storage = if let Some(storage) = &machines.settings.storage {
-        storage.clone()
-    } else {
-        let Some(template) = machines.settings.templates.get(&entry.name) else { return Ok(None) };
-        let config = node.vm(*template).config().await?;
-        let disk = first_disk(&config);
-        let drive = config.drives().find(|(slot, _)| Some(slot) == disk.as_ref());
-        let name = drive.as_ref().and_then(|(_, drive)| Some(drive.first()?.split_once(':')?.0));
-        let Some(storage) = name.and_then(|name| StorageId::new(name).ok()) else {
-            return Ok(None);
-        };
-        storage
-    };
-    let storages = node.storages().await?;
-    let Some(found) = storages.into_iter().find(|found| found.id == storage) else {
-        return Ok(None);
-    };
+async fn look_at(machines: &Machines, open: &[Node], entry: &NodeEntry) -> Result<Place, Error> {
     let own: Vec<&Node> =
         open.iter().filter(|node| node.place.as_deref() == Some(entry.name.as_str())).collect();
     let promised = |of: fn(NodeShape) -> Bytes| -> u64 {
         let making = own.iter().filter(|node| node.ready_at.is_none());
         making.map(|node| of(node.shape).0).sum()
     };
-    let memory = entry.memory.map(|all| {
-        let used = entry.memory_used.unwrap_or(0) + promised(|shape| shape.hardware().memory);
-        Bytes(all.saturating_sub(used))
+    let memory = entry.memory.zip(entry.memory_used).map(|(all, used)| {
+        let used = used.saturating_add(promised(|shape| shape.hardware().memory));
+        Memory { all: Bytes(all), free: Bytes(all.saturating_sub(used)) }
     });
-    let disk = if found.is_active { found.available.unwrap_or(0) } else { 0 };
-    let disk = Bytes(disk.saturating_sub(promised(|shape| shape.hardware().disk)));
-    Ok(Some(Place { load: own.len(), memory, storage, is_shared: found.is_shared, disk }))
+    let disk = known(disk_storage(machines, &entry.name).await)?.flatten();
+    let disk = disk.and_then(|found| disk_of(&found, promised(|shape| shape.hardware().disk)));
+    Ok(Place { load: own.len(), memory, disk })
+}
+
+/// What was told; nothing if this token may not know.
+fn known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Ok(told) => Ok(Some(told)),
+        Err(error) if matches!(error.fault(), Some(Fault::Forbidden { .. })) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The storage of machines' disks: the one that is configured, or the template's. Nothing if the token does not see it.
+async fn disk_storage(
+    machines: &Machines,
+    place: &NodeName,
+) -> Result<Option<StorageEntry>, Error> {
+    let node = machines.client.node(place);
+    let storage = if let Some(storage) = &machines.settings.storage {
+        Some(storage.clone())
+    } else if let Some(template) = machines.settings.templates.get(place) {
+        let config = node.vm(*template).config().await?;
+        let disk = first_disk(&config);
+        let drive = config.drives().find(|(slot, _)| Some(slot) == disk.as_ref());
+        let volume = drive.as_ref().and_then(|(_, drive)| drive.first());
+        volume.and_then(|volume| StorageId::new(volume.split_once(':')?.0).ok())
+    } else {
+        None
+    };
+    Ok(node.storages().await?.into_iter().find(|entry| Some(&entry.id) == storage.as_ref()))
+}
+
+/// What is left of a storage; nothing if it does not say.
+fn disk_of(entry: &StorageEntry, promised: u64) -> Option<Disk> {
+    let (storage, is_shared) = (entry.id.clone(), entry.is_shared);
+    if !entry.is_active {
+        // It may be back by the time that something is written to it.
+        return Some(Disk { storage, is_shared, free: Bytes(0), at_most: None });
+    }
+    // What cannot count says that there is nothing of anything.
+    entry.total.filter(|total| *total > 0)?;
+    let left = entry.available?;
+    let is_certain = left == 0 || THICK.contains(&entry.kind.as_str());
+    Some(Disk {
+        storage,
+        is_shared,
+        free: Bytes(left.saturating_sub(promised)),
+        at_most: is_certain.then_some(Bytes(left)),
+    })
 }
 
 impl Room {
-    /// How many machines of a shape all places hold together: by memory, by disk, by both.
-    fn holds(&self, shape: NodeShape) -> (Option<u64>, u64, u64) {
+    /// The places whose disks are not on the same storage as those of another one before them.
+    fn storages(&self) -> impl Iterator<Item = &Place> {
         let mut shared = HashSet::new();
-        let (mut by_memory, mut by_disk, mut by_both) = (Some(0_u64), 0_u64, 0_u64);
-        for place in self.places.values() {
-            by_memory = by_memory.zip(place.by_memory(shape)).map(|(all, one)| all + one);
-            by_both = by_both.saturating_add(place.holds(shape));
-            if !place.is_shared || shared.insert(&place.storage) {
-                by_disk += place.by_disk(shape);
-            }
-        }
-        (by_memory, by_disk, by_both.min(by_disk))
+        self.places.values().filter(move |place| {
+            let disk = place.disk.as_ref().filter(|disk| disk.is_shared);
+            disk.is_none_or(|disk| shared.insert(&disk.storage))
+        })
     }
 
-    /// How much there is for so many more machines of a shape.
-    pub(super) fn bounds(&self, shape: NodeShape, wanted: u64) -> Vec<Bound> {
+    /// How much there is for machines of a shape.
+    pub(super) fn bounds(&self, shape: NodeShape) -> Vec<Bound> {
         let (hardware, count) = (shape.hardware(), self.places.len());
-        let (by_memory, by_disk, by_both) = self.holds(shape);
-        let total =
-            |of: fn(&Place) -> Bytes| rounded(self.places.values().map(of).map(|b| b.0).sum());
-        let bound = |resource, free, detail| {
-            Bound {
-            resource,
-            unit: Unit::Machines,
-            needed: wanted,
-            free,
-            detail,
-            hint: "an operator adds memory, disks or nodes to the cluster of Proxmox VE, or releases machines"
-                .to_owned(),
-        }
+        let sum = |fits: &mut dyn Iterator<Item = Fit>| fits.reduce(Fit::or).unwrap_or(Fit::NONE);
+        let by_memory = sum(&mut self.places.values().map(|place| place.by_memory(shape)));
+        let by_disk = sum(&mut self.storages().map(|place| place.by_disk(shape)));
+        let by_both = sum(&mut self.places.values().map(|place| place.holds(shape))).and(by_disk);
+        let free = |amounts: &mut dyn Iterator<Item = Option<Bytes>>| {
+            Bytes(amounts.flatten().map(|bytes| bytes.0).sum()).rounded()
         };
-        let mut bounds = Vec::new();
-        if let Some(fits) = by_memory {
-            let free = total(|place| place.memory.unwrap_or_default());
-            let size = hardware.memory;
-            let detail = format!(
-                "{free} of memory are free on {count} nodes of Proxmox VE, for {fits} machines of {size}; {wanted} are to be made"
-            );
-            bounds.push(bound(Resource::Memory, fits, detail));
-        } else {
-            // It is told, and holds nobody up.
-            let detail = "how much memory is free is not known: Proxmox VE tells it only with Sys.Audit on its nodes";
-            let told = bound(Resource::Memory, 0, detail.to_owned());
-            bounds.push(Bound { needed: 0, ..told });
-        }
-        let (free, size) = (total(|place| place.disk), hardware.disk);
-        let detail = format!(
-            "{free} of disk are free on {count} nodes of Proxmox VE, for {by_disk} machines of {size}; {wanted} are to be made"
+        let memory = free(
+            &mut self.places.values().map(|place| place.memory.as_ref().map(|memory| memory.free)),
         );
-        bounds.push(bound(Resource::Storage, by_disk, detail));
-        if by_memory.is_some_and(|by_memory| by_both < by_memory.min(by_disk)) {
+        let disk =
+            free(&mut self.storages().map(|place| place.disk.as_ref().map(|disk| disk.free)));
+        let told = |free: Bytes, what: &str, size: Bytes, fit: Fit, right: &str| match fit.free {
+            Some(fits) => format!(
+                "{free} of {what} are free on {count} nodes of Proxmox VE, for {fits} machines of {size}"
+            ),
+            None => format!(
+                "how much {what} is free is not known: Proxmox VE tells it only with {right}"
+            ),
+        };
+        let memory_told =
+            told(memory, "memory", hardware.memory, by_memory, "Sys.Audit on its nodes");
+        let disk_told =
+            told(disk, "disk", hardware.disk, by_disk, "Datastore.Audit on its storages");
+        let mut bounds = vec![
+            on_nodes(Resource::Memory, by_memory, memory_told),
+            on_nodes(Resource::Storage, by_disk, disk_told),
+        ];
+        if by_both != by_memory.and(by_disk) {
+            let fits = by_both
+                .free
+                .map_or_else(|| "nobody knows how many".to_owned(), |fits| fits.to_string());
             let detail = format!(
-                "{count} nodes of Proxmox VE have memory and disk at the same time for {by_both} machines; {wanted} are to be made"
+                "{count} nodes of Proxmox VE have memory and disk at the same time for {fits} machines"
             );
-            bounds.push(bound(Resource::Places, by_both, detail));
+            bounds.push(on_nodes(Resource::Places, by_both, detail));
         }
         bounds
     }
 }
 
-/// How much room there is for so many more machines of a shape: on the nodes, and of what the configuration gives.
+fn on_nodes(resource: Resource, Fit { free, at_most }: Fit, detail: String) -> Bound {
+    let hint = "an operator adds memory, disks or nodes to the cluster of Proxmox VE, or releases machines";
+    let hint = hint.to_owned();
+    Bound { resource, unit: Unit::Machines, needed: 0, free, at_most, detail, hint }
+}
+
+/// How much room there is for more machines of a shape: on the nodes, and of what the configuration gives.
 pub(crate) async fn for_machines(
     machines: &Machines,
     store: &Store,
     shape: NodeShape,
-    wanted: u64,
 ) -> Result<Capacity, LookError> {
     let open = store.node_open().await?;
     let resting = store.node_resting_vms().await?;
-    let mut bounds = look(machines, &open).await?.bounds(shape, wanted);
+    let mut bounds = look(machines, &open).await?.bounds(shape);
     let settings = &machines.settings;
     // A number that others have is found when it is tried, and rests from then on.
     let taken = open.iter().filter_map(|node| node.vm).chain(resting).map(|vm| vm.0);
-    let numbers = left(&settings.vms, taken);
-    bounds.push(of_range(Resource::Numbers, "proxmox.vms", numbers, wanted));
+    let without = open.iter().filter(|node| node.vm.is_none()).count();
+    bounds.push(of_range(Resource::Numbers, "proxmox.vms", &settings.vms, taken, without));
     if let Some(addresses) = &settings.addresses {
         let range = addresses.range.start().to_bits()..=addresses.range.end().to_bits();
         let taken = open.iter().filter_map(|node| node.address).map(Ipv4Addr::to_bits);
-        let found = left(&range, taken);
-        bounds.push(of_range(Resource::Addresses, "proxmox.addresses", found, wanted));
+        let without = open.iter().filter(|node| node.address.is_none()).count();
+        let key = "proxmox.addresses";
+        bounds.push(of_range(Resource::Addresses, key, &range, taken, without));
     }
     Ok(Capacity { bounds })
 }
 
-/// How many of a range are free, and of how many. Those of nodes that have none yet are as good as gone.
-fn left(range: &RangeInclusive<u32>, taken: impl Iterator<Item = u32>) -> (u64, u64) {
+/// How many of a range are free. Nodes `without` one that are on their way will take one each, if nothing happens to them.
+fn of_range(
+    resource: Resource,
+    key: &str,
+    range: &RangeInclusive<u32>,
+    taken: impl Iterator<Item = u32>,
+    without: usize,
+) -> Bound {
     let taken: HashSet<u32> = taken.filter(|one| range.contains(one)).collect();
     let all = u64::from(range.end() - range.start()) + 1;
-    (all.saturating_sub(taken.len() as u64), all)
-}
-
-fn of_range(resource: Resource, key: &str, (free, all): (u64, u64), wanted: u64) -> Bound {
+    let at_most = all.saturating_sub(taken.len() as u64);
+    let free = at_most.saturating_sub(without as u64);
     let what = resource.as_str();
     Bound {
         resource,
         unit: Unit::Machines,
-        needed: wanted,
-        free,
+        needed: 0,
+        free: Some(free),
+        at_most: Some(at_most),
         detail: format!(
-            "{free} of {all} {what} of machines are free, the others are taken or rest; {wanted} are to be made"
+            "{free} of {all} {what} of machines are free, the others are taken or rest"
         ),
         hint: format!("an operator gives more in the configuration key {key}, or releases nodes"),
     }
-}
-
-/// Without what nobody wants to read.
-fn rounded(bytes: u64) -> Bytes {
-    let shift = if bytes < 1 << 30 { 20 } else { 30 };
-    Bytes(bytes >> shift << shift)
 }

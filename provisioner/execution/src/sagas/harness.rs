@@ -7,6 +7,7 @@
 
 mod accident;
 mod accidents;
+mod capacity;
 mod care;
 mod check;
 mod history;
@@ -16,7 +17,6 @@ mod mishap;
 mod node;
 mod plan_change;
 mod purpose;
-mod room;
 mod site;
 mod storm;
 mod sweep;

@@ -10,7 +10,9 @@ use application::{
 };
 use async_trait::async_trait;
 use clusters::{HostCluster, RunAuthority, TenantClusters};
-use domain::{Actor, Capacity, Clock, Exclusivity, IdGen, Subscription, Survey, TenantId};
+use domain::{
+    Actor, Capacity, Clock, Exclusivity, IdGen, PlanName, Subscription, Survey, TenantId,
+};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -232,12 +234,7 @@ impl TenantAccess for NoAccess {
         Ok(Survey::default())
     }
 
-    async fn capacity(
-        &self,
-        _: TenantId,
-        _: Subscription,
-        _: u32,
-    ) -> Result<Capacity, AccessError> {
+    async fn capacity(&self, _: PlanName) -> Result<Capacity, AccessError> {
         Ok(Capacity::default())
     }
 
