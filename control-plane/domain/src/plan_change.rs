@@ -136,7 +136,7 @@ pub struct Survey {
     pub runs: BTreeMap<RunId, String>,
     /// Claims whose volume is bound to a node that would be left.
     pub volumes: Vec<String>,
-    /// What all these pods request of the nodes that everybody uses, if that is where they go.
+    /// What those that move request of the nodes that everybody uses, if that is where they go.
     #[serde(default)]
     pub requests: Requests,
 }

@@ -36,7 +36,7 @@ pub(crate) async fn look(
         return Err(ChangeError::Busy(Box::new(open)));
     }
     let preview = foresee(&Room::new(app, wish.to), tenant, wish.sessions).await?;
-    // Another look is worth more than what this one says of what was promised.
+    // Nobody can tell by this one whether the promise still holds.
     if is_only_unknown(&preview) {
         return Err(ChangeError::Blocked(Box::new(preview)));
     }

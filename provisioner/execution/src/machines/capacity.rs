@@ -138,19 +138,23 @@ pub(super) async fn look(machines: &Machines, open: &[Node]) -> Result<Room, Err
 }
 
 async fn look_at(machines: &Machines, open: &[Node], entry: &NodeEntry) -> Result<Place, Error> {
-    let own: Vec<&Node> =
-        open.iter().filter(|node| node.place.as_deref() == Some(entry.name.as_str())).collect();
-    let promised = |of: fn(NodeShape) -> Bytes| -> u64 {
-        let making = own.iter().filter(|node| node.ready_at.is_none());
-        making.map(|node| of(node.shape).0).sum()
+    let is_here = |node: &Node| node.place.as_deref() == Some(entry.name.as_str());
+    // Where a storage is shared, of all places together.
+    let promised = |of: fn(NodeShape) -> Bytes, is_shared: bool| -> u64 {
+        let making = open.iter().filter(|node| node.ready_at.is_none() && node.place.is_some());
+        making.filter(|node| is_shared || is_here(node)).map(|node| of(node.shape).0).sum()
     };
     let memory = entry.memory.zip(entry.memory_used).map(|(all, used)| {
-        let used = used.saturating_add(promised(|shape| shape.hardware().memory));
+        let used = used.saturating_add(promised(|shape| shape.hardware().memory, false));
         Memory { all: Bytes(all), free: Bytes(all.saturating_sub(used)) }
     });
     let disk = known(disk_storage(machines, &entry.name).await)?.flatten();
-    let disk = disk.and_then(|found| disk_of(&found, promised(|shape| shape.hardware().disk)));
-    Ok(Place { load: own.len(), memory, disk })
+    let disk = disk.and_then(|found| {
+        let promised = promised(|shape| shape.hardware().disk, found.is_shared);
+        disk_of(&found, promised)
+    });
+    let load = open.iter().filter(|node| is_here(node)).count();
+    Ok(Place { load, memory, disk })
 }
 
 /// What was told; nothing if this token may not know.
@@ -213,39 +217,33 @@ impl Room {
 
     /// How much there is for machines of a shape.
     pub(super) fn bounds(&self, shape: NodeShape) -> Vec<Bound> {
-        let (hardware, count) = (shape.hardware(), self.places.len());
-        let sum = |fits: &mut dyn Iterator<Item = Fit>| fits.reduce(Fit::or).unwrap_or(Fit::NONE);
-        let by_memory = sum(&mut self.places.values().map(|place| place.by_memory(shape)));
-        let by_disk = sum(&mut self.storages().map(|place| place.by_disk(shape)));
-        let by_both = sum(&mut self.places.values().map(|place| place.holds(shape))).and(by_disk);
-        let free = |amounts: &mut dyn Iterator<Item = Option<Bytes>>| {
-            Bytes(amounts.flatten().map(|bytes| bytes.0).sum()).rounded()
-        };
-        let memory = free(
-            &mut self.places.values().map(|place| place.memory.as_ref().map(|memory| memory.free)),
-        );
-        let disk =
-            free(&mut self.storages().map(|place| place.disk.as_ref().map(|disk| disk.free)));
-        let told = |free: Bytes, what: &str, size: Bytes, fit: Fit, right: &str| match fit.free {
-            Some(fits) => format!(
+        let hardware = shape.hardware();
+        let by_memory = sum(self.places.values().map(|place| place.by_memory(shape)));
+        let by_disk = sum(self.storages().map(|place| place.by_disk(shape)));
+        let by_both = sum(self.places.values().map(|place| place.holds(shape))).and(by_disk);
+        let memory = self.places.values().filter_map(|place| Some(place.memory.as_ref()?.free.0));
+        let disk = self.storages().filter_map(|place| Some(place.disk.as_ref()?.free.0));
+        let count = self.places.len();
+        let told = |free: u64, what: &str, size: Bytes, fits: u64| {
+            let free = Bytes(free).rounded();
+            format!(
                 "{free} of {what} are free on {count} nodes of Proxmox VE, for {fits} machines of {size}"
-            ),
-            None => format!(
-                "how much {what} is free is not known: Proxmox VE tells it only with {right}"
-            ),
+            )
         };
-        let memory_told =
-            told(memory, "memory", hardware.memory, by_memory, "Sys.Audit on its nodes");
-        let disk_told =
-            told(disk, "disk", hardware.disk, by_disk, "Datastore.Audit on its storages");
+        let memory = match by_memory.free {
+            Some(fits) => told(memory.sum(), "memory", hardware.memory, fits),
+            None => "how much memory is free is not known: Proxmox VE tells it only with Sys.Audit on its nodes".to_owned(),
+        };
+        let disk = match by_disk.free {
+            Some(fits) => told(disk.sum(), "disk", hardware.disk, fits),
+            None => "how much disk is free is not known: Proxmox VE tells it only of storages that count, with VM.Audit on the template and Datastore.Audit on the storage".to_owned(),
+        };
         let mut bounds = vec![
-            on_nodes(Resource::Memory, by_memory, memory_told),
-            on_nodes(Resource::Storage, by_disk, disk_told),
+            on_nodes(Resource::Memory, by_memory, memory),
+            on_nodes(Resource::Storage, by_disk, disk),
         ];
         if by_both != by_memory.and(by_disk) {
-            let fits = by_both
-                .free
-                .map_or_else(|| "nobody knows how many".to_owned(), |fits| fits.to_string());
+            let fits = by_both.free.or(by_both.at_most).unwrap_or_default();
             let detail = format!(
                 "{count} nodes of Proxmox VE have memory and disk at the same time for {fits} machines"
             );
@@ -253,6 +251,11 @@ impl Room {
         }
         bounds
     }
+}
+
+/// In all places together.
+fn sum(fits: impl Iterator<Item = Fit>) -> Fit {
+    fits.reduce(Fit::or).unwrap_or(Fit::NONE)
 }
 
 fn on_nodes(resource: Resource, Fit { free, at_most }: Fit, detail: String) -> Bound {

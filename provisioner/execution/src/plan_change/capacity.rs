@@ -6,11 +6,13 @@ use crate::{
     api_server::{ApiError, ApiServer},
     machines::{LookError, for_machines},
 };
-use domain::{Bound, Capacity, PlanName, Requests, Resource, Tenant, Unit};
+use domain::{Bound, Capacity, PlanName, Requests, Resource, RunId, Tenant, Unit};
 use planning::{
     Kind,
     capacity::{requests, shared},
+    moving,
 };
+use std::collections::BTreeMap;
 use store::StoreError;
 
 /// Why nobody can say how much room there is.
@@ -56,18 +58,20 @@ pub async fn capacity(cx: &Context, plan: PlanName) -> Result<Capacity, Capacity
 }
 
 /// What comes to the nodes that everybody uses when a tenant leaves its own. The host is asked: its limits give requests
-/// to pods that have none.
+/// to pods that have none. Sessions do not count: they end where they are, or wait for room.
 pub(super) async fn coming(
     cx: &Context,
     tenant: &Tenant,
     places: &Places,
+    sessions: &BTreeMap<RunId, String>,
 ) -> Result<Requests, ApiError> {
     let own = places.left();
     if own.is_empty() {
         return Ok(Requests::default());
     }
     let host = ApiServer::host(cx.host.client());
-    let pods = host.list(Kind::Pod, Some(&tenant.cluster.host_namespace()), "").await?;
+    let mut pods = host.list(Kind::Pod, Some(&tenant.cluster.host_namespace()), "").await?;
+    pods.retain(|pod| moving::run_of(pod).is_none_or(|run| !sessions.contains_key(&run)));
     let is_there = |at: &str| own.iter().any(|node| node.name.as_str() == at);
     Ok(requests(&pods, is_there))
 }

@@ -112,7 +112,8 @@ pub async fn survey(
     }
     let places = Places::of(cx, tenant, to).await?;
     let found = look(cx, tenant, &places).await?;
-    Ok(Survey { requests: coming(cx, tenant, &places).await?, ..found })
+    let requests = coming(cx, tenant, &places, &found.runs).await?;
+    Ok(Survey { requests, ..found })
 }
 
 /// What of a tenant runs on one node, and the API server that lets go of it.
