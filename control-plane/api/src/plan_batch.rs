@@ -5,7 +5,7 @@ use crate::{
     extract::{Fields, Record},
     openapi::words,
     operation::OperationProblemBody,
-    plan_change::{PreviewBody, SubscriptionBody},
+    plan_change::{CapacityBody, PreviewBody, SubscriptionBody},
     problem::Problem,
 };
 use application::plan_batch::{
@@ -44,8 +44,9 @@ pub(crate) struct CreatePlanChangeBatch {
     /// How many nodes of its own each gets, on a plan that has such; 1 if absent.
     #[schema(minimum = 1, maximum = 100)]
     nodes: Option<u32>,
-    /// What becomes of sessions that run where a tenant moves away from: `wait` (the default) or `stop`.
-    #[schema(examples("wait"))]
+    /// What becomes of sessions that run where a tenant moves away from: `own` (the default: each says itself), `wait` or
+    /// `stop`.
+    #[schema(examples("own"))]
     sessions: Option<String>,
     /// How many changes may be under way at the same time.
     #[schema(minimum = 1, maximum = 20, default = 2)]
@@ -135,7 +136,7 @@ pub(crate) struct BatchPreviewBody {
     lines: Vec<PreviewLineBody>,
 }
 
-/// What a batch would do in sum; price and machines are of those that nothing is in the way of.
+/// What a batch would do in sum; price, machines and room are of those that nothing is in the way of.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = PlanChangeBatchSums)]
@@ -145,6 +146,9 @@ struct SumsBody {
     price_delta: i64,
     machines_made: u32,
     machines_freed: u32,
+    /// How much room there is for all of them at the same time; too little of it is in nobody's way, as what one gives
+    /// back others may have.
+    capacity: CapacityBody,
     /// How many could not begin now.
     blocked: u32,
     /// What is in the way.
@@ -264,6 +268,7 @@ impl From<PlanBatchPreview> for BatchPreviewBody {
                 price_delta: sums.price_delta,
                 machines_made: sums.machines_made,
                 machines_freed: sums.machines_freed,
+                capacity: sums.capacity.into(),
                 blocked: sums.blocked,
                 blockers: blockers.map(|(code, count)| BlockerCountBody { code, count }).collect(),
             },

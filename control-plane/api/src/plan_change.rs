@@ -10,8 +10,7 @@ use crate::{
 use application::plan_change::{NewPlanChange, PlanChangeView};
 use axum::{Json, http::StatusCode};
 use domain::{
-    Measured, MovedSession, OnDrain, PlanBatch, PlanBatchLine, PlanBatchLineState, PlanChange,
-    PlanPreview, Problem as Blocker, SessionsDuringMove, Subscription, Survey,
+    PlanBatch, PlanBatchLine, PlanBatchLineState, PlanChange, SessionsDuringMove, Subscription,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,7 +21,10 @@ pub(crate) mod create;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod pause;
+mod preview;
 pub(crate) mod resume;
+
+pub(crate) use preview::{CapacityBody, PreviewBody};
 
 /// What a tenant is to pay for.
 #[derive(Debug, Default, ToSchema)]
@@ -98,75 +100,6 @@ pub(crate) struct SubscriptionBody {
     plan: &'static str,
     /// How many nodes of its own; none on a shared plan.
     nodes: u32,
-}
-
-/// What a change of plan would do.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = PlanPreview)]
-pub(crate) struct PreviewBody {
-    /// Names what it promises: price, machines, restart, what is in the way. Send it as `preview` to be sure of it.
-    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
-    id: String,
-    from: SubscriptionBody,
-    to: SubscriptionBody,
-    /// What a month costs more, in hundredths of the installation's currency; negative if it costs less.
-    price_delta: i64,
-    /// Machines that are made.
-    machines_made: u32,
-    /// Machines that are destroyed.
-    machines_freed: u32,
-    /// Whether the tenant's control plane restarts, once.
-    restarts: bool,
-    /// How long tenants' API servers were away in earlier changes; null as long as there was none.
-    api_away: Option<MeasuredBody>,
-    /// Pods that move, as `namespace/name` in the tenant: of each controller at most one in a wave, and budgets count.
-    waves: Vec<Vec<String>>,
-    /// Sessions that run while it is asked for where the tenant would move away from.
-    sessions: Vec<String>,
-    /// What becomes of each of these.
-    moved_sessions: Vec<MovedSessionBody>,
-    /// Claims whose volume is bound to a node that is left.
-    volumes: Vec<String>,
-    /// What has to go first; nothing is begun while there is any.
-    blockers: Vec<BlockerBody>,
-}
-
-/// A session in the way of a change.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = MovedSession)]
-struct MovedSessionBody {
-    /// Its id.
-    session: String,
-    #[schema(schema_with = words::session_state)]
-    state: &'static str,
-    /// What it says itself.
-    #[schema(schema_with = words::on_drain)]
-    on_drain: OnDrain,
-    /// What is done.
-    #[schema(schema_with = words::on_drain)]
-    outcome: OnDrain,
-}
-
-/// How long something took.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Measured)]
-struct MeasuredBody {
-    median_ms: u32,
-    longest_ms: u32,
-    /// How often it was measured.
-    count: u32,
-}
-
-/// Something in the way of a change, and the way out.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Blocker)]
-struct BlockerBody {
-    code: String,
-    detail: String,
-    hint: String,
 }
 
 impl PlanChangeBody {
@@ -260,49 +193,5 @@ impl From<ChangePlan> for NewPlanChange {
 impl From<Subscription> for SubscriptionBody {
     fn from(Subscription { plan, nodes }: Subscription) -> Self {
         Self { plan: plan.as_str(), nodes }
-    }
-}
-
-impl From<PlanPreview> for PreviewBody {
-    fn from(preview: PlanPreview) -> Self {
-        let id = application::plan_change::digest(&preview).to_string();
-        let Survey { waves, volumes, unmanaged: _, sessions: _, runs: _ } = preview.survey;
-        Self {
-            id,
-            from: preview.from.into(),
-            to: preview.to.into(),
-            price_delta: preview.price_delta,
-            machines_made: preview.machines_made,
-            machines_freed: preview.machines_freed,
-            restarts: preview.restarts,
-            api_away: preview.api_away.map(MeasuredBody::from),
-            waves,
-            sessions: preview.sessions.iter().map(ToString::to_string).collect(),
-            moved_sessions: preview
-                .moved_sessions
-                .into_iter()
-                .map(MovedSessionBody::from)
-                .collect(),
-            volumes,
-            blockers: preview.blockers.into_iter().map(BlockerBody::from).collect(),
-        }
-    }
-}
-
-impl From<MovedSession> for MovedSessionBody {
-    fn from(MovedSession { session, state, on_drain, outcome }: MovedSession) -> Self {
-        Self { session: session.to_string(), state: state.as_str(), on_drain, outcome }
-    }
-}
-
-impl From<Measured> for MeasuredBody {
-    fn from(Measured { median_ms, longest_ms, count }: Measured) -> Self {
-        Self { median_ms, longest_ms, count }
-    }
-}
-
-impl From<Blocker> for BlockerBody {
-    fn from(Blocker { code, detail, hint }: Blocker) -> Self {
-        Self { code, detail, hint }
     }
 }

@@ -2,11 +2,13 @@
 
 mod foresee;
 mod refusal;
+mod room;
 mod wish;
 
 pub use foresee::digest;
 pub(crate) use foresee::{foresee, look};
 pub(crate) use refusal::{from_store, kept};
+pub(crate) use room::{Room, is_only_unknown};
 pub(crate) use wish::{all_wrong, check_nodes_of, check_sessions, check_start, checked};
 
 use crate::{
@@ -17,8 +19,9 @@ use crate::{
     trace::note,
 };
 use domain::{
-    Actor, Authorized, ChangePlan, Invalid, Operation, OperationId, PlanBatch, PlanBatchLine,
-    PlanChange, PlanPreview, ReadTenant, Subscription, Tenant,
+    Actor, Authorized, ChangePlan, Invalid, Operation, OperationId, Permission, PlanBatch,
+    PlanBatchLine, PlanChange, PlanPreview, PreviewPlan, ReadTenant, Role, Subscription, Tenant,
+    allows,
 };
 
 use jiff::Timestamp;
@@ -59,6 +62,33 @@ pub enum PlanChangeView {
         /// What the tenant pays for now.
         from: Subscription,
     },
+}
+
+/// Who may begin a change that somebody foresees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// Whoever is one of these.
+    pub may_begin: Vec<Role>,
+    /// Why whoever asks may not; nothing if they may.
+    pub reason: Option<String>,
+}
+
+impl Approval {
+    /// Of the policy table.
+    #[must_use]
+    pub fn needed_by(role: Role) -> Self {
+        let may = |role: &Role| allows(*role, Permission::PlanChange);
+        let may_begin: Vec<Role> = Role::ALL.into_iter().filter(may).collect();
+        let reason = (!may_begin.contains(&role)).then(|| {
+            let others: Vec<&str> = may_begin.iter().map(|role| role.as_str()).collect();
+            format!(
+                "the role {} may see what a change would do; an {} must begin it",
+                role.as_str(),
+                others.join(" or ")
+            )
+        });
+        Self { may_begin, reason }
+    }
 }
 
 /// Why a plan was not changed.
@@ -107,7 +137,7 @@ pub enum ChangeError {
     Access(#[from] AccessError),
 }
 
-/// Says what a change of plan would do, without doing it.
+/// Says what a change of plan would do, without doing it, and who may begin it.
 ///
 /// # Errors
 /// If the caller may not, a field breaks a rule, or the tenant's cluster does not answer.
@@ -116,10 +146,11 @@ pub async fn preview(
     actor: &Actor,
     tenant: &TenantRef,
     new: Draft<NewPlanChange>,
-) -> Result<PlanPreview, ChangeError> {
-    let (tenant, _) = tenant::find::<ChangePlan>(app, actor, tenant).await?;
+) -> Result<(PlanPreview, Approval), ChangeError> {
+    let (tenant, _) = tenant::find::<PreviewPlan>(app, actor, tenant).await?;
     let Wish { to, sessions, .. } = checked(app, &tenant, new)?;
-    foresee(app, &tenant, to, sessions).await
+    let preview = foresee(&Room::new(app, to), &tenant, sessions).await?;
+    Ok((preview, Approval::needed_by(actor.role)))
 }
 
 /// Begins to change a tenant's plan, after another look at what that would do; or plans that for later.

@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 mod blob;
+mod capacity;
 mod clock;
 mod condition;
 mod id;
@@ -23,6 +24,7 @@ mod session;
 mod tenant;
 
 pub use blob::{Digest, ParseDigestError};
+pub use capacity::{Bound, Capacity, Needs, Requests, Resource, Unit, Verdict};
 pub use clock::{Clock, IdGen};
 pub use condition::{Condition, ConditionKind, ConditionStatus, Conditions};
 pub use id::{
@@ -45,9 +47,10 @@ pub use plan_change::{
 };
 pub use policy::{
     Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,
-    Denied, ExplainTenant, ListTenants, ManagePlanBatch, Permission, PowerNode, ReadKubeconfig,
-    ReadOperation, ReadOrphans, ReadPlanBatches, ReadSession, ReadTenant, ReadToken, RemoveOrphan,
-    ReplaceNode, RevokeToken, Role, Scope, StopSession, UploadBlob, allows, authorize,
+    Denied, ExplainTenant, ListTenants, ManagePlanBatch, Permission, PowerNode, PreviewPlan,
+    ReadKubeconfig, ReadOperation, ReadOrphans, ReadPlanBatches, ReadSession, ReadTenant,
+    ReadToken, RemoveOrphan, ReplaceNode, RevokeToken, Role, Scope, StopSession, UploadBlob,
+    allows, authorize,
 };
 pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{

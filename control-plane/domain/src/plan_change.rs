@@ -1,6 +1,6 @@
 use crate::{
-    Isolation, NodeShape, OnDrain, OperationId, Plan, PlanName, Problem, Quota, RunId, SessionId,
-    SessionState, TenantId, Usage,
+    Capacity, Isolation, Needs, NodeShape, OnDrain, OperationId, Plan, PlanName, Problem, Quota,
+    Requests, RunId, SessionId, SessionState, TenantId, Usage, capacity::NO_CAPACITY,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,9 @@ pub struct PlanPreview {
     /// What becomes of each of them.
     #[serde(default)]
     pub moved_sessions: Vec<MovedSession>,
+    /// How much room there is for it.
+    #[serde(default)]
+    pub capacity: Capacity,
     /// What is in the way; nothing is begun while there is any.
     pub blockers: Vec<Problem>,
 }
@@ -133,6 +136,9 @@ pub struct Survey {
     pub runs: BTreeMap<RunId, String>,
     /// Claims whose volume is bound to a node that would be left.
     pub volumes: Vec<String>,
+    /// What those that move request of the nodes that everybody uses, if that is where they go.
+    #[serde(default)]
+    pub requests: Requests,
 }
 
 /// What is in the way of a change, of what is known of the tenant: nothing may be lost by it.
@@ -221,12 +227,21 @@ impl Quota {
 }
 
 impl PlanPreview {
+    /// What it needs that there is only so much of.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        Needs { machines: self.machines_made.into(), requests: self.survey.requests }
+    }
+
     /// What whoever saw it may rely on: the price, the machines, the restart, what is in the way. Pods come and go, so
-    /// which ones move may differ.
+    /// which ones move may differ, and so may how much room there is, as long as there is enough.
     #[must_use]
     pub fn promise(&self) -> impl Serialize + '_ {
         let Self { from, to, price_delta, machines_made, machines_freed, restarts, .. } = self;
-        (from, to, price_delta, machines_made, machines_freed, restarts, &self.blockers)
+        let told = |problem: &Problem| problem.code != NO_CAPACITY;
+        let blockers: Vec<_> =
+            self.blockers.iter().map(|one| (&one.code, told(one).then_some(one))).collect();
+        (from, to, price_delta, machines_made, machines_freed, restarts, blockers)
     }
 }
 

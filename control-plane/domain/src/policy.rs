@@ -75,6 +75,8 @@ pub enum Permission {
     PlanBatchRead,
     /// Make such a batch, halt it, give it up, try again.
     PlanBatchManage,
+    /// See what a change of a tenant's plan would do.
+    PlanPreview,
     /// Replace a tenant's own node.
     NodeReplace,
     /// See what is left over of nodes.
@@ -107,7 +109,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::TenantCreate,
         Self::TenantList,
         Self::TenantRead,
@@ -115,6 +117,7 @@ impl Permission {
         Self::PlanChange,
         Self::PlanBatchRead,
         Self::PlanBatchManage,
+        Self::PlanPreview,
         Self::NodeReplace,
         Self::OrphanRead,
         Self::OrphanRemove,
@@ -230,6 +233,8 @@ actions! {
     ReadPlanBatches => PlanBatchRead;
     /// Make a batch of changes of plan, halt it, give it up, try again.
     ManagePlanBatch => PlanBatchManage;
+    /// See what a change of a tenant's plan would do.
+    PreviewPlan => PlanPreview;
     /// Replace a tenant's own node.
     ReplaceNode => NodeReplace;
     /// See what is left over of nodes.
@@ -335,6 +340,7 @@ mod tests {
 ++---- PlanChange
 +----- PlanBatchRead
 +----- PlanBatchManage
++++--- PlanPreview
 +++--- NodeReplace
 +----- OrphanRead
 +----- OrphanRemove

@@ -91,6 +91,13 @@ impl Bytes {
         Self(count << 30)
     }
 
+    /// Without what nobody wants to read: whole gibibytes, or mebibytes if it is less than one.
+    #[must_use]
+    pub const fn rounded(self) -> Self {
+        let shift = if self.0 < 1 << 30 { 20 } else { 30 };
+        Self(self.0 >> shift << shift)
+    }
+
     /// Reads a Kubernetes quantity of bytes, e.g. `512Mi`, `2Gi`, `1.5Gi`, `1G` or `4096`; a part of
     /// a byte is a whole one.
     #[must_use]

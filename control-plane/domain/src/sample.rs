@@ -2,9 +2,9 @@
 //! of which each test changes what it is about.
 
 use crate::{
-    Drain, DrainEnd, OnDrain, OperationId, OperationKind, PlanPreview, ProjectName, Resources,
-    RetryPolicy, Run, RunId, Session, SessionId, SessionSpec, SessionState, Subscription, Survey,
-    TenantId,
+    Capacity, Drain, DrainEnd, OnDrain, OperationId, OperationKind, PlanPreview, ProjectName,
+    Resources, RetryPolicy, Run, RunId, Session, SessionId, SessionSpec, SessionState,
+    Subscription, Survey, TenantId,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -109,6 +109,7 @@ pub fn preview(from: Subscription, to: Subscription) -> PlanPreview {
         survey: Survey::default(),
         sessions: Vec::new(),
         moved_sessions: Vec::new(),
+        capacity: Capacity::default(),
         blockers: Vec::new(),
     }
 }

@@ -5,8 +5,8 @@ use application::access::{
 };
 use async_trait::async_trait;
 use clusters::{Authority, Identity, Reach, ReachError, kubeconfig};
-use domain::{Actor, Clock, Exclusivity, Subscription, Survey, TenantId};
-use execution::{Context, ExplainError, Machines, SurveyError, doctor};
+use domain::{Actor, Capacity, Clock, Exclusivity, PlanName, Subscription, Survey, TenantId};
+use execution::{CapacityError, Context, ExplainError, Machines, SurveyError, doctor};
 use jiff::SignedDuration;
 use planning::{Action, Change};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -124,6 +124,15 @@ impl TenantAccess for Access {
         execution::survey(cx, &record, to).await.map_err(|error| match error {
             SurveyError::Store(error) => internal(error),
             error @ SurveyError::Look(_) => AccessError::Unreachable(Box::new(error)),
+        })
+    }
+
+    async fn capacity(&self, plan: PlanName) -> Result<Capacity, AccessError> {
+        execution::capacity(self.cx()?, plan).await.map_err(|error| match error {
+            CapacityError::Store(error) => AccessError::Internal(Box::new(error)),
+            error @ (CapacityError::Host(_) | CapacityError::Proxmox(_)) => {
+                AccessError::Unreachable(Box::new(error))
+            }
         })
     }
 

@@ -60,7 +60,7 @@ pub enum Act {
     UnlockVm {
         vm: u32,
     },
-    /// Others fill a storage until so much is free.
+    /// Others fill a storage until no node sees more than that free.
     FillStorage {
         storage: String,
         free_mib: u64,
@@ -201,10 +201,10 @@ impl Simulator {
                 world.vms.get_mut(&vm).ok_or(ActError::NoVm(vm))?.config.remove("lock");
             }
             Act::FillStorage { storage, free_mib } => {
-                let own: u64 =
-                    world.volumes.iter().filter(|v| v.storage == storage).map(|v| v.used).sum();
+                let used = world.nodes.keys().map(|node| world.used(node, &storage)).min();
                 let state = world.storages.get_mut(&storage);
                 let state = state.ok_or(ActError::NoStorage(storage))?;
+                let own = used.unwrap_or(0).saturating_sub(state.foreign);
                 state.foreign = state.size.saturating_sub(own).saturating_sub(free_mib << 20);
             }
             Act::StorageOffline { storage } => set_storage(&mut world, storage, true)?,

@@ -1,6 +1,7 @@
 //! Tenants' own nodes: machines on Proxmox VE that join the host cluster, and leave it again.
 
 mod build;
+mod capacity;
 mod care;
 mod drain;
 mod exclusive;
@@ -15,6 +16,7 @@ mod settings;
 mod sweep;
 
 pub(crate) use build::{first_disk, holds_volume};
+pub(crate) use capacity::{LookError, for_machines};
 #[cfg(test)]
 pub(crate) use care::look as look_after;
 pub(crate) use care::run as care;

@@ -1,12 +1,14 @@
 //! A tenant moves to another plan: room for both plans, nodes for the new one, new pods to the new place, the old ones
 //! after them in waves, proof, and only then the new price and the end of what is not needed any more.
 
+mod capacity;
 mod moving;
 mod placement;
 mod places;
 mod prepare;
 mod settle;
 
+pub use capacity::{CapacityError, capacity};
 pub(crate) use places::on_node;
 pub use places::{SurveyError, survey};
 

@@ -14,6 +14,7 @@ mod accounts;
 mod admission;
 mod baseline;
 pub mod budget;
+pub mod capacity;
 mod certs;
 mod cidr;
 mod cluster;

@@ -65,11 +65,14 @@ pub fn bound(claims: &[Value], volumes: &[Value], is_right: impl Fn(&str) -> boo
 /// The runs among `pods` of the host, and the node of each: the syncer notes their names where no tenant can change them.
 #[must_use]
 pub fn runs(pods: &[Value]) -> BTreeMap<RunId, String> {
-    let run = |pod: &Value| {
-        let name = pod.pointer("/metadata/annotations")?.get(OBJECT_NAME)?.as_str()?;
-        Some((run_of_pod(name)?, text(pod, "/spec/nodeName").to_owned()))
-    };
+    let run = |pod: &Value| Some((run_of(pod)?, text(pod, "/spec/nodeName").to_owned()));
     pods.iter().filter_map(run).collect()
+}
+
+/// The run that a pod of the host is of.
+#[must_use]
+pub fn run_of(pod: &Value) -> Option<RunId> {
+    run_of_pod(pod.pointer("/metadata/annotations")?.get(OBJECT_NAME)?.as_str()?)
 }
 
 /// The digits of the session that a pod says that it is of.

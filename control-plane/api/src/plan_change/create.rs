@@ -15,7 +15,8 @@ use axum::{
 
 /// Moves a tenant to another plan, or to another number of nodes, while it runs.
 ///
-/// With `dryRun` it says what that would do and does nothing. Otherwise it looks once more, and begins only if nothing
+/// With `dryRun` it says what that would do, whether there is room for it and who may begin it, and does nothing; admins
+/// may ask that, too. Otherwise it looks once more, and begins only if nothing
 /// is in the way: room for both plans, nodes of its own if the new plan has any, then new pods to the new place, then
 /// the others in waves, then proof. Up to the step `commit` it can be taken back. A second change while one is under
 /// way is refused with the one that is.
@@ -47,7 +48,7 @@ pub(crate) async fn create(
     let new = body.into_draft();
     if is_dry {
         let preview = plan_change::preview(&app, &actor, &tenant, new).await?;
-        return Ok(Json(PreviewBody::from(preview)).into_response());
+        return Ok(Json(PreviewBody::foreseen(preview)).into_response());
     }
     let begun = plan_change::begin(&app, &actor, &tenant, new).await?;
     let body = PlanChangeBody::new(begun, app.clock.now());

@@ -16,8 +16,8 @@ use axum::{
 };
 use bytes::Bytes;
 use domain::{
-    Actor, Clock, ConditionKind, ConditionStatus, Conditions, Digest, Exclusivity, IdGen, Role,
-    RunId, Session, SessionId, SessionState, Subscription, Survey, TenantId,
+    Actor, Capacity, Clock, ConditionKind, ConditionStatus, Conditions, Digest, Exclusivity, IdGen,
+    PlanName, Role, RunId, Session, SessionId, SessionState, Subscription, Survey, TenantId,
 };
 use http_body_util::BodyExt as _;
 use jiff::{Timestamp, ToSpan as _};
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 use store::{LogGrowth, LogSegment, SecretKey, Store, StoreOptions, TenantReport};
 use tokio_util::sync::CancellationToken;
@@ -70,6 +70,12 @@ pub(crate) struct World {
     pub(crate) mood: Mutex<Mood>,
     /// What of every tenant would move.
     pub(crate) survey: Mutex<Survey>,
+    /// How much room there is.
+    pub(crate) capacity: Mutex<Capacity>,
+    /// Whether nobody can say that.
+    pub(crate) is_mute: AtomicBool,
+    /// How often somebody wanted to know.
+    pub(crate) looks_for_room: AtomicU64,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -409,6 +415,14 @@ impl TenantAccess for World {
             return Err(AccessError::Unreachable("10.0.0.1 refused".into()));
         }
         Ok(self.survey.lock().expect("no test panics with it").clone())
+    }
+
+    async fn capacity(&self, _: PlanName) -> Result<Capacity, AccessError> {
+        self.looks_for_room.fetch_add(1, Ordering::Relaxed);
+        if self.is_mute.load(Ordering::Relaxed) {
+            return Err(AccessError::Unreachable("10.0.0.2 refused".into()));
+        }
+        Ok(self.capacity.lock().expect("no test panics with it").clone())
     }
 
     async fn host_check(&self) -> Vec<Check> {

@@ -1,5 +1,7 @@
 //! Changes of plan of many tenants, and such that begin later.
 
+mod capacity;
+
 use crate::harness::{Mood, TestApp, TestTenant, request};
 use application::plan_batch::{self, PlanBatches};
 use axum::{

@@ -2,9 +2,9 @@
 
 use crate::harness::{Mood, TestApp, TestTenant};
 use axum::http::{Method, StatusCode};
-use domain::Survey;
+use domain::{Bound, Capacity, Resource, Survey, Unit};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 async fn ready(server: &TestApp) -> TestTenant {
     let tenant = server.tenant("acme").await;
@@ -169,6 +169,89 @@ async fn a_preview_says_of_each_session_in_the_way_what_becomes_of_it() {
     assert_eq!(begun.json()["sessions"], "own", "{}", begun.text());
 }
 
+/// Something of which there is so much for machines.
+pub(crate) fn room(resource: Resource, free: Option<u64>, at_most: Option<u64>) -> Bound {
+    let detail = free.map_or("nobody knows".to_owned(), |free| format!("room for {free} machines"));
+    let hint = "add nodes".to_owned();
+    Bound { resource, unit: Unit::Machines, needed: 0, free, at_most, detail, hint }
+}
+
+pub(crate) fn tell(server: &TestApp, bounds: Vec<Bound>) {
+    *server.world.capacity.lock().expect("no test panics with it") = Capacity { bounds };
+}
+
+#[tokio::test]
+async fn a_preview_tells_the_room_that_there_is_and_what_is_tightest() {
+    let server = TestApp::new().await;
+    let tenant = ready(&server).await;
+    let wish = json!({ "plan": "dedicated-s", "nodes": 2 });
+    let left = |memory| {
+        let storage = room(Resource::Storage, Some(6), None);
+        tell(&server, vec![room(Resource::Memory, Some(memory), Some(memory)), storage]);
+    };
+    left(3);
+    let seen = preview(&server, &tenant, wish.clone()).await;
+    let capacity = &seen["capacity"];
+    assert_eq!((&capacity["tightest"], &seen["blockers"]), (&json!("memory"), &json!([])));
+    let memory = json!({
+        "resource": "memory", "unit": "machines", "needed": 2, "free": 3, "verdict": "enough",
+        "detail": "room for 3 machines; 2 to be made",
+    });
+    assert_eq!(capacity["bounds"][0], memory);
+    left(2);
+    let later = preview(&server, &tenant, wish.clone()).await;
+    assert_eq!(later["id"], seen["id"], "it fits as before");
+
+    left(1);
+    let full = preview(&server, &tenant, wish.clone()).await;
+    let blocker = json!({
+        "code": "no-capacity",
+        "detail": "there is not enough room: room for 1 machines; 2 to be made",
+        "hint": "add nodes",
+    });
+    assert_eq!(full["blockers"], json!([blocker]));
+    assert_ne!(full["id"], seen["id"], "it does not fit any more");
+    left(0);
+    let fuller = preview(&server, &tenant, wish.clone()).await;
+    assert_eq!(fuller["id"], full["id"], "it does not fit as before");
+    let refused = server.post(&path(&tenant), wish).await;
+    assert_eq!(refused.problem(), (409, "plan-change-blocked".to_owned()));
+    assert!(refused.text().contains("room for 0 machines"), "{}", refused.text());
+}
+
+#[tokio::test]
+async fn nobody_who_cannot_look_lets_a_change_begin_that_needs_room() {
+    let server = TestApp::new().await;
+    let tenant = ready(&server).await;
+    server.world.is_mute.store(true, Ordering::Relaxed);
+    let wish = json!({ "plan": "dedicated-s", "nodes": 2 });
+    let unknown = preview(&server, &tenant, wish).await;
+    assert_eq!(unknown["blockers"][0]["code"], "capacity-unknown");
+    assert_eq!(unknown["capacity"]["bounds"], json!([]));
+    let text = unknown.to_string();
+    assert!(text.contains("warren doctor proxmox") && !text.contains("10.0.0.2"), "{text}");
+    let nothing = preview(&server, &tenant, json!({ "plan": "pro" })).await;
+    assert_eq!(nothing["blockers"], json!([]), "it needs no room");
+}
+
+#[tokio::test]
+async fn room_that_is_doubtful_or_unknown_is_told_and_refuses_nobody() {
+    let server = TestApp::new().await;
+    let tenant = ready(&server).await;
+    let wish = json!({ "plan": "dedicated-s", "nodes": 2 });
+    let thin = room(Resource::Storage, Some(1), None);
+    tell(&server, vec![room(Resource::Memory, None, None), thin]);
+    let seen = preview(&server, &tenant, wish.clone()).await;
+    assert_eq!(seen["blockers"], json!([]));
+    let capacity = &seen["capacity"];
+    let memory = (&capacity["bounds"][0]["verdict"], &capacity["bounds"][0]["free"]);
+    assert_eq!(memory, (&json!("unknown"), &Value::Null));
+    assert_eq!(capacity["bounds"][1]["verdict"], "doubtful");
+    assert_eq!(capacity["tightest"], "storage");
+    let begun = server.post(&path(&tenant), wish).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.text());
+}
+
 #[tokio::test]
 async fn an_owner_changes_the_plan_and_an_admin_only_looks() {
     let server = TestApp::new().await;
@@ -176,6 +259,18 @@ async fn an_owner_changes_the_plan_and_an_admin_only_looks() {
     let admin = server.token(&tenant.path, "admin").await;
     let wish = Some(json!({ "plan": "pro" }));
     let refused = server.send(&admin, Method::POST, &path(&tenant), wish.clone()).await;
+    assert_eq!(refused.problem(), (403, "forbidden".to_owned()));
+    let dry = format!("{}?dryRun=true", path(&tenant));
+    let foreseen = server.send(&admin, Method::POST, &dry, wish.clone()).await;
+    assert_eq!(foreseen.status, StatusCode::OK, "{}", foreseen.text());
+    let reason =
+        "the role admin may see what a change would do; an operator or owner must begin it";
+    let approval = json!({ "mayBegin": ["operator", "owner"], "reason": reason });
+    assert_eq!(foreseen.json()["approval"], approval);
+    let foreseen = server.send(&tenant.owner, Method::POST, &dry, wish.clone()).await;
+    assert_eq!(foreseen.json()["approval"]["reason"], Value::Null, "an owner may");
+    let developer = server.token(&tenant.path, "developer").await;
+    let refused = server.send(&developer, Method::POST, &dry, wish.clone()).await;
     assert_eq!(refused.problem(), (403, "forbidden".to_owned()));
     let begun = server.send(&tenant.owner, Method::POST, &path(&tenant), wish).await;
     assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.text());

@@ -168,7 +168,8 @@ impl Looked {
             return end(app, line, PlanBatchLineState::Failed, &problem).await;
         }
         // Nobody tells of a cluster that answers again.
-        self.is_again |= matches!(error, ChangeError::Access(_) | ChangeError::Outdated);
+        let is_silent = matches!(error, ChangeError::Access(_) | ChangeError::Blocked(_));
+        self.is_again |= is_silent || matches!(error, ChangeError::Outdated);
         if let ChangeError::Busy(open) = error {
             self.operations.push(open.id);
         }
@@ -267,6 +268,9 @@ fn refused(batch: &PlanBatch, error: ChangeError) -> Outcome {
     use ChangeError as E;
     let state = match &error {
         E::Busy(_) | E::NotReady => return Outcome::Waits(error),
+        E::Blocked(preview) if plan_change::is_only_unknown(preview) => {
+            return Outcome::Waits(error);
+        }
         E::Access(AccessError::NotReady { .. } | AccessError::Unreachable(_)) => {
             return Outcome::Waits(error);
         }

@@ -4,11 +4,11 @@ use super::{BatchError, NewPlanBatch, wish};
 use crate::{
     App, Draft,
     error::{FindError, Noun, permit},
-    plan_change::{self, ChangeError},
+    plan_change::{self, ChangeError, Room},
 };
 use domain::{
-    Actor, ManagePlanBatch, PlanPreview, Problem, Scope, SessionsDuringMove, Subscription, Tenant,
-    TenantId, TenantName,
+    Actor, Capacity, ManagePlanBatch, Needs, PlanPreview, Problem, Scope, SessionsDuringMove,
+    Tenant, TenantId, TenantName,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -35,7 +35,7 @@ pub struct PlanBatchPreviewLine {
     pub outcome: Result<PlanPreview, Problem>,
 }
 
-/// What it would do to all of them. Price and machines are of those that nothing is in the way of.
+/// What it would do to all of them. Price, machines and room are of those that nothing is in the way of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlanBatchSums {
     /// How many tenants there are.
@@ -46,6 +46,9 @@ pub struct PlanBatchSums {
     pub machines_made: u32,
     /// Machines that would be destroyed.
     pub machines_freed: u32,
+    /// How much room there is for all of them at the same time. What one of them gives back others may have, so too
+    /// little of it is in nobody's way.
+    pub capacity: Capacity,
     /// How many could not begin now.
     pub blocked: u32,
     /// What is in the way, by its code, and of how many.
@@ -63,24 +66,28 @@ pub async fn preview(
 ) -> Result<PlanBatchPreview, BatchError> {
     permit::<ManagePlanBatch>(actor, Scope::Platform, Noun::Page)?;
     let (new, tenants) = wish::checked(app, new).await?;
-    let looks = tenants.into_iter().map(|tenant| one(app, tenant, new.to, new.sessions));
+    let room = Room::new(app, new.to);
+    let looks = tenants.into_iter().map(|tenant| one(&room, tenant, new.sessions));
     let lines = stream::iter(looks).buffered(AT_ONCE);
     let lines: Vec<_> = lines.try_collect().await?;
     let mut sums = PlanBatchSums::default();
+    let mut needs = Needs::default();
     for line in &lines {
         sums.add(&line.outcome);
+        needs = needs + line.needs();
     }
+    // That nobody could look is told of each of them.
+    sums.capacity = room.holds(&needs).await.unwrap_or_default();
     Ok(PlanBatchPreview { lines, sums })
 }
 
 async fn one(
-    app: &App,
+    room: &Room<'_>,
     tenant: Tenant,
-    to: Subscription,
     sessions: SessionsDuringMove,
 ) -> Result<PlanBatchPreviewLine, FindError> {
-    let outcome = match plan_change::foresee(app, &tenant, to, sessions).await {
-        Ok(preview) => match obstacle(app, &tenant).await? {
+    let outcome = match plan_change::foresee(room, &tenant, sessions).await {
+        Ok(preview) => match obstacle(room.app, &tenant).await? {
             None => Ok(preview),
             Some(error) => Err(plan_change::kept(&error)),
         },
@@ -97,6 +104,14 @@ async fn obstacle(app: &App, tenant: &Tenant) -> Result<Option<ChangeError>, Fin
     }
     let open = app.store.operation_open(tenant.id).await?;
     Ok(open.map(|open| ChangeError::Busy(Box::new(open))))
+}
+
+impl PlanBatchPreviewLine {
+    /// What it needs, if it could begin.
+    fn needs(&self) -> Needs {
+        let preview = self.outcome.as_ref().ok().filter(|preview| preview.blockers.is_empty());
+        preview.map(PlanPreview::needs).unwrap_or_default()
+    }
 }
 
 impl PlanBatchSums {

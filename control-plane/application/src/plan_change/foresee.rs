@@ -1,9 +1,13 @@
 //! What a change of plan would do.
 
-use super::{ChangeError, wish::Wish};
+use super::{
+    ChangeError,
+    room::{Room, is_only_unknown},
+    wish::Wish,
+};
 use crate::{App, error::FindError};
 use domain::{
-    Digest, Isolation, Measured, MovedSession, PlanPreview, Session, SessionsDuringMove,
+    Capacity, Digest, Isolation, Measured, MovedSession, PlanPreview, Session, SessionsDuringMove,
     Subscription, Tenant, blockers,
 };
 use sha2::{Digest as _, Sha256};
@@ -31,7 +35,11 @@ pub(crate) async fn look(
     if let Some(open) = app.store.operation_open(tenant.id).await.map_err(FindError::from)? {
         return Err(ChangeError::Busy(Box::new(open)));
     }
-    let preview = foresee(app, tenant, wish.to, wish.sessions).await?;
+    let preview = foresee(&Room::new(app, wish.to), tenant, wish.sessions).await?;
+    // Nobody can tell by this one whether the promise still holds.
+    if is_only_unknown(&preview) {
+        return Err(ChangeError::Blocked(Box::new(preview)));
+    }
     if wish.seen.as_ref().is_some_and(|seen| *seen != digest(&preview)) {
         return Err(ChangeError::Outdated);
     }
@@ -41,12 +49,13 @@ pub(crate) async fn look(
     Ok(preview)
 }
 
+/// Looks at what a change to what `room` is for would do.
 pub(crate) async fn foresee(
-    app: &App,
+    room: &Room<'_>,
     tenant: &Tenant,
-    to: Subscription,
     rule: SessionsDuringMove,
 ) -> Result<PlanPreview, ChangeError> {
+    let Room { app, to, .. } = *room;
     let from = tenant.subscription();
     let survey = app.access.survey(tenant.id, to).await?;
     let nodes = app.store.node_of_tenant(tenant.id).await.map_err(FindError::from)?;
@@ -59,7 +68,7 @@ pub(crate) async fn foresee(
     let moved: Vec<_> = sessions.iter().filter(is_in_the_way).map(|one| moved(one, rule)).collect();
     let price = |of: Subscription| i64::try_from(of.plan().price).unwrap_or(i64::MAX);
     let away = app.store.plan_change_away(MEASURED).await.map_err(FindError::from)?;
-    Ok(PlanPreview {
+    let mut preview = PlanPreview {
         from,
         to,
         price_delta: price(to).saturating_sub(price(from)),
@@ -69,9 +78,18 @@ pub(crate) async fn foresee(
         api_away: measured(away),
         sessions: moved.iter().map(|moved| moved.session).collect(),
         moved_sessions: moved,
+        capacity: Capacity::default(),
         blockers: blockers(to, tenant.usage.as_ref(), &survey),
         survey,
-    })
+    };
+    match room.holds(&preview.needs()).await {
+        Ok(capacity) => {
+            preview.blockers.extend(capacity.blocker());
+            preview.capacity = capacity;
+        }
+        Err(problem) => preview.blockers.push(problem),
+    }
+    Ok(preview)
 }
 
 /// What becomes of a session that is in the way.

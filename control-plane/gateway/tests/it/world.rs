@@ -9,9 +9,9 @@ use application::{
 };
 use async_trait::async_trait;
 use domain::{
-    Action, Actor, Authorized, Bytes, Clock, Digest, Exclusivity, IdGen, Input, InputSource,
-    PlanName, Resources, Role, Run, RunId, Scope, Session, SessionId, SessionSpec, SessionState,
-    Subscription, Survey, TenantId, TenantName, TokenId, authorize, sample,
+    Action, Actor, Authorized, Bytes, Capacity, Clock, Digest, Exclusivity, IdGen, Input,
+    InputSource, PlanName, Resources, Role, Run, RunId, Scope, Session, SessionId, SessionSpec,
+    SessionState, Subscription, Survey, TenantId, TenantName, TokenId, authorize, sample,
 };
 use futures::stream;
 use jiff::Timestamp;
@@ -80,6 +80,10 @@ impl TenantAccess for Nowhere {
 
     async fn survey(&self, _: TenantId, _: Subscription) -> Result<Survey, AccessError> {
         Ok(Survey::default())
+    }
+
+    async fn capacity(&self, _: PlanName) -> Result<Capacity, AccessError> {
+        Ok(Capacity::default())
     }
 
     async fn host_check(&self) -> Vec<Check> {

@@ -1,6 +1,7 @@
 //! `warren plan …`
 
 mod batch;
+mod preview;
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
@@ -18,6 +19,7 @@ use super::{
     output::{self, Table},
     problem::Failure,
 };
+use preview::Preview;
 
 /// What can be done with tenants' plans.
 #[derive(Debug, Subcommand)]
@@ -111,45 +113,6 @@ struct Subscription {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Preview {
-    id: String,
-    from: Subscription,
-    to: Subscription,
-    price_delta: i64,
-    machines_made: u32,
-    machines_freed: u32,
-    restarts: bool,
-    api_away: Option<Measured>,
-    waves: Vec<Vec<String>>,
-    sessions: Vec<String>,
-    #[serde(default)]
-    moved_sessions: Vec<MovedSession>,
-    blockers: Vec<Blocker>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Measured {
-    median_ms: u64,
-    longest_ms: u64,
-    count: u32,
-}
-
-#[derive(Debug, Deserialize)]
-struct MovedSession {
-    session: String,
-    state: String,
-    outcome: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Blocker {
-    detail: String,
-    hint: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct PlanChange {
     id: String,
     from: Subscription,
@@ -199,7 +162,7 @@ impl Change {
             let query = [("dryRun", "true".to_owned())];
             let value = cx.client.ask_about(&path, &query, &body).await?;
             let preview: Preview = decode(&value)?;
-            return cx.printer.item("plan-change", &self.tenant, &value, || foreseen(&preview));
+            return cx.printer.item("plan-change", &self.tenant, &value, || preview.text());
         }
         let begun = cx.client.post(&path, &body, Repeat::OnlyUnsent).await?;
         if begun["operation"].is_null() {
@@ -283,57 +246,6 @@ fn planned(cx: &Context, value: &Value) -> Result<PlanChange, Failure> {
         ])
     })?;
     Ok(change)
-}
-
-/// A difference in hundredths of the currency.
-fn price(delta: i64) -> String {
-    let cents = delta.unsigned_abs();
-    let sign = if delta < 0 { '-' } else { '+' };
-    format!("{sign}{}.{:02}", cents / 100, cents % 100)
-}
-
-fn foreseen(preview: &Preview) -> String {
-    let machines = format!("{} made, {} freed", preview.machines_made, preview.machines_freed);
-    let away = match (&preview.api_away, preview.restarts) {
-        (_, false) => "none: the control plane stays as it is".to_owned(),
-        (None, true) => "one restart of the control plane; never measured here yet".to_owned(),
-        (Some(away), true) => format!(
-            "one restart of the control plane: {} in the median of {}, {} at most",
-            time(Duration::from_millis(away.median_ms)),
-            away.count,
-            time(Duration::from_millis(away.longest_ms)),
-        ),
-    };
-    let mut fields = vec![
-        ("Preview", preview.id.clone()),
-        ("From", preview.from.text()),
-        ("To", preview.to.text()),
-        ("Price a month", price(preview.price_delta)),
-        ("Machines", machines),
-        ("API away", away),
-        ("Sessions running", preview.sessions.len().to_string()),
-    ];
-    for MovedSession { session, state, outcome } in &preview.moved_sessions {
-        fields.push(("Session", format!("{session}, {state}: {}", becomes(outcome))));
-    }
-    for wave in &preview.waves {
-        fields.push(("Wave", wave.join(", ")));
-    }
-    for blocker in &preview.blockers {
-        fields.push(("In the way", blocker.detail.clone()));
-        fields.push(("Way out", blocker.hint.clone()));
-    }
-    output::fields(&fields)
-}
-
-/// What becomes of a session, in words.
-fn becomes(outcome: &str) -> &str {
-    match outcome {
-        "wait" => "runs to its end",
-        "stop" => "is stopped with its grace period",
-        "restart" => "is ended with its grace period and begins again at the new place",
-        other => other,
-    }
 }
 
 fn table(changes: &[PlanChange]) -> String {

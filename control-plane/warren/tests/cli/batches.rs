@@ -62,7 +62,7 @@ async fn a_batch_is_sent_as_it_was_asked_for_with_a_key_and_shown_line_by_line()
     assert!(asked.headers.contains_key("idempotency-key"), "a lost answer makes no second batch");
     let expected = json!({
         "tenants": ["acme", "globex"], "selector": { "plan": "starter" }, "plan": "pro",
-        "sessions": "wait", "maxParallel": 3, "stopOnFailure": false,
+        "sessions": "own", "maxParallel": 3, "stopOnFailure": false,
         "startAt": "2026-12-01T02:00:00Z", "name": "spring",
     });
     assert_eq!(asked.json(), expected);
@@ -81,6 +81,16 @@ async fn a_batch_is_sent_as_it_was_asked_for_with_a_key_and_shown_line_by_line()
     }
 }
 
+/// How much room there is, of which memory is the tightest.
+fn capacity(memory: &str) -> Value {
+    json!({ "tightest": "memory", "bounds": [
+        { "resource": "memory", "unit": "machines", "needed": 4, "free": 3, "verdict": memory,
+          "detail": "room for 3 machines; 4 to be made" },
+        { "resource": "storage", "unit": "machines", "needed": 4, "free": null,
+          "verdict": "unknown", "detail": "nobody knows" },
+    ] })
+}
+
 #[tokio::test]
 async fn a_dry_run_shows_the_sums_and_who_is_in_the_way() {
     let preview = json!({
@@ -94,6 +104,7 @@ async fn a_dry_run_shows_the_sums_and_who_is_in_the_way() {
         "sums": {
             "tenants": 2, "priceDelta": 6000, "machinesMade": 0, "machinesFreed": 0, "blocked": 1,
             "blockers": [{ "code": "tenant-busy", "count": 1 }],
+            "capacity": capacity("short"),
         },
         "lines": [
             { "name": "acme", "preview": preview, "problem": null },
@@ -105,7 +116,29 @@ async fn a_dry_run_shows_the_sums_and_who_is_in_the_way() {
     let ended = warren(&server.url, &arguments).await;
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(server.asked()[0].line().ends_with("?dryRun=true"));
-    for word in ["+60.00", "1 tenants: 1 tenant-busy", "operation op_1 is not over"] {
+    let room = "memory, short, the tightest: room for 3 machines; 4 to be made";
+    for word in ["+60.00", "1 tenants: 1 tenant-busy", "operation op_1 is not over", room] {
+        assert!(ended.stdout.contains(word), "{word}: {}", ended.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_of_one_change_tells_the_room_and_who_may_begin_it() {
+    let why = "the role admin may see what a change would do; an operator or owner must begin it";
+    let preview = json!({
+        "id": "sha256:0", "from": { "plan": "pro", "nodes": 0 },
+        "to": { "plan": "dedicated-s", "nodes": 4 }, "priceDelta": 6000, "machinesMade": 4,
+        "machinesFreed": 0, "restarts": true, "apiAway": null, "waves": [], "sessions": [],
+        "capacity": capacity("doubtful"), "blockers": [],
+        "approval": { "mayBegin": ["operator", "owner"], "reason": why },
+    });
+    let server = Server::start(move |_, _| json_answer(200, &preview)).await;
+    let arguments = ["plan", "change", "acme", "--to", "dedicated-s", "--nodes", "4", "--dry-run"];
+    let ended = warren(&server.url, &arguments).await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let memory = "memory, doubtful, the tightest: room for 3 machines; 4 to be made";
+    let storage = "storage, unknown: nobody knows";
+    for word in [memory, storage, why, "4 made, 0 freed"] {
         assert!(ended.stdout.contains(word), "{word}: {}", ended.stdout);
     }
 }

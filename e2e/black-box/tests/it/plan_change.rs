@@ -68,6 +68,8 @@ fn a_tenant_moves_to_nodes_of_its_own_and_back_while_it_works() -> Result<()> {
     let (status, preview) = lab.post(&tenant.path("/plan-changes?dryRun=true"), &wish)?;
     ensure!(status == 200 && preview["machinesMade"] == 2, "{status} {preview}");
     ensure!(preview["restarts"] == true && preview["blockers"] == json!([]), "{preview}");
+    ensure!(preview["capacity"]["tightest"].is_string(), "{preview}");
+    ensure!(preview["approval"]["reason"].is_null(), "{preview}");
     ensure!(preview["sessions"].as_array().is_some_and(|all| all.len() == 6), "{preview}");
     // Three of the deployment, each in a wave of its own, and the DNS server.
     ensure!(preview["waves"].as_array().is_some_and(|waves| waves.len() == 3), "{preview}");

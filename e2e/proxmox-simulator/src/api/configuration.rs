@@ -369,12 +369,14 @@ fn grow_disk(world: &mut World, node: &str, id: u32, disk: &str, size: &str) -> 
         return Err("shrinking disks is not supported".into());
     }
     let storage = world.storage(node, &volume.storage).map_err(|failure| failure.reason)?;
-    if world.used(node, &volume.storage) + (new - old) > storage.size {
+    // What is thin grows when it is written to.
+    let taken = if storage.is_thick() { new - old } else { 0 };
+    if world.used(node, &volume.storage) + taken > storage.size {
         return Err(format!("unable to resize '{name}': No space left on device"));
     }
     for volume in world.volumes.iter_mut().filter(|v| v.id() == name && v.is_on(node)) {
         volume.size = new;
-        volume.used += new - old;
+        volume.used += taken;
     }
     drive.set("size", size_text(new));
     let vm = world.vm_mut(node, id).map_err(|failure| failure.reason)?;

@@ -68,6 +68,11 @@ impl Storage {
         self.kind != "lvm"
     }
 
+    /// Whether the whole size of a disk is taken when it is made.
+    pub(crate) fn is_thick(&self) -> bool {
+        self.kind == "lvm"
+    }
+
     pub(crate) fn format(&self) -> &'static str {
         if self.has_files() { "qcow2" } else { "raw" }
     }

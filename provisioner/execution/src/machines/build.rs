@@ -1,6 +1,7 @@
 //! The steps in which a machine is made.
 
 use super::{
+    capacity,
     owned::{self, Machine, busy, invalid, look, look_for, number, of_proxmox, placed},
     power,
 };
@@ -9,13 +10,14 @@ use crate::{
     sagas::{Step, StepError},
 };
 use async_trait::async_trait;
+use domain::{Capacity, Needs};
 use futures::StreamExt as _;
 use jiff::SignedDuration;
 use proxmox_client::{
     CloneOptions, ConfigChange, Destroy, Fault, Fields, MacAddress, Net, NetModel, NodeName, Slot,
     Smbios, Task, TaskEnd, TaskEvent, Vm, VmConfig, VmId, VmName,
 };
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 /// How long a template's disk may take to be copied.
 const CLONE: SignedDuration = SignedDuration::from_mins(20);
@@ -133,32 +135,36 @@ impl Step<OwnNode> for Clone {
 }
 
 impl Clone {
-    /// Where the machine is to be: where it was to be, else where the fewest of ours are, of those that are there.
+    /// Where the machine is to be: where it was to be, else where the fewest of ours are, of those that are there and
+    /// have room; where that is doubtful only if it is so everywhere.
     async fn place(&self, cx: &NodeContext<'_>) -> Result<NodeName, StepError> {
         if let Some(place) = placed(&cx.subject.node)? {
             return Ok(place);
         }
-        let entries = cx.subject.machines.client.nodes().await.map_err(of_proxmox)?;
+        let (machines, shape) = (&cx.subject.machines, cx.subject.node.shape);
         // Until this one's place is in the record, the next one would choose the same.
-        let _alone = cx.subject.machines.placing.lock().await;
+        let _alone = machines.placing.lock().await;
         let nodes = cx.cx.store.node_open().await?;
-        let mut load: HashMap<&str, usize> = HashMap::new();
-        for node in &nodes {
-            *load.entry(node.place.as_deref().unwrap_or_default()).or_default() += 1;
-        }
-        let usable = entries.iter().filter(|entry| entry.is_online());
-        let usable =
-            usable.filter(|entry| cx.subject.machines.settings.templates.contains_key(&entry.name));
-        let best = usable.min_by_key(|entry| {
-            (load.get(entry.name.as_str()).copied().unwrap_or(0), entry.name.clone())
-        });
-        let Some(best) = best else {
+        let room = capacity::look(machines, &nodes).await.map_err(of_proxmox)?;
+        if room.places.is_empty() {
             return Err(StepError::Retry(
                 "no node of Proxmox VE that has a template is there".to_owned(),
             ));
+        }
+        let fits = room.places.iter().map(|(name, place)| (place.holds(shape), place.load, name));
+        let possible = fits.filter(|(fit, ..)| fit.is_possible());
+        let best = possible.min_by_key(|(fit, load, name)| (fit.is_tight(), *load, *name));
+        let Some((fit, _, best)) = best else {
+            let one = Needs { machines: 1, ..Needs::default() };
+            let capacity = Capacity { bounds: room.bounds(shape) }.needing(&one);
+            return Err(capacity.blocker().map_or_else(power::gone, StepError::Fail));
         };
-        cx.cx.store.node_place(cx.subject.node.id, best.name.as_str()).await?;
-        Ok(best.name.clone())
+        if fit.is_tight() {
+            let node = &cx.subject.node.name;
+            tracing::warn!(node.name = %node, place = %best, "memory or disk there does only as long as not all of it is used");
+        }
+        cx.cx.store.node_place(cx.subject.node.id, best.as_str()).await?;
+        Ok(best.clone())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where a tenant's pods are to be, and which are not there.
 
+use super::capacity::coming;
 use crate::{
     Context,
     api_server::{ApiError, ApiServer},
@@ -86,6 +87,14 @@ impl Places {
             Self::OffOwn(_) => &[],
         }
     }
+
+    /// The nodes of its own that it leaves for those that everybody uses.
+    pub(super) fn left(&self) -> &[Node] {
+        match self {
+            Self::On(_) => &[],
+            Self::OffOwn(nodes) => nodes,
+        }
+    }
 }
 
 /// What of a tenant would not be where it is to be if it paid for `to`.
@@ -101,7 +110,10 @@ pub async fn survey(
     {
         return Ok(Survey::default());
     }
-    look(cx, tenant, &Places::of(cx, tenant, to).await?).await
+    let places = Places::of(cx, tenant, to).await?;
+    let found = look(cx, tenant, &places).await?;
+    let requests = coming(cx, tenant, &places, &found.runs).await?;
+    Ok(Survey { requests, ..found })
 }
 
 /// What of a tenant runs on one node, and the API server that lets go of it.

@@ -7,6 +7,7 @@
 
 mod accident;
 mod accidents;
+mod capacity;
 mod care;
 mod check;
 mod history;

@@ -16,7 +16,8 @@ use super::{
         problem::Failure,
         wait,
     },
-    Sessions, Subscription, price,
+    Sessions, Subscription,
+    preview::{Blocker, Capacity, Preview, machines, price},
 };
 
 const PATH: [&str; 3] = ["api", "v1", "plan-change-batches"];
@@ -60,7 +61,7 @@ pub(crate) struct Create {
     #[arg(long)]
     nodes: Option<u32>,
     /// What becomes of sessions that run where a tenant moves away from
-    #[arg(long, value_enum, default_value = "wait")]
+    #[arg(long, value_enum, default_value = "own")]
     sessions: Sessions,
     /// How many may be under way at the same time
     #[arg(long, value_name = "COUNT", default_value = "2")]
@@ -120,6 +121,8 @@ struct Sums {
     price_delta: i64,
     machines_made: u32,
     machines_freed: u32,
+    #[serde(default)]
+    capacity: Capacity,
     blocked: u32,
     blockers: Vec<BlockerCount>,
 }
@@ -133,8 +136,8 @@ struct BlockerCount {
 #[derive(Debug, serde::Deserialize)]
 struct ForeseenLine {
     name: String,
-    preview: Option<super::Preview>,
-    problem: Option<super::Blocker>,
+    preview: Option<Preview>,
+    problem: Option<Blocker>,
 }
 
 pub(crate) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> {
@@ -289,20 +292,15 @@ fn foreseen(foreseen: &Foreseen) -> String {
     let sums = &foreseen.sums;
     let blockers = sums.blockers.iter().map(|one| format!("{} {}", one.count, one.code));
     let blockers = blockers.collect::<Vec<_>>().join(", ");
-    let machines = format!("{} made, {} freed", sums.machines_made, sums.machines_freed);
-    let fields = output::fields(&[
+    let mut fields = vec![
         ("Tenants", sums.tenants.to_string()),
         ("Price a month", price(sums.price_delta)),
-        ("Machines", machines),
-        (
-            "In the way",
-            if sums.blocked == 0 {
-                String::new()
-            } else {
-                format!("{} tenants: {blockers}", sums.blocked)
-            },
-        ),
-    ]);
+        ("Machines", machines(sums.machines_made, sums.machines_freed)),
+    ];
+    fields.extend(sums.capacity.fields());
+    if sums.blocked > 0 {
+        fields.push(("In the way", format!("{} tenants: {blockers}", sums.blocked)));
+    }
     let mut table = Table::new(&["TENANT", "FROM", "PRICE", "MACHINES", "IN THE WAY"]);
     for line in &foreseen.lines {
         let seen = line.preview.as_ref();
@@ -317,5 +315,5 @@ fn foreseen(foreseen: &Foreseen) -> String {
             way.collect::<Vec<_>>().join("; "),
         ]);
     }
-    fields + &table.text(2)
+    output::fields(&fields) + &table.text(2)
 }

@@ -46,7 +46,7 @@ pub(super) fn disks(settings: &MachineSettings, places: &[Place]) -> Check {
         let rooms = wanted(place).into_iter().filter_map(|id| Some((room(place, &id)?, id)));
         let tight = rooms.filter(|(room, _)| *room < small);
         tight
-            .map(|(room, id)| format!("{id} on {} has {} left", place.node, rounded(room)))
+            .map(|(room, id)| format!("{id} on {} has {} left", place.node, room.rounded()))
             .collect::<Vec<_>>()
     });
     let tight: Vec<_> = tight.collect();
@@ -143,17 +143,11 @@ fn wrong(
     let left = entry.available.map(Bytes)?;
     (left < *room).then(|| {
         let advice = format!("make room, or name another one in {key}");
-        (format!("has {} left, and needs {room} at least", rounded(left)), advice)
+        (format!("has {} left, and needs {room} at least", left.rounded()), advice)
     })
 }
 
 fn room(place: &Place, id: &StorageId) -> Option<Bytes> {
     let entry = place.storages.as_ref().ok()?.iter().find(|entry| entry.id == *id)?;
     entry.available.map(Bytes)
-}
-
-/// Without what nobody wants to read.
-fn rounded(room: Bytes) -> Bytes {
-    let shift = if room < Bytes::gibi(1) { 20 } else { 30 };
-    Bytes(room.0 >> shift << shift)
 }

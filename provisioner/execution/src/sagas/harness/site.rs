@@ -29,6 +29,8 @@ pub(super) struct Site {
     pub(super) addresses: u32,
     /// Of each node, in GiB.
     pub(super) memory_gib: u64,
+    /// Whether disks are whole copies on a storage that takes their whole size, and not layers on one that is thin.
+    pub(super) is_thick: bool,
     pub(super) clones_at_once: usize,
     pub(super) times: Times,
     /// What Warren's token may do beyond what it has to.
@@ -42,6 +44,7 @@ impl Default for Site {
             numbers: 11,
             addresses: 8,
             memory_gib: 64,
+            is_thick: false,
             clones_at_once: 2,
             times: Times::default(),
             more: Vec::new(),
@@ -60,7 +63,7 @@ impl Site {
             installation: "test".to_owned(),
             pool: "warren".parse().expect("a name"),
             templates: templates.collect(),
-            storage: None,
+            storage: self.is_thick.then(|| "local-lvm".parse().expect("a name")),
             seed_storage: "local".parse().expect("a name"),
             bridge: "vmbr0".parse().expect("a name"),
             vlan: None,
@@ -90,7 +93,7 @@ impl Site {
             nodes: places.iter().map(|(place, _)| node(place)).collect(),
             storages: vec![
                 storage("local", "dir", "iso", 100),
-                storage("local-lvm", "lvmthin", "images", 4000),
+                storage("local-lvm", if self.is_thick { "lvm" } else { "lvmthin" }, "images", 4000),
             ],
             templates: templates.map(|(place, id)| template(*id, place)).collect(),
             pools: vec!["warren".to_owned()],

@@ -220,7 +220,9 @@ impl World {
         let template = place.vm(VmId::new(ELSEWHERE.1).expect("a number"));
         let stranger = VmId::new(number).expect("a number");
         let patience = Duration::from_hours(1);
-        let cloned = template.clone_to(stranger, &CloneOptions::new().name(&name)).await;
+        let named = CloneOptions::new().name(&name);
+        let options = if self.site.is_thick { named.full(None) } else { named };
+        let cloned = template.clone_to(stranger, &options).await;
         cloned.expect("it may").finish(patience).await.expect("there is room");
         let started = place.vm(stranger).start().await.expect("it may");
         started.finish(patience).await.expect("nothing keeps it");

@@ -10,7 +10,9 @@ use application::{
 };
 use async_trait::async_trait;
 use clusters::{HostCluster, RunAuthority, TenantClusters};
-use domain::{Actor, Clock, Exclusivity, IdGen, Subscription, Survey, TenantId};
+use domain::{
+    Actor, Capacity, Clock, Exclusivity, IdGen, PlanName, Subscription, Survey, TenantId,
+};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -230,6 +232,10 @@ impl TenantAccess for NoAccess {
 
     async fn survey(&self, _: TenantId, _: Subscription) -> Result<Survey, AccessError> {
         Ok(Survey::default())
+    }
+
+    async fn capacity(&self, _: PlanName) -> Result<Capacity, AccessError> {
+        Ok(Capacity::default())
     }
 
     async fn host_check(&self) -> Vec<Check> {
