@@ -2,7 +2,7 @@
 
 use crate::sagas::{Saga, Step, StepContext, StepError, Subject};
 use async_trait::async_trait;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join};
 use jiff::SignedDuration;
 use std::{
     fmt,
@@ -10,11 +10,15 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::Poll,
+    time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
 /// How long a step may take that never comes to its end.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
+
+/// How long an accident may wait for what a halted attempt holds, of the record for example; longer than any takes itself.
+const HELD_UP: Duration = Duration::from_secs(10);
 
 /// Whether a step is run or undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,10 +167,18 @@ impl Trouble {
         };
         self.strike(mishap);
         if mishap.what == What::Accident {
-            (self.accident)().await;
+            let mut accident = (self.accident)();
+            let is_over = timeout(HELD_UP, &mut accident).await.is_ok();
             return match outcome {
-                Some(proof) => Ok(proof),
-                None => attempt.await,
+                Some(proof) => {
+                    if !is_over {
+                        accident.await;
+                    }
+                    Ok(proof)
+                }
+                None if is_over => attempt.await,
+                // The attempt was halted with something in its hands that the accident waits for.
+                None => join(accident, attempt).await.1,
             };
         }
         // Whatever it still waits for is given up.
