@@ -17,6 +17,7 @@ mod m0010_orphans;
 mod m0011_node_power;
 mod m0012_plan_batches;
 mod m0013_drains;
+mod m0014_operation_kinds;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_node_power::MIGRATION),
             Box::new(m0012_plan_batches::MIGRATION),
             Box::new(m0013_drains::MIGRATION),
+            Box::new(m0014_operation_kinds::MIGRATION),
         ]
     }
 }

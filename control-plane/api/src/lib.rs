@@ -8,6 +8,7 @@ mod caller;
 mod doctor;
 mod extract;
 mod linger;
+mod measured;
 mod metrics;
 mod node;
 mod observe;

@@ -1,6 +1,7 @@
 //! Tenants' own nodes.
 
-use crate::{openapi::words, operation::OperationBody};
+use crate::{openapi::words, operation::OperationBody, problem::Problem};
+use application::{App, operation::typicals};
 use axum::{Json, http::StatusCode, response::IntoResponse};
 use domain::{Node, NodeState, Operation, Role};
 use jiff::Timestamp;
@@ -52,9 +53,11 @@ struct MachineBody {
 }
 
 /// The answer to whoever asked for something to be done about a node.
-fn begun(operation: Operation, now: Timestamp) -> impl IntoResponse {
+async fn begun(app: &App, operation: Operation) -> Result<impl IntoResponse + use<>, Problem> {
     let headers = [("location", format!("/api/v1/operations/{}", operation.id))];
-    (StatusCode::ACCEPTED, headers, Json(OperationBody::new(operation, now)))
+    let typicals = typicals(app, [operation.kind]).await?;
+    let body = OperationBody::new(operation, &typicals, app.clock.now());
+    Ok((StatusCode::ACCEPTED, headers, Json(body)))
 }
 
 impl NodeBody {

@@ -1,7 +1,7 @@
 //! Operations.
 
-use crate::openapi::words;
-use domain::{Operation, OperationKind, OperationState, Problem, Step, StepState};
+use crate::{measured::MeasuredBody, openapi::words};
+use domain::{Operation, OperationKind, OperationState, Problem, Step, StepState, Typicals};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,6 +24,8 @@ pub(crate) struct OperationBody {
     #[schema(schema_with = words::operation_state)]
     state: OperationState,
     steps: Vec<StepBody>,
+    /// How long the latest of its kind took that succeeded, of any tenant; null as long as there was none.
+    typical: Option<MeasuredBody>,
     /// Why it failed.
     problem: Option<OperationProblemBody>,
     created_at: Timestamp,
@@ -51,6 +53,8 @@ struct StepBody {
     finished_at: Option<Timestamp>,
     /// From its start to its end, or to now.
     duration_ms: Option<i64>,
+    /// How long it took in the latest operations of this kind that succeeded; null as long as there was none.
+    typical: Option<MeasuredBody>,
 }
 
 /// Why an operation failed, and the way out.
@@ -63,17 +67,23 @@ pub(crate) struct OperationProblemBody {
 }
 
 impl OperationBody {
-    pub(crate) fn new(operation: Operation, now: Timestamp) -> Self {
+    pub(crate) fn new(operation: Operation, typicals: &Typicals, now: Timestamp) -> Self {
+        let kind = operation.kind;
         let is_late = !operation.state.is_final() && now > operation.deadline;
         // A step that an operation ended in has no end of its own.
         let end = operation.finished_at.unwrap_or(now);
+        let step = |step: Step| {
+            let typical = typicals.step(kind, &step.name);
+            StepBody { typical: typical.map(MeasuredBody::from), ..StepBody::new(step, end) }
+        };
         Self {
             id: operation.id.to_string(),
-            kind: operation.kind,
+            kind,
             tenant: operation.tenant.to_string(),
             node: operation.node.map(|node| node.to_string()),
             state: operation.state,
-            steps: operation.steps.into_iter().map(|step| StepBody::new(step, end)).collect(),
+            steps: operation.steps.into_iter().map(step).collect(),
+            typical: typicals.whole(kind).map(MeasuredBody::from),
             problem: operation.problem.map(OperationProblemBody::from),
             created_at: operation.created_at,
             deadline: operation.deadline,
@@ -90,7 +100,7 @@ impl StepBody {
         let duration_ms = started_at.map(|started_at| {
             finished_at.unwrap_or(end).as_millisecond() - started_at.as_millisecond()
         });
-        Self { name, state, message, started_at, finished_at, duration_ms }
+        Self { name, state, message, started_at, finished_at, duration_ms, typical: None }
     }
 }
 

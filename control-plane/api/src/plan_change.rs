@@ -7,10 +7,15 @@ use crate::{
     operation::{OperationBody, OperationProblemBody},
     problem::Problem,
 };
-use application::plan_change::{NewPlanChange, PlanChangeView};
+use application::{
+    App,
+    operation::typicals,
+    plan_change::{NewPlanChange, PlanChangeView},
+};
 use axum::{Json, http::StatusCode};
 use domain::{
-    PlanBatch, PlanBatchLine, PlanBatchLineState, PlanChange, SessionsDuringMove, Subscription,
+    OperationKind, PlanBatch, PlanBatchLine, PlanBatchLineState, PlanChange, SessionsDuringMove,
+    Subscription, Typicals,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -150,15 +155,22 @@ impl PlanChangeBody {
     }
 
     /// A change with its operation as it is now.
-    pub(crate) fn new(view: PlanChangeView, now: Timestamp) -> Self {
+    pub(crate) fn new(view: PlanChangeView, typicals: &Typicals, now: Timestamp) -> Self {
         match view {
             PlanChangeView::Begun { change, operation } => {
-                let operation = operation.map(|operation| OperationBody::new(*operation, now));
+                let body = |operation| OperationBody::new(operation, typicals, now);
+                let operation = operation.map(|operation| body(*operation));
                 Self::begun(*change, operation)
             }
             PlanChangeView::Planned { batch, line, from } => Self::planned(&batch, *line, from),
         }
     }
+}
+
+/// A change, and how long such changes take.
+async fn told(app: &App, view: PlanChangeView) -> Result<PlanChangeBody, Problem> {
+    let typicals = typicals(app, [OperationKind::PlanChange]).await?;
+    Ok(PlanChangeBody::new(view, &typicals, app.clock.now()))
 }
 
 /// The answer to whoever asked for something about a change that is under way.
@@ -169,7 +181,7 @@ async fn halt(caller: &Caller, path: &PlanChangePath, is_paused: bool) -> Accept
     let Caller { app, actor, .. } = caller;
     let PlanChangePath { tenant, operation } = path;
     let found = application::plan_change::pause(app, actor, tenant, *operation, is_paused).await?;
-    Ok((StatusCode::ACCEPTED, Json(PlanChangeBody::new(found, app.clock.now()))))
+    Ok((StatusCode::ACCEPTED, Json(told(app, found).await?)))
 }
 
 impl Record for ChangePlan {

@@ -7,9 +7,14 @@ use crate::{
     trace::note,
     wait::Waiter,
 };
-use domain::{Actor, Operation, OperationId, ReadOperation, Scope};
-use std::time::Duration;
+use domain::{
+    Actor, Operation, OperationId, OperationKind, ReadOperation, Scope, Typical, Typicals,
+};
+use std::{collections::BTreeSet, time::Duration};
 use store::Change;
+
+/// So many of the latest operations of a kind say how long the next takes.
+const MEASURED: u64 = 20;
 
 /// One operation.
 ///
@@ -58,4 +63,20 @@ pub async fn list(
     let (tenant, _) = tenant::find::<ReadOperation>(app, actor, tenant).await?;
     let operations = app.store.operation_list(tenant.id, after, limit + 1).await?;
     Ok(Page::cut(operations, limit, |operation| operation.id))
+}
+
+/// How long operations of these kinds take, by the latest that succeeded, of any tenant: that is no secret of theirs.
+///
+/// # Errors
+/// If the record does not answer.
+pub async fn typicals(
+    app: &App,
+    kinds: impl IntoIterator<Item = OperationKind>,
+) -> Result<Typicals, FindError> {
+    let mut typicals = Typicals::default();
+    for kind in kinds.into_iter().collect::<BTreeSet<_>>() {
+        let latest = app.store.operation_succeeded(kind, MEASURED).await?;
+        typicals.insert(kind, Typical::of(&latest));
+    }
+    Ok(typicals)
 }

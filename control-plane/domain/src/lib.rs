@@ -9,6 +9,7 @@ mod clock;
 mod condition;
 mod id;
 mod input;
+mod measured;
 mod name;
 mod node;
 mod operation;
@@ -31,6 +32,7 @@ pub use id::{
     NodeId, OperationId, OrphanId, ParseIdError, PlanBatchId, RunId, SessionId, TenantId, TokenId,
 };
 pub use input::{Invalid, InvalidField};
+pub use measured::{Measured, Typical, Typicals};
 pub use name::{ClusterName, NodeName, ProjectName, TenantName, letters};
 pub use node::{
     Exclusivity, Hardware, Node, NodePower, NodeShape, NodeState, PowerChange, VmNumber,
@@ -42,8 +44,8 @@ pub use plan_batch::{
     PlanBatch, PlanBatchCounts, PlanBatchLine, PlanBatchLineState, PlanBatchState,
 };
 pub use plan_change::{
-    Measured, MovedSession, PlanChange, PlanPreview, SessionsDuringMove, Shift, Subscription,
-    Survey, blockers,
+    MovedSession, PlanChange, PlanPreview, SessionsDuringMove, Shift, Subscription, Survey,
+    blockers,
 };
 pub use policy::{
     Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,

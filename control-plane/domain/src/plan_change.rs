@@ -1,6 +1,6 @@
 use crate::{
-    Capacity, Isolation, Needs, NodeShape, OnDrain, OperationId, Plan, PlanName, Problem, Quota,
-    Requests, RunId, SessionId, SessionState, TenantId, Usage, capacity::NO_CAPACITY,
+    Capacity, Isolation, Measured, Needs, NodeShape, OnDrain, OperationId, Plan, PlanName, Problem,
+    Quota, Requests, RunId, SessionId, SessionState, TenantId, Usage, capacity::NO_CAPACITY,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -107,18 +107,6 @@ pub struct MovedSession {
     pub on_drain: OnDrain,
     /// What is done.
     pub outcome: OnDrain,
-}
-
-/// How long something took in the past.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Measured {
-    /// The median, in milliseconds.
-    pub median_ms: u32,
-    /// The longest, in milliseconds.
-    pub longest_ms: u32,
-    /// How often it was measured.
-    pub count: u32,
 }
 
 /// What of a tenant is not where it is to be. Objects are told as `namespace/name` inside the tenant.

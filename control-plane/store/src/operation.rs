@@ -101,6 +101,24 @@ impl Store {
         row.map(Operation::try_from).transpose()
     }
 
+    /// The latest operations of a kind that succeeded, at most `limit`, of any tenant.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.operation.succeeded", skip_all)]
+    pub async fn operation_succeeded(
+        &self,
+        kind: OperationKind,
+        limit: u64,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let select = operations::Entity::find()
+            .filter(operations::Column::Kind.eq(column::word(&kind)))
+            .filter(operations::Column::State.eq(column::word(&OperationState::Succeeded)))
+            .order_by_desc(operations::Column::Id)
+            .limit(limit);
+        select.all(&self.0.read).await?.into_iter().map(Operation::try_from).collect()
+    }
+
     /// The operations of reversible steps that are not over, oldest first.
     ///
     /// # Errors

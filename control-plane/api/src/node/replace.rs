@@ -22,5 +22,5 @@ pub(crate) async fn replace(
     NodePath { tenant, node }: NodePath,
 ) -> Result<impl IntoResponse, Problem> {
     let operation = node::replace(&app, &actor, &tenant, node).await?;
-    Ok(begun(operation, app.clock.now()))
+    begun(&app, operation).await
 }

@@ -23,5 +23,5 @@ pub(crate) async fn stop(
     NodePath { tenant, node }: NodePath,
 ) -> Result<impl IntoResponse, Problem> {
     let operation = node::power(&app, &actor, &tenant, node, PowerChange::Stop).await?;
-    Ok(begun(operation, app.clock.now()))
+    begun(&app, operation).await
 }

@@ -27,5 +27,6 @@ pub(crate) async fn get(
     let Caller { app, actor, .. } = &caller;
     let waiting = wait.0.map(|time| operation::wait(app, actor, id, time));
     let operation = caller.wait_or(waiting, operation::get(app, actor, id)).await?;
-    Ok((wait, Json(OperationBody::new(operation, app.clock.now()))))
+    let typicals = operation::typicals(app, [operation.kind]).await?;
+    Ok((wait, Json(OperationBody::new(operation, &typicals, app.clock.now()))))
 }

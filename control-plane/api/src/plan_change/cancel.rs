@@ -1,6 +1,6 @@
 //! `POST /api/v1/tenants/{tenant}/plan-changes/{operation}/cancel`
 
-use super::{Accepted, PlanChangeBody};
+use super::{Accepted, PlanChangeBody, told};
 use crate::{caller::Caller, extract::PlanChangePath};
 use application::plan_change;
 use axum::{Json, http::StatusCode};
@@ -22,5 +22,5 @@ pub(crate) async fn cancel(
     PlanChangePath { tenant, operation }: PlanChangePath,
 ) -> Accepted {
     let found = plan_change::cancel(&app, &actor, &tenant, operation).await?;
-    Ok((StatusCode::ACCEPTED, Json(PlanChangeBody::new(found, app.clock.now()))))
+    Ok((StatusCode::ACCEPTED, Json(told(&app, found).await?)))
 }

@@ -1,6 +1,6 @@
 //! `POST /api/v1/tenants/{tenant}/plan-changes`
 
-use super::{ChangePlan, PlanChangeBody, PreviewBody};
+use super::{ChangePlan, PlanChangeBody, PreviewBody, told};
 use crate::{
     caller::Caller,
     extract::{Body, Parameters, TenantPath},
@@ -51,7 +51,7 @@ pub(crate) async fn create(
         return Ok(Json(PreviewBody::foreseen(preview)).into_response());
     }
     let begun = plan_change::begin(&app, &actor, &tenant, new).await?;
-    let body = PlanChangeBody::new(begun, app.clock.now());
+    let body = told(&app, begun).await?;
     let headers = [("location", body.location())];
     Ok((StatusCode::ACCEPTED, headers, Json(body)).into_response())
 }

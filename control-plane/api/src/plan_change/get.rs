@@ -1,6 +1,6 @@
 //! `GET /api/v1/tenants/{tenant}/plan-changes/{operation}`
 
-use super::PlanChangeBody;
+use super::{PlanChangeBody, told};
 use crate::{caller::Caller, extract::PlanChangePath, problem::Problem};
 use application::plan_change;
 use axum::Json;
@@ -20,5 +20,5 @@ pub(crate) async fn get(
     PlanChangePath { tenant, operation }: PlanChangePath,
 ) -> Result<Json<PlanChangeBody>, Problem> {
     let found = plan_change::get(&app, &actor, &tenant, operation).await?;
-    Ok(Json(PlanChangeBody::new(found, app.clock.now())))
+    Ok(Json(told(&app, found).await?))
 }

@@ -7,8 +7,9 @@ use crate::{
     page::{List, PageParams, PageQuery},
     problem::Problem,
 };
-use application::plan_change;
+use application::{operation::typicals, plan_change};
 use axum::response::Response;
+use domain::OperationKind;
 
 /// The changes of a tenant's plan, those among them that wait or never began.
 #[utoipa::path(
@@ -25,6 +26,7 @@ pub(crate) async fn list(
     let query = PageQuery::take(&mut parameters);
     parameters.finish()?;
     let page = plan_change::list(&app, &actor, &tenant, query.after, query.limit).await?;
+    let typicals = typicals(&app, [OperationKind::PlanChange]).await?;
     let now = app.clock.now();
-    Ok(query.answer(page, "", |change| PlanChangeBody::new(change, now)))
+    Ok(query.answer(page, "", |change| PlanChangeBody::new(change, &typicals, now)))
 }

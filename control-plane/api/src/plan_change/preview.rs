@@ -1,11 +1,9 @@
 //! What a change of plan would do.
 
 use super::SubscriptionBody;
-use crate::openapi::words;
+use crate::{measured::MeasuredBody, openapi::words};
 use application::plan_change::Approval;
-use domain::{
-    Bound, Capacity, Measured, MovedSession, OnDrain, PlanPreview, Problem as Blocker, Survey,
-};
+use domain::{Bound, Capacity, MovedSession, OnDrain, PlanPreview, Problem as Blocker, Survey};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -105,17 +103,6 @@ struct ApprovalBody {
     reason: Option<String>,
 }
 
-/// How long something took.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Measured)]
-struct MeasuredBody {
-    median_ms: u32,
-    longest_ms: u32,
-    /// How often it was measured.
-    count: u32,
-}
-
 /// Something in the way of a change, and the way out.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Blocker)]
@@ -188,12 +175,6 @@ impl From<&Bound> for BoundBody {
             verdict: bound.verdict().as_str(),
             detail: bound.to_string(),
         }
-    }
-}
-
-impl From<Measured> for MeasuredBody {
-    fn from(Measured { median_ms, longest_ms, count }: Measured) -> Self {
-        Self { median_ms, longest_ms, count }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     operation::OperationBody,
     problem::Problem,
 };
-use application::tenant;
+use application::{operation, tenant};
 use axum::{Json, http::StatusCode, response::IntoResponse};
 
 /// Deletes a tenant with everything in it. Asked again, it is the same operation.
@@ -30,6 +30,7 @@ pub(crate) async fn delete(
     let operation = tenant::delete(&app, &actor, &tenant, is_force_clean).await?;
     let location = format!("/api/v1/operations/{}", operation.id);
     let headers = [("location", location), ("retry-after", "1".to_owned())];
-    let body = OperationBody::new(operation, app.clock.now());
+    let typicals = operation::typicals(&app, [operation.kind]).await?;
+    let body = OperationBody::new(operation, &typicals, app.clock.now());
     Ok((StatusCode::ACCEPTED, headers, Json(body)))
 }

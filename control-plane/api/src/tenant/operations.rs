@@ -25,6 +25,8 @@ pub(crate) async fn operations(
     let query = PageQuery::take(&mut parameters);
     parameters.finish()?;
     let page = operation::list(&app, &actor, &tenant, query.after, query.limit).await?;
+    let kinds = page.items.iter().map(|operation| operation.kind);
+    let typicals = operation::typicals(&app, kinds).await?;
     let now = app.clock.now();
-    Ok(query.answer(page, "", |operation| OperationBody::new(operation, now)))
+    Ok(query.answer(page, "", |operation| OperationBody::new(operation, &typicals, now)))
 }

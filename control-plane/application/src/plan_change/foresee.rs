@@ -75,7 +75,7 @@ pub(crate) async fn foresee(
         machines_made: to.nodes.saturating_sub(has),
         machines_freed: freed(from, to),
         restarts: from.isolation() != to.isolation(),
-        api_away: measured(away),
+        api_away: Measured::of(away),
         sessions: moved.iter().map(|moved| moved.session).collect(),
         moved_sessions: moved,
         capacity: Capacity::default(),
@@ -110,10 +110,4 @@ fn freed(from: Subscription, to: Subscription) -> u32 {
     } else {
         from.nodes
     }
-}
-
-fn measured(mut times: Vec<u32>) -> Option<Measured> {
-    times.sort_unstable();
-    let (median_ms, longest_ms) = (*times.get(times.len() / 2)?, *times.last()?);
-    Some(Measured { median_ms, longest_ms, count: u32::try_from(times.len()).unwrap_or(u32::MAX) })
 }

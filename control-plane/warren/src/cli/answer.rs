@@ -4,8 +4,9 @@ use application::log::{LinePart, LogStream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use std::{fmt, time::Duration};
 
-use super::problem::Failure;
+use super::{format::time, problem::Failure};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,6 +75,7 @@ pub(super) struct Operation {
     pub(super) state: String,
     #[serde(default)]
     pub(super) steps: Vec<Step>,
+    pub(super) typical: Option<Measured>,
     pub(super) problem: Option<OperationProblem>,
     pub(super) created_at: Option<Timestamp>,
     pub(super) deadline: Option<Timestamp>,
@@ -92,6 +94,30 @@ pub(super) struct Step {
     pub(super) started_at: Option<Timestamp>,
     pub(super) finished_at: Option<Timestamp>,
     pub(super) duration_ms: Option<i64>,
+    pub(super) typical: Option<Measured>,
+}
+
+/// How long something took in the past.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Measured {
+    median_ms: u64,
+    longest_ms: u64,
+    count: u32,
+}
+
+impl Measured {
+    pub(super) const fn median(self) -> Duration {
+        Duration::from_millis(self.median_ms)
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { longest_ms, count, .. } = self;
+        let longest = time(Duration::from_millis(*longest_ms));
+        write!(f, "{} in the median of {count}, {longest} at most", time(self.median()))
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -83,7 +83,10 @@ fn text(operation: &Operation) -> String {
     ];
     if operation.finished_at.is_some() {
         fields.push(("Finished", instant(operation.finished_at)));
-    } else if let Some(deadline) = operation.deadline {
+    } else if let Some(typical) = operation.typical {
+        fields.push(("Typical", typical.to_string()));
+    }
+    if let Some(deadline) = operation.deadline.filter(|_| operation.finished_at.is_none()) {
         fields.push(("Deadline", format!("{deadline:.0}")));
     }
     if let Some(problem) = &operation.problem {
@@ -98,12 +101,13 @@ pub(super) fn steps(operation: &Operation) -> String {
     if operation.steps.is_empty() {
         return "  no steps yet\n".to_owned();
     }
-    let mut table = Table::new(&["STEP", "STATE", "TIME", "MESSAGE"]);
+    let mut table = Table::new(&["STEP", "STATE", "TIME", "TYPICAL", "MESSAGE"]);
     for step in &operation.steps {
         table.row([
             step.name.clone(),
             step.state.clone(),
             step.duration().map(time).unwrap_or_default(),
+            step.typical.map(|typical| time(typical.median())).unwrap_or_default(),
             step.message.clone(),
         ]);
     }

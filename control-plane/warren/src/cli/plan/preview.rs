@@ -1,9 +1,8 @@
 //! What a change of plan would do, as the server says it.
 
 use super::Subscription;
-use crate::cli::{format::time, output};
+use crate::cli::{answer::Measured, output};
 use serde::Deserialize;
-use std::time::Duration;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,14 +43,6 @@ struct Bound {
 struct Approval {
     may_begin: Vec<String>,
     reason: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Measured {
-    median_ms: u64,
-    longest_ms: u64,
-    count: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,12 +91,7 @@ impl Preview {
         match (&self.api_away, self.restarts) {
             (_, false) => "none: the control plane stays as it is".to_owned(),
             (None, true) => "one restart of the control plane; never measured here yet".to_owned(),
-            (Some(away), true) => format!(
-                "one restart of the control plane: {} in the median of {}, {} at most",
-                time(Duration::from_millis(away.median_ms)),
-                away.count,
-                time(Duration::from_millis(away.longest_ms)),
-            ),
+            (Some(away), true) => format!("one restart of the control plane: {away}"),
         }
     }
 }

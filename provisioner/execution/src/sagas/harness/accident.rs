@@ -13,13 +13,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// How long it lasts what somebody puts right again.
 const LASTS: Duration = Duration::from_secs(30);
-
-/// How long a request is waited for that nothing keeps.
-const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How long a machine that starts up is left in peace: its kubelet has registered by then.
 const BOOTS: Duration = Duration::from_secs(8);
@@ -78,15 +75,9 @@ impl Accident {
 }
 
 impl Happens {
-    async fn happen(&self, world: &Arc<World>, id: OperationId) {
+    async fn happen(&self, world: &World, id: OperationId) {
         if matches!(self, Self::Deleted) {
-            let world = Arc::clone(world);
-            let deleted = tokio::spawn(async move { tenant::delete(&world, Some(id)).await });
-            // In the middle of a step the record may be taken: then it is done when that goes on.
-            if let Ok(deleted) = timeout(AT_ONCE, deleted).await {
-                deleted.expect("it may be deleted at any time");
-            }
-            return;
+            return tenant::delete(world, Some(id)).await;
         }
         let operation = super::history::operation(world, id).await;
         let node = world.node(operation.node.expect("it is about a node")).await;
