@@ -2,7 +2,7 @@
 
 use crate::harness::{TestApp, TestTenant};
 use axum::http::{Method, StatusCode};
-use domain::{NodeId, NodeShape, Operation, TenantId};
+use domain::{NodeId, NodeShape, Operation, StepState, TenantId};
 use serde_json::json;
 use store::NodeEnd;
 
@@ -92,4 +92,39 @@ async fn who_may_only_look_stops_nothing_and_nothing_is_begun_on_the_way_out() {
     assert_eq!(deleted.status, StatusCode::ACCEPTED, "{}", deleted.text());
     let late = server.post(&format!("{tenant}/nodes/{node}/stop"), json!({})).await;
     assert_eq!(late.problem(), (409, "tenant-deleting".to_owned()));
+}
+
+#[tokio::test]
+async fn an_operation_says_how_long_those_before_it_took() {
+    let server = TestApp::new().await;
+    let store = &server.app.store;
+    let body = json!({ "name": "acme", "plan": "dedicated-s", "nodes": 2 });
+    let created = server.post("/api/v1/tenants", body).await.json();
+    let id: TenantId = created["id"].as_str().expect("an id").parse().expect("a tenant's");
+    let attach = async || {
+        let attached = store.node_attach(id, NodeShape::S).await.expect("writable");
+        attached.expect("it pays for two").1
+    };
+    let operation = async |id| server.get(&format!("/api/v1/operations/{id}")).await.json();
+    let mut first = attach().await;
+    let never = operation(first.id).await;
+    assert_eq!((&never["typical"], &never["steps"][0]["typical"]), (&json!(null), &json!(null)));
+
+    first.steps[0].advance(StepState::Running, "", server.app.clock.now());
+    server.clock.forward(2);
+    first.steps[0].advance(StepState::Done, "", server.app.clock.now());
+    server.clock.forward(3);
+    store.node_end(&first, NodeEnd::Ready).await.expect("it is open");
+
+    let second = operation(attach().await.id).await;
+    let took = |minutes: u32| {
+        let ms = minutes * 60_000;
+        json!({ "medianMs": ms, "longestMs": ms, "count": 1 })
+    };
+    assert_eq!(second["typical"], took(5));
+    assert_eq!(second["steps"][0]["typical"], took(2));
+    assert_eq!(second["steps"][1]["typical"], json!(null), "that one was skipped");
+    let list = server.get("/api/v1/tenants/acme/operations").await.json();
+    let list = list["items"].as_array().expect("a page");
+    assert!(list.contains(&second), "the list says it, too: {list:?}");
 }

@@ -59,7 +59,8 @@ async fn describe_shows_conditions_usage_and_the_operation_on_its_way() {
     assert!(has(&["memory", "1Gi", "4Gi", "25", "%", "600Mi"]), "{}", ended.stdout);
     assert!(has(&["pods", "3", "20", "15", "%", "2"]), "{}", ended.stdout);
     assert!(has(&["Operation:", "op_1", "tenant-create", "running"]), "{}", ended.stdout);
-    assert!(has(&["namespace", "running", "1.2", "s", "14", "objects"]), "{}", ended.stdout);
+    let step = ["namespace", "running", "1.2", "s", "2.1", "s", "14", "objects"];
+    assert!(has(&step), "{}", ended.stdout);
     assert!(ended.stdout.contains("All is well."), "{}", ended.stdout);
 }
 

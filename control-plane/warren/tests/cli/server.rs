@@ -124,6 +124,7 @@ pub(crate) fn operation(state: &str, step: &str) -> Value {
         "state": state, "steps": [{
             "name": "namespace", "state": step, "message": "14 objects",
             "startedAt": "2026-11-21T09:00:00Z", "finishedAt": null, "durationMs": 1234,
+            "typical": {"medianMs": 2100, "longestMs": 9000, "count": 4},
         }],
         "problem": problem, "createdAt": "2026-11-21T09:00:00Z",
         "deadline": "2026-11-21T09:05:00Z", "isLate": false, "finishedAt": null,
