@@ -11,7 +11,7 @@ use application::plan_change::{NewPlanChange, PlanChangeView};
 use axum::{Json, http::StatusCode};
 use domain::{
     Measured, MovedSession, OnDrain, PlanBatch, PlanBatchLine, PlanBatchLineState, PlanChange,
-    PlanPreview, Problem as Blocker, SessionsDuringMove, Subscription, Survey,
+    PlanPreview, Problem as Blocker, SessionsDuringMove, Subscription, Survey, VolumesDuringMove,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -37,6 +37,11 @@ pub(crate) struct ChangePlan {
     /// grace period.
     #[schema(examples("own"))]
     sessions: Option<String>,
+    /// What becomes of volumes on the disks of nodes that the tenant moves away from: `stop` (the default) begins nothing
+    /// while there are any; `copy` copies them to the new place, one after the other, and what uses one is down while it
+    /// is copied. Not for a change that is planned for later.
+    #[schema(examples("stop"))]
+    volumes: Option<String>,
     /// The `id` of a preview that was seen: the change begins only if another look promises the same.
     preview: Option<String>,
     /// When it begins: a time to come, within a year; at once if absent. A tenant waits for one change at a time.
@@ -57,6 +62,8 @@ pub(crate) struct PlanChangeBody {
     to: SubscriptionBody,
     #[schema(schema_with = words::sessions_during_move)]
     sessions: SessionsDuringMove,
+    #[schema(schema_with = words::volumes_during_move)]
+    volumes: VolumesDuringMove,
     /// What was foreseen when it began; null before.
     preview: Option<PreviewBody>,
     /// What it waits for, or why it did not begin; null once it has begun.
@@ -128,6 +135,8 @@ pub(crate) struct PreviewBody {
     moved_sessions: Vec<MovedSessionBody>,
     /// Claims whose volume is bound to a node that is left.
     volumes: Vec<String>,
+    /// What becomes of each of these.
+    moved_volumes: Vec<MovedVolumeBody>,
     /// What has to go first; nothing is begun while there is any.
     blockers: Vec<BlockerBody>,
 }
@@ -147,6 +156,20 @@ struct MovedSessionBody {
     /// What is done.
     #[schema(schema_with = words::on_drain)]
     outcome: OnDrain,
+}
+
+/// A volume in the way of a change.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = MovedVolume)]
+struct MovedVolumeBody {
+    /// Its claim, as `namespace/name` in the tenant.
+    claim: String,
+    /// How much it may hold, in bytes.
+    size: u64,
+    /// What is done: with `copy`, what uses it is down until its contents are at the new place.
+    #[schema(schema_with = words::volumes_during_move)]
+    outcome: VolumesDuringMove,
 }
 
 /// How long something took.
@@ -177,6 +200,7 @@ impl PlanChangeBody {
             from: change.from.into(),
             to: change.to.into(),
             sessions: change.sessions,
+            volumes: change.preview.volumes,
             preview: Some(change.preview.into()),
             planned: None,
             created_at: change.created_at,
@@ -201,6 +225,7 @@ impl PlanChangeBody {
             from: from.into(),
             to: batch.to.into(),
             sessions: batch.sessions,
+            volumes: VolumesDuringMove::Stop,
             preview: None,
             planned: Some(planned),
             created_at: batch.created_at,
@@ -245,6 +270,7 @@ impl Record for ChangePlan {
             plan: fields.required("plan"),
             nodes: fields.optional("nodes"),
             sessions: fields.optional("sessions"),
+            volumes: fields.optional("volumes"),
             preview: fields.optional("preview"),
             start_at: fields.optional("startAt"),
         }
@@ -252,8 +278,8 @@ impl Record for ChangePlan {
 }
 
 impl From<ChangePlan> for NewPlanChange {
-    fn from(ChangePlan { plan, nodes, sessions, preview, start_at }: ChangePlan) -> Self {
-        Self { plan, nodes, sessions, preview, start_at }
+    fn from(ChangePlan { plan, nodes, sessions, volumes, preview, start_at }: ChangePlan) -> Self {
+        Self { plan, nodes, sessions, volumes, preview, start_at }
     }
 }
 
@@ -266,7 +292,14 @@ impl From<Subscription> for SubscriptionBody {
 impl From<PlanPreview> for PreviewBody {
     fn from(preview: PlanPreview) -> Self {
         let id = application::plan_change::digest(&preview).to_string();
-        let Survey { waves, volumes, unmanaged: _, sessions: _, runs: _ } = preview.survey;
+        let Survey { waves, volumes, sizes, unmanaged: _, sessions: _, runs: _, uncopied: _ } =
+            preview.survey;
+        let outcome = preview.volumes;
+        let moved = |claim: &String| MovedVolumeBody {
+            claim: claim.clone(),
+            size: sizes.get(claim).copied().unwrap_or_default(),
+            outcome,
+        };
         Self {
             id,
             from: preview.from.into(),
@@ -283,6 +316,7 @@ impl From<PlanPreview> for PreviewBody {
                 .into_iter()
                 .map(MovedSessionBody::from)
                 .collect(),
+            moved_volumes: volumes.iter().map(moved).collect(),
             volumes,
             blockers: preview.blockers.into_iter().map(BlockerBody::from).collect(),
         }

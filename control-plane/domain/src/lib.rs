@@ -41,7 +41,7 @@ pub use plan_batch::{
 };
 pub use plan_change::{
     Measured, MovedSession, PlanChange, PlanPreview, SessionsDuringMove, Shift, Subscription,
-    Survey, blockers,
+    Survey, VolumesDuringMove, blockers,
 };
 pub use policy::{
     Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,

@@ -1,6 +1,7 @@
 //! A tenant moves to another plan: room for both plans, nodes for the new one, new pods to the new place, the old ones
 //! after them in waves, proof, and only then the new price and the end of what is not needed any more.
 
+mod copying;
 mod moving;
 mod placement;
 mod places;
@@ -15,7 +16,9 @@ use crate::{
     sagas::{Saga, StepContext, StepError, Subject},
 };
 use async_trait::async_trait;
-use domain::{Operation, OperationState, PlanChange, Problem, Subscription, Tenant};
+use domain::{
+    Operation, OperationState, PlanChange, Problem, Subscription, Tenant, VolumesDuringMove,
+};
 use std::time::Duration;
 use store::{Change, StoreError};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -118,6 +121,11 @@ impl MoveContext<'_> {
             return Ok(());
         }
         Err(StepError::Retry("somebody asked for the change to be taken back".to_owned()))
+    }
+
+    /// What becomes of volumes on the disks of nodes that are left.
+    fn volumes(&self) -> VolumesDuringMove {
+        self.subject.change.preview.volumes
     }
 
     fn to(&self) -> Subscription {

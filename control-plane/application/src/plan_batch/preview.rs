@@ -8,7 +8,7 @@ use crate::{
 };
 use domain::{
     Actor, ManagePlanBatch, PlanPreview, Problem, Scope, SessionsDuringMove, Subscription, Tenant,
-    TenantId, TenantName,
+    TenantId, TenantName, VolumesDuringMove,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -79,14 +79,15 @@ async fn one(
     to: Subscription,
     sessions: SessionsDuringMove,
 ) -> Result<PlanBatchPreviewLine, FindError> {
-    let outcome = match plan_change::foresee(app, &tenant, to, sessions).await {
-        Ok(preview) => match obstacle(app, &tenant).await? {
-            None => Ok(preview),
-            Some(error) => Err(plan_change::kept(&error)),
-        },
-        Err(ChangeError::Find(error)) => return Err(error),
-        Err(error) => Err(plan_change::kept(&error)),
-    };
+    let outcome =
+        match plan_change::foresee(app, &tenant, to, sessions, VolumesDuringMove::Stop).await {
+            Ok(preview) => match obstacle(app, &tenant).await? {
+                None => Ok(preview),
+                Some(error) => Err(plan_change::kept(&error)),
+            },
+            Err(ChangeError::Find(error)) => return Err(error),
+            Err(error) => Err(plan_change::kept(&error)),
+        };
     Ok(PlanBatchPreviewLine { tenant: tenant.id, name: tenant.name, outcome })
 }
 

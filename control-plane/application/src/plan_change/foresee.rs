@@ -4,7 +4,7 @@ use super::{ChangeError, wish::Wish};
 use crate::{App, error::FindError};
 use domain::{
     Digest, Isolation, Measured, MovedSession, PlanPreview, Session, SessionsDuringMove,
-    Subscription, Tenant, blockers,
+    Subscription, Tenant, VolumesDuringMove, blockers,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -31,7 +31,7 @@ pub(crate) async fn look(
     if let Some(open) = app.store.operation_open(tenant.id).await.map_err(FindError::from)? {
         return Err(ChangeError::Busy(Box::new(open)));
     }
-    let preview = foresee(app, tenant, wish.to, wish.sessions).await?;
+    let preview = foresee(app, tenant, wish.to, wish.sessions, wish.volumes).await?;
     if wish.seen.as_ref().is_some_and(|seen| *seen != digest(&preview)) {
         return Err(ChangeError::Outdated);
     }
@@ -46,6 +46,7 @@ pub(crate) async fn foresee(
     tenant: &Tenant,
     to: Subscription,
     rule: SessionsDuringMove,
+    volumes: VolumesDuringMove,
 ) -> Result<PlanPreview, ChangeError> {
     let from = tenant.subscription();
     let survey = app.access.survey(tenant.id, to).await?;
@@ -69,7 +70,8 @@ pub(crate) async fn foresee(
         api_away: measured(away),
         sessions: moved.iter().map(|moved| moved.session).collect(),
         moved_sessions: moved,
-        blockers: blockers(to, tenant.usage.as_ref(), &survey),
+        volumes,
+        blockers: blockers(to, tenant.usage.as_ref(), &survey, volumes),
         survey,
     })
 }

@@ -7,7 +7,7 @@ use crate::{
 use domain::{
     ChangePlan, DeleteTenant, Node, NodeId, NodeState, Operation, OperationKind, OperationState,
     PlanName, PlanPreview, PowerChange, Problem, ReplaceNode, SessionsDuringMove, Subscription,
-    Survey, Tenant,
+    Survey, Tenant, VolumesDuringMove,
 };
 use store::{NodeEnd, NodePowerError, PlanChangeError, Store};
 
@@ -171,6 +171,7 @@ async fn begin_move(
         machines_freed: 1,
         restarts: false,
         api_away: None,
+        volumes: VolumesDuringMove::Stop,
         survey: Survey::default(),
         sessions: Vec::new(),
         moved_sessions: Vec::new(),

@@ -5,7 +5,7 @@ use crate::{
 use domain::{
     ChangePlan, Isolation, NodeShape, NodeState, Operation, OperationKind, OperationState,
     PlanChange, PlanName, PlanPreview, Problem, SessionsDuringMove, Subscription, Survey, Tenant,
-    TenantId,
+    TenantId, VolumesDuringMove,
 };
 use store::{NodeEnd, PlanChangeError, Store, StoreError};
 
@@ -43,6 +43,7 @@ pub(crate) fn preview(from: Subscription, to: Subscription) -> PlanPreview {
         machines_freed: 0,
         restarts: true,
         api_away: None,
+        volumes: VolumesDuringMove::Stop,
         survey: Survey::default(),
         sessions: Vec::new(),
         moved_sessions: Vec::new(),

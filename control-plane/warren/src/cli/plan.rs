@@ -12,7 +12,7 @@ use super::{
     Context,
     answer::{Operation, OperationProblem, decode},
     client::Repeat,
-    format::{age, time},
+    format::{age, bytes, time},
     operation,
     options::{duration, moment, reference},
     output::{self, Table},
@@ -43,6 +43,7 @@ Examples:
   warren plan change acme --to dedicated-s --nodes 2 --dry-run
   warren plan change acme --to dedicated-s --nodes 2 --wait
   warren plan change acme --to pro --sessions stop --wait
+  warren plan change acme --to dedicated-s --volumes copy --wait
   warren plan change acme --to pro --at 2026-12-01T02:00:00Z")]
 pub(crate) struct Change {
     /// The tenant: its name or id
@@ -57,6 +58,9 @@ pub(crate) struct Change {
     /// What becomes of sessions that run where the tenant moves away from
     #[arg(long, value_enum, default_value = "own")]
     sessions: Sessions,
+    /// What becomes of volumes on the disks of nodes that are left
+    #[arg(long, value_enum, default_value = "stop")]
+    volumes: Volumes,
     /// The preview that you rely on, by its id: begun only if another look promises the same
     #[arg(long, value_name = "ID")]
     preview: Option<String>,
@@ -82,6 +86,14 @@ enum Sessions {
     Wait,
     /// They are stopped, with their grace period
     Stop,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum Volumes {
+    /// Nothing is begun while there are any
+    Stop,
+    /// They are copied to the new place; what uses them is down meanwhile
+    Copy,
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +136,8 @@ struct Preview {
     sessions: Vec<String>,
     #[serde(default)]
     moved_sessions: Vec<MovedSession>,
+    #[serde(default)]
+    moved_volumes: Vec<MovedVolume>,
     blockers: Vec<Blocker>,
 }
 
@@ -139,6 +153,13 @@ struct Measured {
 struct MovedSession {
     session: String,
     state: String,
+    outcome: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct MovedVolume {
+    claim: String,
+    size: u64,
     outcome: String,
 }
 
@@ -187,6 +208,9 @@ impl Change {
         let mut body = json!({ "plan": self.to, "sessions": self.sessions.word() });
         if let Some(nodes) = self.nodes {
             body["nodes"] = nodes.into();
+        }
+        if self.volumes == Volumes::Copy {
+            body["volumes"] = "copy".into();
         }
         if let Some(preview) = &self.preview {
             body["preview"] = preview.as_str().into();
@@ -315,6 +339,13 @@ fn foreseen(preview: &Preview) -> String {
     ];
     for MovedSession { session, state, outcome } in &preview.moved_sessions {
         fields.push(("Session", format!("{session}, {state}: {}", becomes(outcome))));
+    }
+    for MovedVolume { claim, size, outcome } in &preview.moved_volumes {
+        let becomes = match outcome.as_str() {
+            "copy" => "is copied; its pods are down meanwhile",
+            _ => "is in the way",
+        };
+        fields.push(("Volume", format!("{claim}, up to {}: {becomes}", bytes(*size))));
     }
     for wave in &preview.waves {
         fields.push(("Wave", wave.join(", ")));

@@ -10,7 +10,7 @@ use super::{
 use crate::plan_change::CHANGE;
 use domain::{
     ChangePlan, Isolation, NodeState, OperationId, PlanName, PlanPreview, Scope,
-    SessionsDuringMove, Subscription, Survey,
+    SessionsDuringMove, Subscription, Survey, VolumesDuringMove,
 };
 use futures::FutureExt as _;
 use planning::machine::password_key;
@@ -58,6 +58,7 @@ async fn begin(world: &World, to: Subscription) -> OperationId {
         machines_freed: tenant.nodes,
         restarts: true,
         api_away: None,
+        volumes: VolumesDuringMove::Stop,
         survey: Survey::default(),
         sessions: Vec::new(),
         moved_sessions: Vec::new(),

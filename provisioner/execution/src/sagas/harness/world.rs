@@ -13,7 +13,7 @@ use super::{
     time::{QuickClock, timelessly},
 };
 use crate::{Context, Machines, RecordedTenants, Settings};
-use clusters::{Authority, HostCluster, RunAuthority, TenantClusters};
+use clusters::{Authority, HostCluster, Relays, RunAuthority, TenantClusters};
 use domain::{
     Action, Actor, Authorized, Clock, CreateTenant, IdGen, Node, NodeId, Operation, OperationState,
     PlanName, Role, Scope, Tenant, TenantId, TenantName, TokenId, authorize,
@@ -57,6 +57,8 @@ pub(super) struct World {
     pub(super) life: Mutex<JoinSet<()>>,
     /// Whether somebody took the node's machine away.
     pub(super) is_robbed: AtomicBool,
+    /// The ways of bytes between pods, of the process that runs.
+    pub(super) relays: Relays,
     site: Site,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
@@ -202,6 +204,7 @@ impl World {
             incidents,
             life,
             is_robbed: AtomicBool::new(false),
+            relays: Relays::default(),
             site,
             clock,
             ids,
@@ -292,6 +295,7 @@ impl World {
             ids: Arc::clone(&self.ids),
             settings: Settings::new(settings()),
             run_authority: RunAuthority::generate(self.clock.now()).expect("an authority"),
+            relays: self.relays.clone(),
             sweep_every: Duration::from_mins(10),
             tenants_at_once: 1,
             machines: Some(Machines::new(self.client(TOKEN), self.site.settings())),

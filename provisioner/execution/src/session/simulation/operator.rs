@@ -8,7 +8,7 @@ use super::{
 use crate::session::{Emptying, drain};
 use domain::{
     Authorized, ChangePlan, DrainEnd, OnDrain, OperationId, PlanName, PlanPreview, RunId, Scope,
-    SessionsDuringMove, Subscription, Survey, authorize,
+    SessionsDuringMove, Subscription, Survey, VolumesDuringMove, authorize,
 };
 use jiff::{SignedDuration, Timestamp};
 use rand::{Rng as _, seq::IndexedRandom as _};
@@ -57,6 +57,7 @@ async fn operation(history: &mut History<'_>) -> Option<OperationId> {
         machines_freed: 0,
         restarts: false,
         api_away: None,
+        volumes: VolumesDuringMove::Stop,
         survey: Survey::default(),
         sessions: Vec::new(),
         moved_sessions: Vec::new(),
