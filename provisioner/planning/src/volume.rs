@@ -210,7 +210,13 @@ pub fn render_target(cluster: &ClusterName, bound: &Bound) -> Value {
 /// The pod that bytes come from. Its volume says where it runs.
 #[must_use]
 pub fn render_out(cluster: &ClusterName, host: &HostSettings) -> Value {
-    pod(cluster, host, OUT, (json!({}), tolerations(cluster)))
+    // The node is closed by then, if it is the tenant's own.
+    let mut all = tolerations(cluster);
+    if let Some(all) = all.as_array_mut() {
+        let closed = "node.kubernetes.io/unschedulable";
+        all.push(json!({ "key": closed, "operator": "Exists", "effect": NO_SCHEDULE }));
+    }
+    pod(cluster, host, OUT, (json!({}), all))
 }
 
 /// The pod that bytes go to. On nodes of the tenant's own, or on those of everybody, or on this one.

@@ -38,17 +38,28 @@ pub(super) async fn copy_one(
     tenant: &Tenant,
     (side, places): (Subscription, &Places),
 ) -> Result<Option<String>, StepError> {
+    let Some(bound) = free(cx, tenant, places).await? else { return Ok(None) };
+    let host = ApiServer::host(cx.cx.host.client());
+    let copying = Copying { cx, host, tenant, bound: &bound, side };
+    copying.all().await?;
+    Ok(Some(bound.claim))
+}
+
+/// A volume that is to be copied and that nobody uses now.
+pub(super) async fn free(
+    cx: &MoveContext<'_>,
+    tenant: &Tenant,
+    places: &Places,
+) -> Result<Option<Bound>, StepError> {
     if cx.volumes() == VolumesDuringMove::Stop {
         return Ok(None);
     }
-    let host = ApiServer::host(cx.cx.host.client());
-    let pods = pods(&host, tenant).await?;
     let bound = places::bound(cx.cx, tenant, places).await?;
-    let is_free = |bound: &&Bound| volume::users(&pods, &bound.name).is_empty();
-    let Some(bound) = bound.iter().find(is_free) else { return Ok(None) };
-    let copying = Copying { cx, host, tenant, bound, side };
-    copying.all().await?;
-    Ok(Some(bound.claim.clone()))
+    if bound.is_empty() {
+        return Ok(None);
+    }
+    let pods = pods(&ApiServer::host(cx.cx.host.client()), tenant).await?;
+    Ok(bound.into_iter().find(|bound| volume::users(&pods, &bound.name).is_empty()))
 }
 
 /// Lets what an earlier attempt has begun come to its end, and removes the rest.

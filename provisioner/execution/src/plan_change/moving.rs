@@ -149,19 +149,29 @@ async fn send(
         }
         cx.pause().await?;
         let pods = places::pods(cx.cx, tenant).await?;
-        let is_in_wave = |found: &&Value| wave.contains(&pod::name(found));
-        let old = pods.iter().filter(is_in_wave).filter(|found| pod::is_alive(found)).count();
+        let place = |found: &Value| {
+            let at = found.pointer("/spec/nodeName").and_then(Value::as_str);
+            at.filter(|at| !at.is_empty()).map(|at| places.contains(at))
+        };
+        // A StatefulSet's new pod has the name of the one that went.
+        let is_old = |found: &&Value| {
+            wave.contains(&pod::name(found)) && pod::is_alive(found) && place(found) == Some(false)
+        };
+        let old = pods.iter().filter(is_old).count();
         let is_waiting = |found: &&Value| {
-            let place = found.pointer("/spec/nodeName").and_then(Value::as_str);
             // What waits for its volume is waited for when that is copied.
             pod::is_alive(found)
                 && !pod::is_ready(found)
                 && !volume::uses_any(found, bound)
-                && place.is_none_or(|at| places.contains(at))
+                && place(found).unwrap_or(true)
         };
         let new = pods.iter().filter(is_waiting).count();
         // What is not ready for other reasons holds nobody up for ever; the budgets still count.
         if old == 0 && (new == 0 || Instant::now() > until) {
+            return Ok(gone.len());
+        }
+        // Whoever waits for a volume does not wait for others' budgets.
+        if !bound.is_empty() && copying::free(cx, tenant, places).await?.is_some() {
             return Ok(gone.len());
         }
         if gone.is_empty() && is_halted(cx, side).await? {
