@@ -104,14 +104,15 @@ pub(crate) fn folder(volume: &Value) -> PathBuf {
     PathBuf::from(text(volume, "/spec/hostPath/path"))
 }
 
-/// What copying left on the host.
-pub(crate) fn left_of_copies(lab: &Lab) -> Result<Vec<String>> {
-    let names = lab.kubectl(&["get", "namespaces,pv", "-o", "name"])?.success()?;
-    Ok(names.lines().filter(|name| name.contains("warren-copy-")).map(str::to_owned).collect())
+/// What copying left of a tenant on the host.
+pub(crate) fn left_of_copies(tenant: &TestTenant) -> Result<Vec<String>> {
+    let copy = format!("warren-copy-{}", tenant.cluster()?);
+    let names = tenant.lab.kubectl(&["get", "namespaces,pv", "-o", "name"])?.success()?;
+    Ok(names.lines().filter(|name| name.contains(&copy)).map(str::to_owned).collect())
 }
 
 /// Checks that all is where it is to be: the same content at another place, and nothing at the old one.
-pub(crate) fn has_moved(lab: &Lab, keeper: &Keeper<'_>, seen: &str, old: &Path) -> Result<()> {
+pub(crate) fn has_moved(keeper: &Keeper<'_>, seen: &str, old: &Path) -> Result<()> {
     keeper.wait_ready()?;
     let now = keeper.seen()?;
     ensure!(now == seen, "before:\n{seen}\nafter:\n{now}");
@@ -119,9 +120,10 @@ pub(crate) fn has_moved(lab: &Lab, keeper: &Keeper<'_>, seen: &str, old: &Path) 
     ensure!(folder(&volume) != old, "it lies elsewhere: {volume}");
     ensure!(!old.exists(), "the old folder is removed");
     ensure!(text(&volume, "/spec/persistentVolumeReclaimPolicy") == "Delete", "{volume}");
-    let left = left_of_copies(lab)?;
-    ensure!(left.is_empty(), "{left:?}");
-    Ok(())
+    until("nothing of copying is left", 30, || {
+        let left = left_of_copies(keeper.0)?;
+        Ok(if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) })
+    })
 }
 
 #[test]
@@ -146,7 +148,7 @@ fn a_volume_goes_with_its_tenant_to_a_node_of_its_own_and_back() -> Result<()> {
         let end = tenant.operation_end(&begun["operation"], 300)?;
         ensure!(end["state"] == "succeeded", "{end}");
         has_plan(&lab, &tenant, text(&wish, "/plan"), nodes)?;
-        has_moved(&lab, &keeper, &seen, &old)?;
+        has_moved(&keeper, &seen, &old)?;
     }
     Ok(())
 }

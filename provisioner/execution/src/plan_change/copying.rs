@@ -118,7 +118,8 @@ impl Copying<'_> {
             }
         };
         self.swap(copied).await?;
-        self.ready().await
+        self.ready().await?;
+        tidy(self.cx, self.tenant).await
     }
 
     fn what(&self) -> String {

@@ -58,7 +58,7 @@ async fn begin(world: &World, to: Subscription) -> OperationId {
         machines_freed: tenant.nodes,
         restarts: true,
         api_away: None,
-        volumes: VolumesDuringMove::Stop,
+        volumes: VolumesDuringMove::Copy,
         survey: Survey::default(),
         sessions: Vec::new(),
         moved_sessions: Vec::new(),
@@ -109,6 +109,7 @@ async fn settled(world: &World, plan: Subscription) -> Violations {
         };
         ensure(&mut violations, is_right, format!("{} is at {place}", name(&pod)));
     }
+    violations.extend(tenant::keeps(world, &names));
     violations
 }
 

@@ -11,6 +11,7 @@ use super::{
     site::{ELSEWHERE, Site},
     tenant::Incidents,
     time::{QuickClock, timelessly},
+    volumes::{Disks, settle},
 };
 use crate::{Context, Machines, RecordedTenants, Settings};
 use clusters::{Authority, HostCluster, Relays, RunAuthority, TenantClusters};
@@ -57,6 +58,8 @@ pub(super) struct World {
     pub(super) life: Mutex<JoinSet<()>>,
     /// Whether somebody took the node's machine away.
     pub(super) is_robbed: AtomicBool,
+    /// What is on the disks of its nodes.
+    pub(super) disks: Disks,
     /// The ways of bytes between pods, of the process that runs.
     pub(super) relays: Relays,
     site: Site,
@@ -183,7 +186,9 @@ impl World {
         let store = open(folder.path(), Arc::clone(&clock), Arc::clone(&ids)).await;
         let tenant = store.tenant_get(beginning.tenants[&plan]).await.expect("readable");
         let tenant = tenant.expect("it is there from the beginning");
-        let host = Fake::new(|_| {}).with_warrens_rights();
+        let disks = Disks::default();
+        let on_disks = disks.clone();
+        let host = Fake::new(move |objects| settle(objects, &on_disks)).with_warrens_rights();
         host.objects(|objects| furnish(objects, &tenant));
         let kubelets = Kubelets::new(host.clone(), Arc::clone(&clock));
         let machines = Arc::clone(&kubelets);
@@ -204,6 +209,7 @@ impl World {
             incidents,
             life,
             is_robbed: AtomicBool::new(false),
+            disks,
             relays: Relays::default(),
             site,
             clock,
