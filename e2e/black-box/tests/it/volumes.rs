@@ -126,6 +126,18 @@ pub(crate) fn has_moved(keeper: &Keeper<'_>, seen: &str, old: &Path) -> Result<(
     })
 }
 
+/// Waits until the step `move` says something with `part` in it, looking as often as it can.
+pub(crate) fn wait_said(lab: &Lab, begun: &Value, part: &str) -> Result<()> {
+    let path = format!("/api/v1/operations/{}", text(begun, "/id"));
+    until(part, 180, || {
+        let operation = lab.get(&path)?;
+        let steps = operation["steps"].as_array().cloned().unwrap_or_default();
+        let is_said =
+            |step: &Value| step["name"] == "move" && text(step, "/message").contains(part);
+        Ok(if steps.iter().any(is_said) { Ok(()) } else { Err(operation.to_string()) })
+    })
+}
+
 #[test]
 fn a_volume_goes_with_its_tenant_to_a_node_of_its_own_and_back() -> Result<()> {
     let Some(lab) = Lab::running() else { return Ok(()) };
@@ -149,6 +161,24 @@ fn a_volume_goes_with_its_tenant_to_a_node_of_its_own_and_back() -> Result<()> {
         ensure!(end["state"] == "succeeded", "{end}");
         has_plan(&lab, &tenant, text(&wish, "/plan"), nodes)?;
         has_moved(&keeper, &seen, &old)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tenant_that_is_deleted_while_its_volume_is_replaced_leaves_nothing() -> Result<()> {
+    let Some(lab) = Lab::running() else { return Ok(()) };
+    for moment in [" copied; its pods are down", "not bound to its new volume"] {
+        let tenant = made(&lab, "copy-deleted", "pro")?;
+        let keeper = Keeper::deployed(&tenant, 150)?;
+        let (old, cluster) = (folder(&keeper.volume()?), tenant.cluster()?);
+        let begun = change(&tenant, &lab, &json!({ "plan": "dedicated-s", "volumes": "copy" }))?;
+        wait_said(&lab, &begun, moment)?;
+        let end = tenant.operation_end(&tenant.delete("")?, 300)?;
+        ensure!(end["state"] == "succeeded", "{moment}: {end}");
+        let left = lab.kubectl(&["get", "namespaces,pv", "-o", "wide"])?.success()?;
+        ensure!(!left.contains(&cluster), "{moment}: {left}");
+        ensure!(!old.exists(), "{moment}: its folder is removed");
     }
     Ok(())
 }

@@ -30,6 +30,9 @@ pub(super) enum Kind {
     End,
 }
 
+/// Extended attributes: names and values.
+pub(super) type Extended = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What holds for every entry but other names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Attributes {
@@ -38,8 +41,7 @@ pub(super) struct Attributes {
     pub(super) group: u32,
     /// When it was changed: seconds and nanoseconds.
     pub(super) time: (i64, u32),
-    /// Extended attributes.
-    pub(super) extended: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) extended: Extended,
 }
 
 const LETTERS: [(Kind, u8); 6] = [

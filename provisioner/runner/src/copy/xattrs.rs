@@ -1,6 +1,6 @@
 //! Extended attributes that belong to whoever owns a file. Those of the kernel's security modules are the node's.
 
-use super::{CopyError, of_number};
+use super::{CopyError, of_number, wire::Extended};
 use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lsetxattr};
 use rustix::io::Errno;
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
@@ -13,7 +13,7 @@ fn is_copied(name: &[u8]) -> bool {
 }
 
 /// All of a file, by name.
-pub(super) fn read(path: &Path) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CopyError> {
+pub(super) fn read(path: &Path) -> Result<Extended, CopyError> {
     let mut names = vec![0; LONGEST];
     let length = match llistxattr(path, names.as_mut_slice()) {
         // There are none here.

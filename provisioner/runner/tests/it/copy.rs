@@ -55,14 +55,17 @@ fn seen(root: &Path) -> BTreeMap<PathBuf, String> {
                 fs::read(path).expect("readable").chunks(512).map(sum).collect::<Vec<_>>()
             )
         } else if known.is_symlink() {
-            format!("{:?}", fs::read_link(path).expect("readable"))
+            fs::read_link(path).expect("readable").display().to_string()
         } else {
             String::new()
         };
         let (mode, user, group) = (known.mode(), known.uid(), known.gid());
         let time = (known.mtime(), known.mtime_nsec());
         let first = if known.is_dir() { name.clone() } else { first };
-        all.insert(name, format!("{mode:o} {user}:{group} {time:?} {first:?} {contents}"));
+        all.insert(
+            name,
+            format!("{mode:o} {user}:{group} {time:?} {} {contents}", first.display()),
+        );
         known.is_dir()
     };
     look(root);

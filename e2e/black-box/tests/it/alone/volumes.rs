@@ -2,22 +2,10 @@
 
 use crate::dedicated::text;
 use crate::plan_change::{change, has_plan, made};
-use crate::volumes::{Keeper, folder, has_moved};
+use crate::volumes::{Keeper, folder, has_moved, wait_said};
 use anyhow::{Result, ensure};
 use black_box::{Lab, pods::pod, until};
-use serde_json::{Value, json};
-
-/// Waits until the step `move` says something with `part` in it, looking as often as it can.
-fn wait_said(lab: &Lab, begun: &Value, part: &str) -> Result<()> {
-    let path = format!("/api/v1/operations/{}", text(begun, "/id"));
-    until(part, 180, || {
-        let operation = lab.get(&path)?;
-        let steps = operation["steps"].as_array().cloned().unwrap_or_default();
-        let is_said =
-            |step: &Value| step["name"] == "move" && text(step, "/message").contains(part);
-        Ok(if steps.iter().any(is_said) { Ok(()) } else { Err(operation.to_string()) })
-    })
-}
+use serde_json::json;
 
 #[test]
 fn a_copy_whose_server_is_killed_begins_anew_and_a_swap_goes_on() -> Result<()> {
