@@ -15,7 +15,7 @@ use application::{
 use axum::{Json, http::StatusCode};
 use domain::{
     OperationKind, PlanBatch, PlanBatchLine, PlanBatchLineState, PlanChange, SessionsDuringMove,
-    Subscription, Typicals,
+    Subscription, Typicals, VolumesDuringMove,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -44,6 +44,11 @@ pub(crate) struct ChangePlan {
     /// grace period.
     #[schema(examples("own"))]
     sessions: Option<String>,
+    /// What becomes of volumes on the disks of nodes that the tenant moves away from: `stop` (the default) begins nothing
+    /// while there are any; `copy` copies them to the new place, one after the other, and what uses one is down while it
+    /// is copied. Not for a change that is planned for later.
+    #[schema(examples("stop"))]
+    volumes: Option<String>,
     /// The `id` of a preview that was seen: the change begins only if another look promises the same.
     preview: Option<String>,
     /// When it begins: a time to come, within a year; at once if absent. A tenant waits for one change at a time.
@@ -64,6 +69,8 @@ pub(crate) struct PlanChangeBody {
     to: SubscriptionBody,
     #[schema(schema_with = words::sessions_during_move)]
     sessions: SessionsDuringMove,
+    #[schema(schema_with = words::volumes_during_move)]
+    volumes: VolumesDuringMove,
     /// What was foreseen when it began; null before.
     preview: Option<PreviewBody>,
     /// What it waits for, or why it did not begin; null once it has begun.
@@ -115,6 +122,7 @@ impl PlanChangeBody {
             from: change.from.into(),
             to: change.to.into(),
             sessions: change.sessions,
+            volumes: change.preview.volumes,
             preview: Some(change.preview.into()),
             planned: None,
             created_at: change.created_at,
@@ -139,6 +147,7 @@ impl PlanChangeBody {
             from: from.into(),
             to: batch.to.into(),
             sessions: batch.sessions,
+            volumes: VolumesDuringMove::Stop,
             preview: None,
             planned: Some(planned),
             created_at: batch.created_at,
@@ -190,6 +199,7 @@ impl Record for ChangePlan {
             plan: fields.required("plan"),
             nodes: fields.optional("nodes"),
             sessions: fields.optional("sessions"),
+            volumes: fields.optional("volumes"),
             preview: fields.optional("preview"),
             start_at: fields.optional("startAt"),
         }
@@ -197,8 +207,8 @@ impl Record for ChangePlan {
 }
 
 impl From<ChangePlan> for NewPlanChange {
-    fn from(ChangePlan { plan, nodes, sessions, preview, start_at }: ChangePlan) -> Self {
-        Self { plan, nodes, sessions, preview, start_at }
+    fn from(ChangePlan { plan, nodes, sessions, volumes, preview, start_at }: ChangePlan) -> Self {
+        Self { plan, nodes, sessions, volumes, preview, start_at }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct NewPlanChange {
     pub nodes: Option<u32>,
     /// What becomes of sessions: the word; each says it itself if nothing is said.
     pub sessions: Option<String>,
+    /// What becomes of volumes on the disks of nodes that are left: the word; they are in the way if nothing is said.
+    pub volumes: Option<String>,
     /// The preview that the caller has seen, by its digest: begun only if another look promises the same.
     pub preview: Option<String>,
     /// When it begins, in RFC 3339; at once if nothing is said.
@@ -148,8 +150,8 @@ pub async fn preview(
     new: Draft<NewPlanChange>,
 ) -> Result<(PlanPreview, Approval), ChangeError> {
     let (tenant, _) = tenant::find::<PreviewPlan>(app, actor, tenant).await?;
-    let Wish { to, sessions, .. } = checked(app, &tenant, new)?;
-    let preview = foresee(&Room::new(app, to), &tenant, sessions).await?;
+    let Wish { to, sessions, volumes, .. } = checked(app, &tenant, new)?;
+    let preview = foresee(&Room::new(app, to), &tenant, sessions, volumes).await?;
     Ok((preview, Approval::needed_by(actor.role)))
 }
 

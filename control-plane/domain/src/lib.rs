@@ -45,7 +45,7 @@ pub use plan_batch::{
 };
 pub use plan_change::{
     MovedSession, PlanChange, PlanPreview, SessionsDuringMove, Shift, Subscription, Survey,
-    blockers,
+    VolumesDuringMove, blockers,
 };
 pub use policy::{
     Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,

@@ -37,6 +37,17 @@ pub enum SessionsDuringMove {
     Own,
 }
 
+/// What becomes of volumes on the disks of nodes that the tenant moves away from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VolumesDuringMove {
+    /// They are in the way: nothing is begun while there are any.
+    #[default]
+    Stop,
+    /// They are copied to the new place; what uses them is down meanwhile.
+    Copy,
+}
+
 /// A change of a tenant's plan, on its way or over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanChange {
@@ -81,6 +92,9 @@ pub struct PlanPreview {
     pub restarts: bool,
     /// How long tenants' API servers were away in the changes before this one.
     pub api_away: Option<Measured>,
+    /// What becomes of volumes that would be left behind.
+    #[serde(default)]
+    pub volumes: VolumesDuringMove,
     /// What is where now, and what would move.
     pub survey: Survey,
     /// Sessions that run now where the tenant would move away from.
@@ -127,21 +141,40 @@ pub struct Survey {
     /// What those that move request of the nodes that everybody uses, if that is where they go.
     #[serde(default)]
     pub requests: Requests,
+    /// How much each of these volumes may hold, in bytes.
+    #[serde(default)]
+    pub sizes: BTreeMap<String, u64>,
+    /// Those of them that cannot be copied, and why.
+    #[serde(default)]
+    pub uncopied: BTreeMap<String, String>,
 }
 
 /// What is in the way of a change, of what is known of the tenant: nothing may be lost by it.
 #[must_use]
-pub fn blockers(to: Subscription, usage: Option<&Usage>, survey: &Survey) -> Vec<Problem> {
+pub fn blockers(
+    to: Subscription,
+    usage: Option<&Usage>,
+    survey: &Survey,
+    volumes: VolumesDuringMove,
+) -> Vec<Problem> {
     let mut blockers = Vec::new();
     blockers.extend(usage.and_then(|usage| too_small(to, usage)));
-    if let [first, ..] = &survey.volumes[..] {
+    if volumes == VolumesDuringMove::Copy {
+        blockers.extend(survey.uncopied.iter().map(|(claim, why)| Problem {
+            code: "volume-cannot-be-copied".to_owned(),
+            detail: format!("the volume of claim {claim} lies on a node that would be left: {why}"),
+            hint: "copy what is needed to a volume that is not bound to a node and delete the claim".to_owned(),
+        }));
+    } else if let [first, ..] = &survey.volumes[..] {
         blockers.push(Problem {
             code: "volumes-in-the-way".to_owned(),
             detail: format!(
                 "{} volumes lie on the disks of nodes that would be left, among them that of claim {first}",
                 survey.volumes.len()
             ),
-            hint: "copy what is needed to a volume that is not bound to a node and delete the claims".to_owned(),
+            hint: "ask for them to be copied, with what uses them down meanwhile: volumes: copy (warren plan change \
+                   --volumes copy); or delete the claims"
+                .to_owned(),
         });
     }
     if let [first, ..] = &survey.unmanaged[..] {
@@ -221,15 +254,31 @@ impl PlanPreview {
         Needs { machines: self.machines_made.into(), requests: self.survey.requests }
     }
 
-    /// What whoever saw it may rely on: the price, the machines, the restart, what is in the way. Pods come and go, so
-    /// which ones move may differ, and so may how much room there is, as long as there is enough.
+    /// What whoever saw it may rely on: the price, the machines, the restart, what is copied, what is in the way. Pods come
+    /// and go, so which ones move may differ, and so may how much room there is, as long as there is enough.
     #[must_use]
     pub fn promise(&self) -> impl Serialize + '_ {
         let Self { from, to, price_delta, machines_made, machines_freed, restarts, .. } = self;
         let told = |problem: &Problem| problem.code != NO_CAPACITY;
         let blockers: Vec<_> =
             self.blockers.iter().map(|one| (&one.code, told(one).then_some(one))).collect();
-        (from, to, price_delta, machines_made, machines_freed, restarts, blockers)
+        // What is copied is down for as long as that takes.
+        let copied = (self.volumes == VolumesDuringMove::Copy).then_some(&self.survey.sizes);
+        (from, to, price_delta, machines_made, machines_freed, restarts, blockers, copied)
+    }
+}
+
+impl VolumesDuringMove {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Stop, Self::Copy];
+
+    /// The word as users write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Copy => "copy",
+        }
     }
 }
 

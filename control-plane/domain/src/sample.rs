@@ -4,7 +4,7 @@
 use crate::{
     Capacity, Drain, DrainEnd, OnDrain, OperationId, OperationKind, PlanPreview, ProjectName,
     Resources, RetryPolicy, Run, RunId, Session, SessionId, SessionSpec, SessionState,
-    Subscription, Survey, TenantId,
+    Subscription, Survey, TenantId, VolumesDuringMove,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -110,6 +110,7 @@ pub fn preview(from: Subscription, to: Subscription) -> PlanPreview {
         sessions: Vec::new(),
         moved_sessions: Vec::new(),
         capacity: Capacity::default(),
+        volumes: VolumesDuringMove::Stop,
         blockers: Vec::new(),
     }
 }

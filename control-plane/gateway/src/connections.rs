@@ -4,6 +4,7 @@ use crate::{
 };
 use application::App;
 use axum::Router;
+use clusters::Relays;
 use hyper::{
     Request,
     server::conn::http1,
@@ -40,15 +41,16 @@ const PAUSE: Duration = Duration::from_millis(100);
 const MAX_HEADERS: usize = 32;
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
-/// Answers runners until `shutdown`; from then on nobody gets a new connection. Lets requests in
+/// Answers runners, and pods that copy volumes, until `shutdown`; from then on nobody gets a new connection. Lets requests in
 /// progress end, and returns.
 pub async fn serve_run_endpoint(
     app: App,
+    relays: Relays,
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     shutdown: CancellationToken,
 ) {
-    let (acceptor, router) = (TlsAcceptor::from(tls), router(app));
+    let (acceptor, router) = (TlsAcceptor::from(tls), router(app, relays));
     let free = Arc::new(Semaphore::new(CONNECTIONS));
     let (tasks, places) = (TaskTracker::new(), Places::default());
     shutdown

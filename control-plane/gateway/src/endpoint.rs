@@ -4,7 +4,7 @@ mod inputs;
 mod outputs;
 mod reports;
 
-use crate::problem::Problem;
+use crate::{copies, problem::Problem};
 use application::App;
 use axum::{
     Router,
@@ -14,6 +14,7 @@ use axum::{
     response::Response,
     routing::{get, post, put},
 };
+use clusters::Relays;
 use std::time::Duration;
 use tower_http::timeout::TimeoutLayer;
 use tracing::{Instrument as _, field::Empty};
@@ -25,7 +26,7 @@ const MAX_BODY_BYTES: usize = (1 << 20) + (64 << 10);
 const TIME: Duration = Duration::from_secs(30);
 
 /// All of the run endpoint.
-pub(crate) fn router(app: App) -> Router {
+pub(crate) fn router(app: App, relays: Relays) -> Router {
     let small = Router::new()
         .route("/run/v1/manifest", get(inputs::manifest))
         .route("/run/v1/started", post(reports::started))
@@ -42,10 +43,14 @@ pub(crate) fn router(app: App) -> Router {
     );
     small
         .merge(large)
+        .with_state(app)
+        .merge(
+            copies::router(relays)
+                .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIME)),
+        )
         .fallback(async || Problem::unauthorized())
         .layer(middleware::from_fn(unpacked))
         .layer(middleware::from_fn(trace))
-        .with_state(app)
 }
 
 /// Whatever is done for a request carries the identifiers of its run, once its token is known.
@@ -70,6 +75,6 @@ async fn unpacked(request: Request, next: Next) -> Result<Response, Problem> {
 }
 
 /// Reads a JSON body. Unknown fields are for a later Warren.
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| Problem::invalid(error.to_string()))
 }

@@ -1,10 +1,12 @@
-//! What passes between tenants' clusters and Warren: here, the reports of runs.
+//! What passes between tenants' clusters and Warren: here, the reports of runs, and volumes on their way from node to
+//! node.
 //!
 //! [`serve_run_endpoint`] answers runners; [`serve_gate`] is the address that a runner must not be
 //! able to reach before it starts an agent; [`serve`] does both.
 
 mod caller;
 mod connections;
+mod copies;
 mod endpoint;
 mod gate;
 mod places;
@@ -14,6 +16,7 @@ pub use connections::serve_run_endpoint;
 pub use gate::serve_gate;
 
 use application::App;
+use clusters::Relays;
 use rustls::ServerConfig;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -34,6 +37,7 @@ pub struct Listeners {
 /// the gate is there before the endpoint and outlives the last connection to it.
 pub async fn serve(
     app: App,
+    relays: Relays,
     listeners: Listeners,
     tls: Arc<ServerConfig>,
     shutdown: CancellationToken,
@@ -41,7 +45,7 @@ pub async fn serve(
     let Listeners { gate, run_endpoint } = listeners;
     let shut = CancellationToken::new();
     let endpoint = async {
-        serve_run_endpoint(app, run_endpoint, tls, shutdown).await;
+        serve_run_endpoint(app, relays, run_endpoint, tls, shutdown).await;
         shut.cancel();
     };
     tokio::join!(endpoint, serve_gate(gate, shut.clone()));

@@ -21,7 +21,7 @@ pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
-    /// The number of the log line that is expected.
+    /// The number of the log line, or of the byte, that is expected.
     next: Option<u64>,
     /// Where an upload goes on.
     offset: Option<u64>,
@@ -43,6 +43,11 @@ impl Problem {
     pub(crate) fn packed() -> Self {
         let detail = "bodies are taken as they are: leave out Content-Encoding";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding", detail)
+    }
+
+    /// Other bytes than these have their turn.
+    pub(crate) fn gap(next: u64, detail: impl Into<String>) -> Self {
+        Self { next: Some(next), ..Self::new(StatusCode::CONFLICT, "gap", detail) }
     }
 
     /// The run has more connections than runners make.

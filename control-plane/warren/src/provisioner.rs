@@ -7,7 +7,7 @@ use crate::{
     host,
 };
 use anyhow::Result;
-use clusters::{HostCluster, RunAuthority, TenantClusters};
+use clusters::{HostCluster, Relays, RunAuthority, TenantClusters};
 use domain::{Clock, IdGen};
 use execution::{Backoff, Context, Machines, Obstacle, RecordedTenants, Settings};
 use std::{sync::Arc, time::Duration};
@@ -24,6 +24,8 @@ pub(crate) struct Provisioner {
     pub(crate) ids: Arc<dyn IdGen>,
     pub(crate) host: HostCluster,
     pub(crate) authority: RunAuthority,
+    /// The way of bytes between pods that copy volumes.
+    pub(crate) relays: Relays,
     /// Where nodes for tenants are made.
     pub(crate) machines: Option<Machines>,
     /// How long what is under way may take at the end.
@@ -89,6 +91,7 @@ impl Provisioner {
             ids: Arc::clone(&self.ids),
             settings: Settings::new(host::settings(&self.config)?),
             run_authority: self.authority.clone(),
+            relays: self.relays.clone(),
             tenants_at_once: usize::try_from(self.config.provisioner.tenants_at_once)?,
             sweep_every: self.config.provisioner.sweep_every(),
             machines: self.machines.clone(),

@@ -12,7 +12,7 @@ use crate::{
 use anyhow::{Context as _, Result};
 use api::{About, Metrics};
 use application::{App, blobs::Blobs};
-use clusters::{HostCluster, RunAuthority};
+use clusters::{HostCluster, Relays, RunAuthority};
 use domain::{Clock, IdGen};
 use futures::FutureExt as _;
 use jiff::SignedDuration;
@@ -106,7 +106,8 @@ async fn run(
     parts.spawn(part("plan-batches", plan_batches(app.clone(), stop.clone()).map(anyhow::Ok)));
     parts.spawn(part("metrics", http(metrics, metrics_router, stop.clone())));
     let listeners = gateway::Listeners { gate, run_endpoint };
-    let runs = gateway::serve(app, listeners, Arc::new(tls), stop.clone());
+    let relays = Relays::default();
+    let runs = gateway::serve(app, relays.clone(), listeners, Arc::new(tls), stop.clone());
     parts.spawn(part("run-endpoint", runs.map(anyhow::Ok)));
     bootstrap::first_token(store, config.api.bootstrap_token_file.as_deref()).await?;
     let provisioner = Provisioner {
@@ -116,6 +117,7 @@ async fn run(
         ids,
         host,
         authority,
+        relays,
         machines,
         drain: DRAIN_PROVISIONER,
     };

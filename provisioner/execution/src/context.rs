@@ -1,6 +1,7 @@
 use crate::{Machines, Settings};
 use clusters::{
-    Authority, AuthorityError, HostCluster, RunAuthority, TenantClusters, TenantEntry, TenantSource,
+    Authority, AuthorityError, HostCluster, Relays, RunAuthority, TenantClusters, TenantEntry,
+    TenantSource,
 };
 use domain::{Clock, IdGen, Tenant, TenantId};
 use futures::{FutureExt as _, future::BoxFuture};
@@ -25,6 +26,8 @@ pub struct Context {
     pub settings: Settings,
     /// The authority that runs verify the run endpoint with.
     pub run_authority: RunAuthority,
+    /// The way of bytes between pods that copy volumes.
+    pub relays: Relays,
     /// How many tenants may be on their way to being ready at the same time.
     pub tenants_at_once: usize,
     /// Between two looks for what is left over and nobody needs.

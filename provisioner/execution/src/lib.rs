@@ -19,6 +19,7 @@ mod sagas;
 mod session;
 mod start;
 mod tenant;
+mod volumes;
 mod watch;
 
 pub use addresses::Settings;

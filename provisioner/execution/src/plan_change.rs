@@ -2,6 +2,7 @@
 //! after them in waves, proof, and only then the new price and the end of what is not needed any more.
 
 mod capacity;
+mod copying;
 mod moving;
 mod placement;
 mod places;
@@ -17,7 +18,9 @@ use crate::{
     sagas::{Saga, StepContext, StepError, Subject},
 };
 use async_trait::async_trait;
-use domain::{Operation, OperationState, PlanChange, Problem, Subscription, Tenant};
+use domain::{
+    Operation, OperationState, PlanChange, Problem, Subscription, Tenant, VolumesDuringMove,
+};
 use std::time::Duration;
 use store::{Change, StoreError};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -120,6 +123,11 @@ impl MoveContext<'_> {
             return Ok(());
         }
         Err(StepError::Retry("somebody asked for the change to be taken back".to_owned()))
+    }
+
+    /// What becomes of volumes on the disks of nodes that are left.
+    fn volumes(&self) -> VolumesDuringMove {
+        self.subject.change.preview.volumes
     }
 
     fn to(&self) -> Subscription {

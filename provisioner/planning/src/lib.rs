@@ -7,6 +7,7 @@
 //! - [`render_baseline`]: what Warren puts into the tenant's own API server;
 //! - [`render_run_job`]: one run of a session;
 //! - [`machine`]: a tenant's own node;
+//! - [`volume`]: what is made to copy a volume to another node, and what takes the place of what;
 //! - [`diff()`]: what has to change, and why.
 #![warn(missing_docs)]
 
@@ -38,6 +39,7 @@ pub mod saga;
 pub mod sample;
 mod settings;
 pub mod syncer;
+pub mod volume;
 
 pub use baseline::{AGENT, render_baseline, render_project};
 pub use cidr::{Cidr, ParseCidrError};

@@ -49,19 +49,6 @@ pub fn survey(
     survey
 }
 
-/// The claims among `claims` (of the host, synced from a tenant) whose volume lies on a node that is not right.
-#[must_use]
-pub fn bound(claims: &[Value], volumes: &[Value], is_right: impl Fn(&str) -> bool) -> Vec<String> {
-    let node_of = |name: &str| {
-        let volume = volumes.iter().find(|volume| text(volume, "/metadata/name") == name)?;
-        hostname(volume)
-    };
-    let is_bound = |claim: &&Value| {
-        node_of(text(claim, "/spec/volumeName")).is_some_and(|node| !is_right(node))
-    };
-    claims.iter().filter(is_bound).filter_map(tenant_name).collect()
-}
-
 /// The runs among `pods` of the host, and the node of each: the syncer notes their names where no tenant can change them.
 #[must_use]
 pub fn runs(pods: &[Value]) -> BTreeMap<RunId, String> {
@@ -81,14 +68,16 @@ pub fn session_of(pod: &Value) -> Option<&str> {
     pod.pointer("/metadata/labels")?.get(SESSION_LABEL)?.as_str()
 }
 
-fn hostname(volume: &Value) -> Option<&str> {
+/// The node that a volume lies on.
+pub(crate) fn hostname(volume: &Value) -> Option<&str> {
     let terms = volume.pointer("/spec/nodeAffinity/required/nodeSelectorTerms")?.as_array()?;
     let expressions = terms.iter().filter_map(|term| term["matchExpressions"].as_array()).flatten();
     let mut named = expressions.filter(|expression| expression["key"] == HOSTNAME);
     named.next()?.pointer("/values/0")?.as_str()
 }
 
-fn tenant_name(object: &Value) -> Option<String> {
+/// An object as its tenant knows it: `namespace/name`.
+pub(crate) fn tenant_name(object: &Value) -> Option<String> {
     let annotations = object.pointer("/metadata/annotations")?;
     let (namespace, name) = (&annotations[OBJECT_NAMESPACE], &annotations[OBJECT_NAME]);
     Some(format!("{}/{}", namespace.as_str()?, name.as_str()?))
@@ -150,27 +139,5 @@ mod tests {
         let mut other = pod("other", "old", None);
         other["metadata"]["annotations"] = json!({ OBJECT_NAME: "web-0198c0de-abc" });
         assert_eq!(runs(&[outside, other]), found.runs);
-    }
-
-    #[test]
-    fn a_volume_on_the_disk_of_a_node_that_is_left_is_in_the_way() {
-        let claim = |name: &str, volume: &str| {
-            json!({
-                "metadata": { "annotations": { OBJECT_NAME: name, OBJECT_NAMESPACE: "apps" } },
-                "spec": { "volumeName": volume },
-            })
-        };
-        let volume = |name: &str, node: &str| {
-            json!({
-                "metadata": { "name": name },
-                "spec": { "nodeAffinity": { "required": { "nodeSelectorTerms": [{
-                    "matchExpressions": [{ "key": HOSTNAME, "operator": "In", "values": [node] }],
-                }] } } },
-            })
-        };
-        let anywhere = json!({ "metadata": { "name": "c" }, "spec": {} });
-        let claims = [claim("a", "a"), claim("b", "b"), claim("c", "c")];
-        let volumes = [volume("a", "old"), volume("b", "new"), anywhere];
-        assert_eq!(bound(&claims, &volumes, |node| node == "new"), ["apps/a"]);
     }
 }

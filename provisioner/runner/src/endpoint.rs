@@ -1,8 +1,10 @@
 //! The run endpoint, as HTTP/1.1 over TLS with connections that are kept.
 
 mod artifact;
+mod pieces;
 
 pub(crate) use artifact::Artifact;
+pub(crate) use pieces::{Pieces, Taken, Whole};
 
 use crate::{settings::Settings, usage::Usage};
 use serde::{Deserialize, Serialize};
@@ -138,36 +140,8 @@ impl Endpoint {
     const MAX_ANSWER_BYTES: u64 = 1 << 20;
 
     pub(crate) fn new(settings: &Settings) -> Result<Self, ureq::Error> {
-        let mut authorities: Vec<Certificate<'static>> = Vec::new();
-        for item in parse_pem(&settings.authority) {
-            if let PemItem::Certificate(certificate) = item? {
-                authorities.push(certificate);
-            }
-        }
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .root_certs(RootCerts::Specific(Arc::new(authorities)))
-            .unversioned_rustls_crypto_provider(Arc::new(
-                rustls_ring::crypto::ring::default_provider(),
-            ))
-            .build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            // The environment is the agent's: a proxy named there is not for Warren's own traffic.
-            .proxy(None)
-            .https_only(true)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_connect(Some(Self::CONNECT))
-            .timeout_recv_response(Some(2 * Self::SILENCE))
-            .timeout_per_read(Some(Self::SILENCE))
-            .timeout_per_write(Some(Self::SILENCE))
-            .input_buffer_size(32 << 10)
-            .output_buffer_size(32 << 10)
-            .build();
-        let connector = DefaultConnector::default();
         Ok(Self {
-            agent: Agent::with_parts(config, connector, Fixed(settings.endpoint)),
+            agent: agent(&settings.authority, settings.endpoint)?,
             base: format!("https://{}/run/v1", settings.endpoint),
             authorization: format!("Bearer {}", settings.token),
             run: settings.run.clone(),
@@ -224,6 +198,36 @@ impl Endpoint {
         let request = request.content_type(kind);
         settle(request.header("Authorization", &self.authorization).send(body))
     }
+}
+
+/// A client that speaks to one address and trusts one authority.
+fn agent(authority: &[u8], address: SocketAddr) -> Result<Agent, ureq::Error> {
+    let mut authorities: Vec<Certificate<'static>> = Vec::new();
+    for item in parse_pem(authority) {
+        if let PemItem::Certificate(certificate) = item? {
+            authorities.push(certificate);
+        }
+    }
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .root_certs(RootCerts::Specific(Arc::new(authorities)))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls_ring::crypto::ring::default_provider()))
+        .build();
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        // The environment is the agent's: a proxy named there is not for Warren's own traffic.
+        .proxy(None)
+        .https_only(true)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_connect(Some(Endpoint::CONNECT))
+        .timeout_recv_response(Some(2 * Endpoint::SILENCE))
+        .timeout_per_read(Some(Endpoint::SILENCE))
+        .timeout_per_write(Some(Endpoint::SILENCE))
+        .input_buffer_size(32 << 10)
+        .output_buffer_size(32 << 10)
+        .build();
+    Ok(Agent::with_parts(config, DefaultConnector::default(), Fixed(address)))
 }
 
 /// Decides what an answer means.

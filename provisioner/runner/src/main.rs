@@ -2,11 +2,13 @@
 //!
 //! `warren-runner install DIR` copies itself to a folder that the agent's container shares;
 //! `runner -- COMMAND ARGS…` there starts the agent: any image will do, nothing has to be
-//! installed in it. Static, a few threads, no runtime.
+//! installed in it. `warren-runner copy` carries a volume to another node. Static, a few threads,
+//! no runtime.
 
 mod agent;
 mod artifacts;
 mod clock;
+mod copy;
 mod endpoint;
 mod gate;
 mod inputs;
@@ -22,9 +24,10 @@ mod signals;
 mod try_out;
 mod usage;
 
+use copy::Side;
 use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-const USAGE: &str = "usage: warren-runner install DIR\n       warren-runner -- COMMAND [ARGS…]\n       warren-runner try-out ENDPOINT GATE NAME";
+const USAGE: &str = "usage: warren-runner install DIR\n       warren-runner -- COMMAND [ARGS…]\n       warren-runner try-out ENDPOINT GATE NAME\n       warren-runner copy out|in DIR";
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
 /// `EX_IOERR` of sysexits.h.
@@ -49,6 +52,10 @@ fn main() -> ExitCode {
                 _ => usage(),
             }
         }
+        (Some("copy"), [side, folder]) => match side.to_str().and_then(Side::parse) {
+            Some(side) => copy::copy(side, &PathBuf::from(folder)),
+            None => usage(),
+        },
         _ => usage(),
     }
 }

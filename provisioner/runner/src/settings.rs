@@ -21,6 +21,16 @@ pub(crate) struct Settings {
     pub(crate) secrets: Secrets,
 }
 
+/// Where Warren is, for a pod that copies a volume.
+pub(crate) struct CopySettings {
+    /// The run endpoint.
+    pub(crate) endpoint: SocketAddr,
+    /// Good for one end of one copy; never logged.
+    pub(crate) token: String,
+    /// The certificate authority of the run endpoint.
+    pub(crate) authority: Vec<u8>,
+}
+
 /// What the pod lacks; never holds the token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
@@ -42,23 +52,34 @@ const RUN: &str = "WARREN_RUN_ID";
 
 impl Settings {
     pub(crate) fn read() -> Result<Self, SettingsError> {
-        const URL: &str = "https://IP:PORT";
-        let endpoint = variable(ENDPOINT).ok_or(SettingsError::Missing(ENDPOINT))?;
-        let endpoint = endpoint.strip_prefix("https://").and_then(|text| text.parse().ok());
+        let CopySettings { endpoint, token, authority } = CopySettings::read()?;
         let gate = variable(GATE).ok_or(SettingsError::Missing(GATE))?;
-        let folder = path("WARREN_RUN_DIR", "/warren/run");
-        let token = String::from_utf8_lossy(&read(folder.join("token"))?).trim().to_owned();
         Ok(Self {
-            endpoint: endpoint.ok_or(SettingsError::Malformed(ENDPOINT, URL))?,
+            endpoint,
             gate: gate.parse().map_err(|_| SettingsError::Malformed(GATE, "IP:PORT"))?,
             run: variable(RUN).ok_or(SettingsError::Missing(RUN))?,
             token,
-            authority: read(folder.join("ca.crt"))?,
+            authority,
             manifest: path("WARREN_INPUT_MANIFEST", "/warren/inputs/manifest.json"),
             outputs: path("WARREN_OUTPUT_DIR", "/warren/outputs"),
             secrets: Secrets::new(
                 variable(SECRETS).iter().flat_map(|names| names.split(',')).filter_map(variable),
             ),
+        })
+    }
+}
+
+impl CopySettings {
+    pub(crate) fn read() -> Result<Self, SettingsError> {
+        const URL: &str = "https://IP:PORT";
+        let endpoint = variable(ENDPOINT).ok_or(SettingsError::Missing(ENDPOINT))?;
+        let endpoint = endpoint.strip_prefix("https://").and_then(|text| text.parse().ok());
+        let folder = path("WARREN_RUN_DIR", "/warren/run");
+        let token = String::from_utf8_lossy(&read(folder.join("token"))?).trim().to_owned();
+        Ok(Self {
+            endpoint: endpoint.ok_or(SettingsError::Malformed(ENDPOINT, URL))?,
+            token,
+            authority: read(folder.join("ca.crt"))?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use domain::{
     ConditionKind, NodeShape, NodeState, OnDrain, OperationKind, OrphanKind, OrphanProof,
     OrphanState, PlanBatchLineState, PlanBatchState, PlanName, Role, SessionState,
-    SessionsDuringMove, Verdict,
+    SessionsDuringMove, Verdict, VolumesDuringMove,
 };
 use utoipa::openapi::{Object, ObjectBuilder, Type, schema::SchemaType};
 
@@ -39,6 +39,10 @@ pub(crate) fn on_drain() -> Object {
 
 pub(crate) fn sessions_during_move() -> Object {
     one_of(SessionsDuringMove::ALL.map(SessionsDuringMove::as_str))
+}
+
+pub(crate) fn volumes_during_move() -> Object {
+    one_of(VolumesDuringMove::ALL.map(VolumesDuringMove::as_str))
 }
 
 pub(crate) fn verdict() -> Object {

@@ -3,7 +3,10 @@
 use super::SubscriptionBody;
 use crate::{measured::MeasuredBody, openapi::words};
 use application::plan_change::Approval;
-use domain::{Bound, Capacity, MovedSession, OnDrain, PlanPreview, Problem as Blocker, Survey};
+use domain::{
+    Bound, Capacity, MovedSession, OnDrain, PlanPreview, Problem as Blocker, Survey,
+    VolumesDuringMove,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -35,6 +38,8 @@ pub(crate) struct PreviewBody {
     moved_sessions: Vec<MovedSessionBody>,
     /// Claims whose volume is bound to a node that is left.
     volumes: Vec<String>,
+    /// What becomes of each of these.
+    moved_volumes: Vec<MovedVolumeBody>,
     /// How much room there is for it: on Proxmox VE for machines that are made, on the host for pods that move to shared
     /// nodes.
     capacity: CapacityBody,
@@ -60,6 +65,20 @@ struct MovedSessionBody {
     /// What is done.
     #[schema(schema_with = words::on_drain)]
     outcome: OnDrain,
+}
+
+/// A volume in the way of a change.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = MovedVolume)]
+struct MovedVolumeBody {
+    /// Its claim, as `namespace/name` in the tenant.
+    claim: String,
+    /// How much it may hold, in bytes.
+    size: u64,
+    /// What is done: with `copy`, what uses it is down until its contents are at the new place.
+    #[schema(schema_with = words::volumes_during_move)]
+    outcome: VolumesDuringMove,
 }
 
 /// How much room there is; nothing is told if nothing is needed.
@@ -115,8 +134,13 @@ struct BlockerBody {
 impl From<PlanPreview> for PreviewBody {
     fn from(preview: PlanPreview) -> Self {
         let id = application::plan_change::digest(&preview).to_string();
-        let Survey { waves, volumes, unmanaged: _, sessions: _, runs: _, requests: _ } =
-            preview.survey;
+        let Survey { waves, volumes, sizes, .. } = preview.survey;
+        let outcome = preview.volumes;
+        let moved = |claim: &String| MovedVolumeBody {
+            claim: claim.clone(),
+            size: sizes.get(claim).copied().unwrap_or_default(),
+            outcome,
+        };
         Self {
             id,
             from: preview.from.into(),
@@ -133,6 +157,7 @@ impl From<PlanPreview> for PreviewBody {
                 .into_iter()
                 .map(MovedSessionBody::from)
                 .collect(),
+            moved_volumes: volumes.iter().map(moved).collect(),
             volumes,
             capacity: preview.capacity.into(),
             approval: None,

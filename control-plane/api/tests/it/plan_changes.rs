@@ -84,6 +84,11 @@ async fn what_cannot_be_done_is_refused_with_the_field_or_the_blocker() {
         (json!({ "plan": "dedicated-s", "nodes": 0 }), "/nodes"),
         (json!({ "plan": "dedicated-s", "nodes": 101 }), "/nodes"),
         (json!({ "plan": "pro", "sessions": "kill" }), "/sessions"),
+        (json!({ "plan": "pro", "volumes": "move" }), "/volumes"),
+        (
+            json!({ "plan": "pro", "volumes": "copy", "startAt": "2027-01-16T00:00:00Z" }),
+            "/volumes",
+        ),
         (json!({ "plan": "pro", "preview": "yes" }), "/preview"),
         (json!({ "nodes": 1 }), "/plan"),
     ] {
@@ -116,6 +121,45 @@ async fn what_cannot_be_done_is_refused_with_the_field_or_the_blocker() {
     server.world.set(Mood::Away);
     let away = server.post(&path(&tenant), wish).await;
     assert_eq!(away.problem(), (503, "cluster-unreachable".to_owned()));
+}
+
+#[tokio::test]
+async fn volumes_that_may_be_copied_are_in_nobodys_way_and_what_they_hold_is_promised() {
+    let server = TestApp::new().await;
+    let tenant = ready(&server).await;
+    let survey = |sizes: &[(&str, u64)], uncopied: &[&str]| Survey {
+        volumes: sizes.iter().map(|(claim, _)| (*claim).to_owned()).collect(),
+        sizes: sizes.iter().map(|(claim, size)| ((*claim).to_owned(), *size)).collect(),
+        uncopied: uncopied.iter().map(|claim| ((*claim).to_owned(), "why".to_owned())).collect(),
+        ..Survey::default()
+    };
+    let set = |found| *server.world.survey.lock().expect("no test panics with it") = found;
+    set(survey(&[("apps/data", 1 << 30)], &[]));
+    let stop = preview(&server, &tenant, json!({ "plan": "dedicated-s" })).await;
+    assert_eq!(stop["blockers"][0]["code"], "volumes-in-the-way");
+    let moved = json!([{ "claim": "apps/data", "size": 1 << 30, "outcome": "stop" }]);
+    assert_eq!(stop["movedVolumes"], moved);
+
+    let wish = json!({ "plan": "dedicated-s", "volumes": "copy" });
+    let seen = preview(&server, &tenant, wish.clone()).await;
+    assert_eq!((&seen["blockers"], &seen["volumes"]), (&json!([]), &json!(["apps/data"])));
+    assert_eq!(seen["movedVolumes"][0]["outcome"], "copy");
+
+    set(survey(&[("apps/data", 1 << 30), ("apps/block", 1)], &["apps/block"]));
+    let blocked = preview(&server, &tenant, wish.clone()).await;
+    assert_eq!(blocked["blockers"][0]["code"], "volume-cannot-be-copied");
+    assert!(
+        blocked["blockers"][0]["detail"].as_str().is_some_and(|text| text.contains("apps/block"))
+    );
+
+    set(survey(&[("apps/data", 1 << 30), ("apps/more", 1)], &[]));
+    let mut relied = wish.clone();
+    relied["preview"] = seen["id"].clone();
+    let refused = server.post(&path(&tenant), relied).await;
+    assert_eq!(refused.problem(), (409, "plan-change-outdated".to_owned()), "more would be down");
+    let begun = server.post(&path(&tenant), wish).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.text());
+    assert_eq!(begun.json()["volumes"], "copy");
 }
 
 /// What is in the way and what becomes of it, by the word for all sessions, if there is one.

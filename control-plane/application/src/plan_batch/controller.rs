@@ -299,6 +299,7 @@ impl NewPlanChange {
             plan: batch.to.plan.to_string(),
             nodes: (nodes > 0).then_some(nodes),
             sessions: Some(batch.sessions.as_str().to_owned()),
+            volumes: None,
             preview: batch.preview.as_ref().map(ToString::to_string),
             start_at: None,
         }

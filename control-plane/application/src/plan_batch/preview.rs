@@ -8,7 +8,7 @@ use crate::{
 };
 use domain::{
     Actor, Capacity, ManagePlanBatch, Needs, PlanPreview, Problem, Scope, SessionsDuringMove,
-    Tenant, TenantId, TenantName,
+    Tenant, TenantId, TenantName, VolumesDuringMove,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -86,7 +86,8 @@ async fn one(
     tenant: Tenant,
     sessions: SessionsDuringMove,
 ) -> Result<PlanBatchPreviewLine, FindError> {
-    let outcome = match plan_change::foresee(room, &tenant, sessions).await {
+    let outcome = match plan_change::foresee(room, &tenant, sessions, VolumesDuringMove::Stop).await
+    {
         Ok(preview) => match obstacle(room.app, &tenant).await? {
             None => Ok(preview),
             Some(error) => Err(plan_change::kept(&error)),

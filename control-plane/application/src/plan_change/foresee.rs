@@ -8,7 +8,7 @@ use super::{
 use crate::{App, error::FindError};
 use domain::{
     Capacity, Digest, Isolation, Measured, MovedSession, PlanPreview, Session, SessionsDuringMove,
-    Subscription, Tenant, blockers,
+    Subscription, Tenant, VolumesDuringMove, blockers,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -35,7 +35,7 @@ pub(crate) async fn look(
     if let Some(open) = app.store.operation_open(tenant.id).await.map_err(FindError::from)? {
         return Err(ChangeError::Busy(Box::new(open)));
     }
-    let preview = foresee(&Room::new(app, wish.to), tenant, wish.sessions).await?;
+    let preview = foresee(&Room::new(app, wish.to), tenant, wish.sessions, wish.volumes).await?;
     // Nobody can tell by this one whether the promise still holds.
     if is_only_unknown(&preview) {
         return Err(ChangeError::Blocked(Box::new(preview)));
@@ -54,6 +54,7 @@ pub(crate) async fn foresee(
     room: &Room<'_>,
     tenant: &Tenant,
     rule: SessionsDuringMove,
+    volumes: VolumesDuringMove,
 ) -> Result<PlanPreview, ChangeError> {
     let Room { app, to, .. } = *room;
     let from = tenant.subscription();
@@ -79,7 +80,8 @@ pub(crate) async fn foresee(
         sessions: moved.iter().map(|moved| moved.session).collect(),
         moved_sessions: moved,
         capacity: Capacity::default(),
-        blockers: blockers(to, tenant.usage.as_ref(), &survey),
+        volumes,
+        blockers: blockers(to, tenant.usage.as_ref(), &survey, volumes),
         survey,
     };
     match room.holds(&preview.needs()).await {

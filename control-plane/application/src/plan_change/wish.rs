@@ -2,7 +2,9 @@
 
 use super::{ChangeError, NewPlanChange};
 use crate::{App, Draft, tenant};
-use domain::{Digest, Invalid, PlanName, SessionsDuringMove, Subscription, Tenant};
+use domain::{
+    Digest, Invalid, PlanName, SessionsDuringMove, Subscription, Tenant, VolumesDuringMove,
+};
 use jiff::{SignedDuration, Timestamp};
 
 /// How far ahead a change can be planned.
@@ -13,6 +15,7 @@ const FURTHEST: SignedDuration = SignedDuration::from_hours(366 * 24);
 pub(crate) struct Wish {
     pub(crate) to: Subscription,
     pub(crate) sessions: SessionsDuringMove,
+    pub(crate) volumes: VolumesDuringMove,
     pub(crate) seen: Option<Digest>,
     pub(crate) start_at: Option<Timestamp>,
 }
@@ -48,6 +51,17 @@ pub(crate) fn check_sessions(word: Option<&str>) -> Result<SessionsDuringMove, I
         let found = SessionsDuringMove::ALL.into_iter().find(|known| known.as_str() == word);
         found.ok_or_else(|| Invalid::field("/sessions", word, "one of: wait, stop, own"))
     })
+}
+
+/// A change for later, and those of many tenants, copy nothing: whoever asks for downtime is there when it begins.
+fn check_volumes(word: Option<&str>, is_for_later: bool) -> Result<VolumesDuringMove, Invalid> {
+    let refuse = |rule| Err(Invalid::field("/volumes", word.unwrap_or_default(), rule));
+    let Some(text) = word else { return Ok(VolumesDuringMove::Stop) };
+    match VolumesDuringMove::ALL.into_iter().find(|known| known.as_str() == text) {
+        Some(VolumesDuringMove::Copy) if is_for_later => refuse("stop, in a change for later"),
+        Some(volumes) => Ok(volumes),
+        None => refuse("one of: stop, copy"),
+    }
 }
 
 /// A time that lies ahead, and not too far.
@@ -89,17 +103,22 @@ impl NewPlanChange {
             text.parse().map_err(|_| Invalid::field("/preview", text, rule))
         });
         let start_at = check_start(self.start_at.as_deref(), now);
-        match (to, sessions, seen.transpose(), start_at) {
-            (Ok(to), Ok(_), Ok(_), Ok(_)) if to == from => {
+        let volumes = check_volumes(self.volumes.as_deref(), self.start_at.is_some());
+        match (to, sessions, volumes, seen.transpose(), start_at) {
+            (Ok(to), Ok(_), Ok(_), Ok(_), Ok(_)) if to == from => {
                 let rule = "another plan, or another number of nodes, than the tenant has";
                 Err(Invalid::field("/plan", to.plan, rule))
             }
-            (Ok(to), Ok(sessions), Ok(seen), Ok(start_at)) => {
-                Ok(Wish { to, sessions, seen, start_at })
+            (Ok(to), Ok(sessions), Ok(volumes), Ok(seen), Ok(start_at)) => {
+                Ok(Wish { to, sessions, volumes, seen, start_at })
             }
-            (to, sessions, seen, start_at) => {
-                Err(all_wrong([to.err(), sessions.err(), seen.err(), start_at.err()]))
-            }
+            (to, sessions, volumes, seen, start_at) => Err(all_wrong([
+                to.err(),
+                sessions.err(),
+                volumes.err(),
+                seen.err(),
+                start_at.err(),
+            ])),
         }
     }
 }

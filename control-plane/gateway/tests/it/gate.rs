@@ -42,7 +42,8 @@ async fn the_gate_is_shut_only_after_the_last_runner_is_gone_and_the_endpoint_be
     let shutdown = CancellationToken::new();
     let listeners = Listeners { gate, run_endpoint };
     let tls = Arc::clone(&world.tls);
-    let served = gateway::serve(world.app.clone(), listeners, tls, shutdown.clone());
+    let relays = world.relays.clone();
+    let served = gateway::serve(world.app.clone(), relays, listeners, tls, shutdown.clone());
     let mut served = tokio::spawn(served);
 
     // An answer that nobody reads to its end holds the endpoint up.

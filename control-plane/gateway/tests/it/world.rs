@@ -8,6 +8,7 @@ use application::{
     log::{LogLine, segment},
 };
 use async_trait::async_trait;
+use clusters::Relays;
 use domain::{
     Action, Actor, Authorized, Bytes, Capacity, Clock, Digest, Exclusivity, IdGen, Input,
     InputSource, PlanName, Resources, Role, Run, RunId, Scope, Session, SessionId, SessionSpec,
@@ -104,6 +105,7 @@ pub(crate) struct World {
     tenant: TenantId,
     operator: Actor,
     pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) relays: Relays,
     server: Option<(JoinHandle<()>, CancellationToken)>,
 }
 
@@ -139,8 +141,17 @@ impl World {
         let tenant = created.expect("the name is free").value.0.id;
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
         let (authority, tls) = certify(address.ip());
-        let mut world =
-            Self { app, address, authority, folder, tenant, operator, tls, server: None };
+        let mut world = Self {
+            app,
+            address,
+            authority,
+            folder,
+            tenant,
+            operator,
+            tls,
+            relays: Relays::default(),
+            server: None,
+        };
         world.serve().await;
         world
     }
@@ -152,6 +163,7 @@ impl World {
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(gateway::serve_run_endpoint(
             self.app.clone(),
+            self.relays.clone(),
             listener,
             Arc::clone(&self.tls),
             shutdown.clone(),

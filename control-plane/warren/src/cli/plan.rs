@@ -45,6 +45,7 @@ Examples:
   warren plan change acme --to dedicated-s --nodes 2 --dry-run
   warren plan change acme --to dedicated-s --nodes 2 --wait
   warren plan change acme --to pro --sessions stop --wait
+  warren plan change acme --to dedicated-s --volumes copy --wait
   warren plan change acme --to pro --at 2026-12-01T02:00:00Z")]
 pub(crate) struct Change {
     /// The tenant: its name or id
@@ -59,6 +60,9 @@ pub(crate) struct Change {
     /// What becomes of sessions that run where the tenant moves away from
     #[arg(long, value_enum, default_value = "own")]
     sessions: Sessions,
+    /// What becomes of volumes on the disks of nodes that are left
+    #[arg(long, value_enum, default_value = "stop")]
+    volumes: Volumes,
     /// The preview that you rely on, by its id: begun only if another look promises the same
     #[arg(long, value_name = "ID")]
     preview: Option<String>,
@@ -84,6 +88,14 @@ enum Sessions {
     Wait,
     /// They are stopped, with their grace period
     Stop,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum Volumes {
+    /// Nothing is begun while there are any
+    Stop,
+    /// They are copied to the new place; what uses them is down meanwhile
+    Copy,
 }
 
 #[derive(Debug, Args)]
@@ -150,6 +162,9 @@ impl Change {
         let mut body = json!({ "plan": self.to, "sessions": self.sessions.word() });
         if let Some(nodes) = self.nodes {
             body["nodes"] = nodes.into();
+        }
+        if self.volumes == Volumes::Copy {
+            body["volumes"] = "copy".into();
         }
         if let Some(preview) = &self.preview {
             body["preview"] = preview.as_str().into();

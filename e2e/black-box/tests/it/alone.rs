@@ -12,3 +12,4 @@ mod plan_change;
 mod proxmox_trouble;
 mod recovery;
 mod tenant;
+mod volumes;

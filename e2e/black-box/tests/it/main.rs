@@ -24,3 +24,4 @@ mod stop;
 mod store;
 mod structure;
 mod tenant;
+mod volumes;

@@ -16,7 +16,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("store", &["domain", "migrations"]),
     ("application", &["domain", "store"]),
     ("api", &["domain", "application"]),
-    ("gateway", &["domain", "application"]),
+    ("gateway", &["domain", "application", "clusters"]),
     ("planning", &["domain"]),
     ("clusters", &["domain"]),
     ("execution", &["planning", "domain", "store", "clusters", "proxmox-client"]),

@@ -1,7 +1,7 @@
 //! The step in which pods move, wave by wave. The tenant's own budgets count: its own API server is asked to let them go.
 
 use super::{
-    MoveContext, Moving,
+    MoveContext, Moving, copying,
     placement::place,
     places::{self, Places},
 };
@@ -12,9 +12,9 @@ use crate::{
     session::{Emptying, drain},
 };
 use async_trait::async_trait;
-use domain::{NodeState, Subscription, Tenant};
+use domain::{NodeState, Subscription, Tenant, VolumesDuringMove};
 use jiff::SignedDuration;
-use planning::pod;
+use planning::{pod, volume};
 use serde_json::Value;
 use std::{collections::HashSet, time::Duration};
 use tokio::time::Instant;
@@ -50,7 +50,8 @@ impl Step<Moving> for Move {
 
 /// Moves the tenant to where it is when it pays for `side`.
 pub(super) async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<String, StepError> {
-    let (mut moved, mut waves) = (0, 0);
+    let (mut moved, mut waves, mut copied) = (0, 0, 0);
+    copying::tidy(cx, &cx.tenant().await?).await?;
     loop {
         let tenant = cx.tenant().await?;
         let places = Places::of(cx.cx, &tenant, side).await?;
@@ -60,17 +61,25 @@ pub(super) async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<
             cx.pause().await?;
             continue;
         }
+        if copying::copy_one(cx, &tenant, (side, &places)).await?.is_some() {
+            copied += 1;
+            continue;
+        }
         let found = places::look(cx.cx, &tenant, &places).await?;
         if let Some(wave) = found.waves.first() {
             waves += 1;
             let left: usize = found.waves.iter().map(Vec::len).sum();
             cx.progress.say(format!("wave {waves}: {} of {left} pods", wave.len())).await;
-            moved += send(cx, &tenant, (side, &places), wave).await?;
+            moved += send(cx, &tenant, (side, &places), (wave, &found.volumes)).await?;
             continue;
         }
         let (bare, running) = (found.unmanaged.len(), found.sessions.len());
-        if bare + running == 0 {
-            return Ok(format!("{moved} pods moved; nothing is left where it was"));
+        let waits = cx.volumes() == VolumesDuringMove::Copy && !found.volumes.is_empty();
+        if bare + running == 0 && !waits {
+            copying::tidy(cx, &tenant).await?;
+            let volumes =
+                if copied > 0 { format!(", {copied} volumes copied") } else { String::new() };
+            return Ok(format!("{moved} pods moved{volumes}; nothing is left where it was"));
         }
         let emptying = Emptying {
             operation: cx.subject.change.operation,
@@ -81,6 +90,9 @@ pub(super) async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<
         };
         let tally = drain(cx.cx, &found.runs, &emptying).await?;
         let story = match found.unmanaged.first() {
+            None if waits && running == 0 => {
+                format!("{} volumes are still in use where they are", found.volumes.len())
+            }
             None if tally.is_empty() => format!("{running} pods of sessions are ending"),
             None => tally.to_string(),
             Some(first) => format!("{bare} pods are there that nothing makes anew, e.g. {first}"),
@@ -120,7 +132,7 @@ async fn send(
     cx: &MoveContext<'_>,
     tenant: &Tenant,
     (side, places): (Subscription, &Places),
-    wave: &[String],
+    (wave, bound): (&[String], &[String]),
 ) -> Result<usize, StepError> {
     let server = places::server(cx.cx, tenant).await?;
     let mut gone = HashSet::new();
@@ -137,17 +149,29 @@ async fn send(
         }
         cx.pause().await?;
         let pods = places::pods(cx.cx, tenant).await?;
-        let is_in_wave = |found: &&Value| wave.contains(&pod::name(found));
-        let old = pods.iter().filter(is_in_wave).filter(|found| pod::is_alive(found)).count();
+        let place = |found: &Value| {
+            let at = found.pointer("/spec/nodeName").and_then(Value::as_str);
+            at.filter(|at| !at.is_empty()).map(|at| places.contains(at))
+        };
+        // A StatefulSet's new pod has the name of the one that went.
+        let is_old = |found: &&Value| {
+            wave.contains(&pod::name(found)) && pod::is_alive(found) && place(found) == Some(false)
+        };
+        let old = pods.iter().filter(is_old).count();
         let is_waiting = |found: &&Value| {
-            let place = found.pointer("/spec/nodeName").and_then(Value::as_str);
+            // What waits for its volume is waited for when that is copied.
             pod::is_alive(found)
                 && !pod::is_ready(found)
-                && place.is_none_or(|at| places.contains(at))
+                && !volume::uses_any(found, bound)
+                && place(found).unwrap_or(true)
         };
         let new = pods.iter().filter(is_waiting).count();
         // What is not ready for other reasons holds nobody up for ever; the budgets still count.
         if old == 0 && (new == 0 || Instant::now() > until) {
+            return Ok(gone.len());
+        }
+        // Whoever waits for a volume does not wait for others' budgets.
+        if !bound.is_empty() && copying::free(cx, tenant, places).await?.is_some() {
             return Ok(gone.len());
         }
         if gone.is_empty() && is_halted(cx, side).await? {

@@ -8,7 +8,11 @@ use crate::{
 use clusters::ReachError;
 use domain::{Isolation, Node, Subscription, Survey, Tenant};
 use jiff::SignedDuration;
-use planning::{Kind, moving, syncer::SYNCED};
+use planning::{
+    Kind, UserNamespaces, moving,
+    syncer::SYNCED,
+    volume::{self, Bound},
+};
 use serde_json::Value;
 use std::collections::HashSet;
 use store::StoreError;
@@ -138,16 +142,36 @@ pub(super) async fn look(
     let pods = pods(cx, tenant).await?;
     let sessions = sessions(cx, tenant, &pods).await?;
     let survey = moving::survey(&pods, |digits| sessions.contains(digits), is_right);
+    let bound = bound(cx, tenant, places).await?;
+    let cannot = (cx.settings.now().user_namespaces == UserNamespaces::Unavailable)
+        .then_some("this host gives pods no user namespaces of their own");
+    let uncopied = |bound: &Bound| {
+        let why = bound.obstacle().or(cannot)?;
+        Some((bound.claim.clone(), why.to_owned()))
+    };
+    Ok(Survey {
+        volumes: bound.iter().map(|bound| bound.claim.clone()).collect(),
+        sizes: bound.iter().map(|bound| (bound.claim.clone(), bound.size.0)).collect(),
+        uncopied: bound.iter().filter_map(uncopied).collect(),
+        ..survey
+    })
+}
+
+/// The volumes of a tenant that lie on nodes where it is not to be.
+pub(super) async fn bound(
+    cx: &Context,
+    tenant: &Tenant,
+    places: &Places,
+) -> Result<Vec<Bound>, SurveyError> {
     let host = ApiServer::host(cx.host.client());
     let namespace = tenant.cluster.host_namespace();
     let synced = format!("{SYNCED}={}", tenant.cluster);
     let claims = host.list(Kind::PersistentVolumeClaim, Some(&namespace), &synced).await?;
-    let volumes = if claims.is_empty() {
-        Vec::new()
-    } else {
-        host.list(Kind::PersistentVolume, None, "").await?
-    };
-    Ok(Survey { volumes: moving::bound(&claims, &volumes, is_right), ..survey })
+    if claims.is_empty() {
+        return Ok(Vec::new());
+    }
+    let volumes = host.list(Kind::PersistentVolume, None, "").await?;
+    Ok(volume::bound(&claims, &volumes, |place| places.contains(place)))
 }
 
 /// The digits of the sessions that have pods: those that are not over, and those that are and whose pods end by

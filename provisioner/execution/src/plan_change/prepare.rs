@@ -22,7 +22,8 @@ impl Step<Moving> for Check {
     async fn run(&self, cx: &MoveContext<'_>) -> Result<String, StepError> {
         let tenant = cx.tenant().await?;
         let found = survey(cx.cx, &tenant, cx.to()).await?;
-        if let Some(problem) = blockers(cx.to(), tenant.usage.as_ref(), &found).pop() {
+        if let Some(problem) = blockers(cx.to(), tenant.usage.as_ref(), &found, cx.volumes()).pop()
+        {
             return Err(StepError::Fail(problem));
         }
         let pods: usize = found.waves.iter().map(Vec::len).sum();

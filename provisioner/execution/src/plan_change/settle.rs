@@ -12,7 +12,7 @@ use crate::{
     sagas::{Step, StepError},
 };
 use async_trait::async_trait;
-use domain::{ConditionKind, blockers};
+use domain::{ConditionKind, VolumesDuringMove, blockers};
 use jiff::SignedDuration;
 
 /// How long it may take until everything is proven.
@@ -38,13 +38,18 @@ impl Step<Moving> for Verify {
         let tenant = cx.tenant().await?;
         let places = Places::of(cx.cx, &tenant, cx.to()).await?;
         let found = places::look(cx.cx, &tenant, &places).await?;
-        let left = found.waves.iter().map(Vec::len).sum::<usize>() + found.sessions.len();
+        let pods = found.waves.iter().map(Vec::len).sum::<usize>() + found.sessions.len();
+        let copied = cx.volumes() == VolumesDuringMove::Copy;
+        let left = pods + if copied { found.volumes.len() } else { 0 };
         if left > 0 {
             // What was on its way to the old place when the new one was chosen has arrived there by now.
             move_to(cx, cx.to()).await?;
-            return Err(StepError::Retry(format!("{left} pods were at the old place again")));
+            return Err(StepError::Retry(format!(
+                "{left} pods and volumes were at the old place again"
+            )));
         }
-        if let Some(problem) = blockers(cx.to(), tenant.usage.as_ref(), &found).pop() {
+        if let Some(problem) = blockers(cx.to(), tenant.usage.as_ref(), &found, cx.volumes()).pop()
+        {
             return Err(StepError::Retry(problem.detail));
         }
         for kind in [ConditionKind::ControlPlaneReady, ConditionKind::DnsReady] {

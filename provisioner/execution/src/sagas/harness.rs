@@ -23,6 +23,7 @@ mod storm;
 mod sweep;
 mod tenant;
 mod time;
+mod volumes;
 mod world;
 
 #[path = "../../tests/it"]

@@ -6,7 +6,7 @@ mod steps;
 mod world;
 
 use super::{Memory, Next, ReconcileError};
-use crate::{Context, api_server::ApiServer};
+use crate::{Context, api_server::ApiServer, volumes::Leftovers};
 use domain::{
     Cause, ConditionKind, ConditionStatus, Operation, Problem, SessionState, StepState, Tenant,
 };
@@ -161,8 +161,17 @@ async fn take(
     match name {
         "workload" => Ok(world.workload().await?),
         "service" => Ok(world.service().await?),
-        "volumes" => Ok(world.volumes().await?),
+        "volumes" => volumes(cx, record, world).await,
         _ => Ok(world.namespace().await?),
+    }
+}
+
+/// A volume that is being replaced by its copy is whole again before it goes: until then nobody would remove it.
+async fn volumes(cx: &Context, record: &Tenant, world: &World) -> Result<Outcome, ReconcileError> {
+    let (host, cluster, now) = (&world.host, &record.cluster, cx.clock.now());
+    match (Leftovers { host, cluster, now }).tidy().await? {
+        Some(story) => Ok(Outcome::Waiting(story)),
+        None => Ok(world.volumes().await?),
     }
 }
 

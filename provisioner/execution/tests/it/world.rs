@@ -1,7 +1,7 @@
 //! A host cluster with the controllers that matter here, a tenant's cluster, a record, and Warren.
 
 use crate::fake::{Fake, Objects};
-use clusters::{HostCluster, RunAuthority, TenantClusters};
+use clusters::{HostCluster, Relays, RunAuthority, TenantClusters};
 use domain::{
     Action, Actor, Authorized, Clock, CreateSession, CreateTenant, DeleteTenant, IdGen, OnDrain,
     Operation, PlanName, ProjectName, Resources, RetryPolicy, Role, Scope, Session, SessionSpec,
@@ -120,6 +120,7 @@ impl World {
             ids,
             settings: Settings::new(settings()),
             run_authority,
+            relays: Relays::default(),
             sweep_every: Duration::from_mins(10),
             tenants_at_once: 1,
             machines: None,

@@ -4,6 +4,7 @@
 extern crate rustls_ring as rustls;
 
 mod bench;
+mod copy;
 mod end;
 mod output;
 mod road;

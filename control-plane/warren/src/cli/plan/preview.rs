@@ -1,7 +1,7 @@
 //! What a change of plan would do, as the server says it.
 
 use super::Subscription;
-use crate::cli::{answer::Measured, output};
+use crate::cli::{answer::Measured, format::bytes, output};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -19,6 +19,8 @@ pub(super) struct Preview {
     sessions: Vec<String>,
     #[serde(default)]
     moved_sessions: Vec<MovedSession>,
+    #[serde(default)]
+    moved_volumes: Vec<MovedVolume>,
     #[serde(default)]
     capacity: Capacity,
     approval: Option<Approval>,
@@ -53,6 +55,13 @@ struct MovedSession {
 }
 
 #[derive(Debug, Deserialize)]
+struct MovedVolume {
+    claim: String,
+    size: u64,
+    outcome: String,
+}
+
+#[derive(Debug, Deserialize)]
 pub(super) struct Blocker {
     pub(super) detail: String,
     hint: String,
@@ -71,6 +80,13 @@ impl Preview {
         ];
         for MovedSession { session, state, outcome } in &self.moved_sessions {
             fields.push(("Session", format!("{session}, {state}: {}", becomes(outcome))));
+        }
+        for MovedVolume { claim, size, outcome } in &self.moved_volumes {
+            let becomes = match outcome.as_str() {
+                "copy" => "is copied; its pods are down meanwhile",
+                _ => "is in the way",
+            };
+            fields.push(("Volume", format!("{claim}, up to {}: {becomes}", bytes(*size))));
         }
         for wave in &self.waves {
             fields.push(("Wave", wave.join(", ")));

@@ -10,7 +10,7 @@ use super::{
 use crate::plan_change::CHANGE;
 use domain::{
     ChangePlan, Isolation, NodeState, OperationId, PlanName, PlanPreview, Scope,
-    SessionsDuringMove, Subscription, sample,
+    SessionsDuringMove, Subscription, VolumesDuringMove, sample,
 };
 use futures::FutureExt as _;
 use planning::machine::password_key;
@@ -53,6 +53,7 @@ async fn begin(world: &World, to: Subscription) -> OperationId {
     let preview = PlanPreview {
         machines_made: to.nodes,
         machines_freed: tenant.nodes,
+        volumes: VolumesDuringMove::Copy,
         ..sample::preview(tenant.subscription(), to)
     };
     let sessions = SessionsDuringMove::Wait;
@@ -100,6 +101,7 @@ async fn settled(world: &World, plan: Subscription) -> Violations {
         };
         ensure(&mut violations, is_right, format!("{} is at {place}", name(&pod)));
     }
+    violations.extend(tenant::keeps(world, &names));
     violations
 }
 

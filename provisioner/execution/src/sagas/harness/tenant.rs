@@ -4,6 +4,7 @@
 use super::{
     it::fake::Fake,
     node::put_password,
+    volumes::{self, Disks, node_of},
     world::{World, proof},
 };
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     sagas::executor,
     tenant::{Memory, Next, reconcile},
 };
+use clusters::Relays;
 use domain::{
     ClusterName, ConditionKind, DeleteTenant, Isolation, NodeId, NodeState, OperationId,
     OperationKind, Scope, StepState, Tenant, TenantId,
@@ -22,7 +24,8 @@ use planning::{
     Key,
     machine::{LABEL, UNPROVEN},
     pod::is_ready,
-    syncer::{CONFIG_HASH, SYNCED},
+    syncer::{CONFIG_HASH, OBJECT_NAME, OBJECT_NAMESPACE, SYNCED},
+    volume::{IN, OUT},
 };
 use serde_json::{Value, json};
 use std::{
@@ -50,6 +53,12 @@ const WEB: (&str, &str, usize, usize) = ("apps", "web", 3, 2);
 /// Those of its DNS server.
 const DNS: (&str, &str, usize, usize) = ("kube-system", "coredns", 1, 0);
 
+/// What keeps something in a volume, and what.
+const KEEPER: (&str, &str, usize, usize) = ("apps", "keeper", 1, 0);
+const KEPT: &str = "what nobody may lose";
+/// Its claim inside.
+const DATA: &str = "data";
+
 /// What must not have happened.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Incidents(Arc<Mutex<Vec<String>>>);
@@ -68,6 +77,8 @@ struct Life {
     cx: Context,
     host: Fake,
     inside: Fake,
+    disks: Disks,
+    relays: Relays,
     tenant: TenantId,
     cluster: ClusterName,
     memory: Memory,
@@ -121,6 +132,8 @@ fn begin(world: &World, driven: HashSet<OperationId>) {
         cx: world.process(),
         host: world.host.clone(),
         inside: world.inside.clone(),
+        disks: world.disks.clone(),
+        relays: world.relays.clone(),
         tenant: world.tenant.id,
         cluster: world.tenant.cluster.clone(),
         memory: Memory::default(),
@@ -150,7 +163,7 @@ pub(super) async fn complete(world: &World) -> bool {
         loop {
             let tenant = world.tenant().await;
             let pods = world.inside.objects(|objects| objects.list("pods"));
-            let all = WEB.2 + DNS.2;
+            let all = WEB.2 + DNS.2 + KEEPER.2;
             let is_quiet =
                 pods.len() == all && pods.iter().filter(|pod| is_ready(pod)).count() == all;
             if is_quiet && tenant.conditions.is_true(ConditionKind::Ready) {
@@ -184,10 +197,11 @@ impl Life {
         }
         self.restart(&tenant);
         if self.starts.is_none() {
-            for set in [DNS, WEB] {
+            for set in [DNS, WEB, KEEPER] {
                 self.fill(set);
             }
         }
+        self.copy().await;
         self.check();
     }
 
@@ -332,7 +346,9 @@ impl Life {
     /// A Deployment has what is missing made anew; it is placed at once and ready a turn later.
     fn fill(&mut self, (namespace, set, count, _): (&str, &str, usize, usize)) {
         let pods = self.pods(set);
-        for pod in pods.iter().filter(|pod| pod["status"].is_null()) {
+        let is_starting =
+            |pod: &&Value| pod["status"].is_null() && !text(&pod["spec"]["nodeName"]).is_empty();
+        for pod in pods.iter().filter(is_starting) {
             let name = text(&pod["metadata"]["name"]);
             let synced = self.synced(namespace, name);
             self.inside.objects(|objects| {
@@ -344,6 +360,14 @@ impl Life {
             });
         }
         let Some(node) = self.place() else { return };
+        let node = if set == KEEPER.1 { self.place_of_volume(&node) } else { node };
+        for pod in pods.iter().filter(|pod| text(&pod["spec"]["nodeName"]).is_empty()) {
+            let name = text(&pod["metadata"]["name"]);
+            let (outside, synced) = (self.cluster.host_namespace(), self.synced(namespace, name));
+            let here = |pod: &mut Value| pod["spec"]["nodeName"] = node.clone().into();
+            self.inside.objects(|objects| objects.change("pods", namespace, name, here));
+            self.host.objects(|objects| objects.change("pods", &outside, &synced, here));
+        }
         for _ in pods.len()..count {
             self.made += 1;
             self.put(namespace, set, &node);
@@ -357,7 +381,15 @@ impl Life {
         let metadata = json!({
             "namespace": namespace, "name": name, "labels": labels, "ownerReferences": owner,
         });
-        let pod = json!({ "metadata": metadata, "spec": { "nodeName": node } });
+        let spec = |claim: &str| {
+            let volumes = json!([{ "persistentVolumeClaim": { "claimName": claim } }]);
+            let mut spec = json!({ "nodeName": node });
+            if set == KEEPER.1 {
+                spec["volumes"] = volumes;
+            }
+            spec
+        };
+        let pod = json!({ "metadata": metadata, "spec": spec(DATA) });
         self.inside.objects(|objects| objects.put("v1", "pods", pod));
         let mut labels = json!({ SYNCED: self.cluster.as_str() });
         if set == DNS.1 {
@@ -365,7 +397,7 @@ impl Life {
         }
         let (outside, synced) = (self.cluster.host_namespace(), self.synced(namespace, &name));
         let metadata = json!({ "namespace": outside, "name": synced, "labels": labels });
-        let pod = json!({ "metadata": metadata, "spec": { "nodeName": node } });
+        let pod = json!({ "metadata": metadata, "spec": spec(&self.synced(namespace, DATA)) });
         let service = format!("kube-dns-x-kube-system-x-{}", self.cluster);
         let metadata = json!({
             "namespace": outside, "name": service, "labels": { SYNCED: self.cluster.as_str() },
@@ -399,7 +431,47 @@ impl Life {
         nodes.iter().find(is_open).map(|node| text(&node["metadata"]["name"]).to_owned())
     }
 
-    /// Looks whether the budget is kept.
+    /// Where its volume lets the keeper be: nowhere, if that is elsewhere than it has to go. It gets one at first.
+    fn place_of_volume(&self, node: &str) -> String {
+        let (namespace, name) = (self.cluster.host_namespace(), self.synced(KEEPER.0, DATA));
+        self.host.objects(|objects| {
+            if objects.get("persistentvolumeclaims", &namespace, &name).is_none() {
+                let claim = json!({
+                    "metadata": {
+                        "namespace": namespace, "name": name,
+                        "labels": { SYNCED: self.cluster.as_str() },
+                        "annotations": { OBJECT_NAME: DATA, OBJECT_NAMESPACE: KEEPER.0 },
+                    },
+                    "spec": {},
+                });
+                objects.put("v1", "persistentvolumeclaims", claim);
+                let made = objects.get("persistentvolumeclaims", &namespace, &name).cloned();
+                let made = made.expect("it was just made");
+                volumes::provision(objects, &self.disks, &made, node, KEPT);
+            }
+            let claim = objects.get("persistentvolumeclaims", &namespace, &name);
+            let is_bound = claim.is_some_and(|claim| claim["status"]["phase"] != "Lost");
+            let volume = claim.map(|claim| text(&claim["spec"]["volumeName"]).to_owned());
+            let volume = volume.and_then(|name| objects.get("persistentvolumes", "", &name));
+            let is_here = is_bound && volume.is_some_and(|volume| node_of(volume) == node);
+            if is_here { node.to_owned() } else { String::new() }
+        })
+    }
+
+    /// Pods that copy do so.
+    async fn copy(&self) {
+        let Some(pods) = self.host.objects(volumes::pods) else { return };
+        let (namespace, phase) = pods.run(&self.relays, &self.disks).await;
+        self.host.objects(|objects| {
+            for side in [OUT, IN] {
+                objects.change("pods", &namespace, side, |pod| {
+                    pod["status"] = json!({ "phase": phase });
+                });
+            }
+        });
+    }
+
+    /// Looks whether the budget is kept, and whether the keeper has what it keeps.
     fn check(&mut self) {
         let (_, set, count, least) = WEB;
         let ready = self.pods(set).iter().filter(|pod| is_ready(pod)).count();
@@ -408,11 +480,67 @@ impl Life {
             self.incidents
                 .add(format!("{ready} pods of {count} were ready, below the budget of {least}"));
         }
+        let kept = kept(&self.host, &self.disks, &self.cluster);
+        if self.pods(KEEPER.1).iter().any(is_ready) && kept.is_some_and(|(_, kept)| kept != KEPT) {
+            self.incidents.add("the keeper has lost what it kept".to_owned());
+        }
     }
 
     fn synced(&self, namespace: &str, name: &str) -> String {
         format!("{name}-x-{namespace}-x-{}", self.cluster)
     }
+}
+
+/// The keeper's volume, and what is in its folder.
+fn kept(host: &Fake, disks: &Disks, cluster: &ClusterName) -> Option<(Value, String)> {
+    let (namespace, name) =
+        (cluster.host_namespace(), format!("{DATA}-x-{}-x-{cluster}", KEEPER.0));
+    let volume = host.objects(|objects| {
+        let claim = objects.get("persistentvolumeclaims", &namespace, &name)?.clone();
+        objects.get("persistentvolumes", "", text(&claim["spec"]["volumeName"])).cloned()
+    })?;
+    let content = disks.read(&volume).unwrap_or_default();
+    Some((volume, content))
+}
+
+/// What of the volume that is kept is not as it has to be at the end, on one of these nodes or on that of everybody.
+pub(super) fn keeps(world: &World, own: &[&str]) -> Vec<String> {
+    let cluster = &world.tenant.cluster;
+    let Some((volume, content)) = kept(&world.host, &world.disks, cluster) else {
+        return vec!["its volume is gone".to_owned()];
+    };
+    let mut violations = Vec::new();
+    let node = node_of(&volume);
+    if !(own.contains(&node) || own.is_empty() && node == SHARED) {
+        violations.push(format!("its volume is at {node}"));
+    }
+    if content != KEPT || volume["spec"]["persistentVolumeReclaimPolicy"] != "Delete" {
+        violations.push(format!("its volume holds {content:?}: {volume}"));
+    }
+    let folders: Vec<String> = world.disks.all().keys().cloned().collect();
+    // With a machine of its own a folder goes that is on its disk.
+    let left: Vec<_> = folders
+        .iter()
+        .filter(|path| own.iter().any(|node| path.contains(node)) || path.contains(SHARED))
+        .collect();
+    if left.len() != 1 {
+        violations.push(format!("folders are left: {left:?}"));
+    }
+    world.host.objects(|objects| {
+        let names = |plural| {
+            objects.list(plural).into_iter().map(|object| object["metadata"]["name"].clone())
+        };
+        let copies = names("namespaces").chain(names("persistentvolumes"));
+        let copies: Vec<_> = copies.filter(|name| text(name).starts_with("warren-copy-")).collect();
+        if !copies.is_empty() {
+            violations.push(format!("of copying is left: {copies:?}"));
+        }
+        let count = objects.list("persistentvolumes").len();
+        if count != 2 {
+            violations.push(format!("there are {count} volumes instead of two"));
+        }
+    });
+    violations
 }
 
 fn ready() -> Value {

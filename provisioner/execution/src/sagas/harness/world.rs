@@ -11,9 +11,10 @@ use super::{
     site::{ELSEWHERE, Site},
     tenant::Incidents,
     time::{QuickClock, timelessly},
+    volumes::{Disks, settle},
 };
 use crate::{Context, Machines, RecordedTenants, Settings};
-use clusters::{Authority, HostCluster, RunAuthority, TenantClusters};
+use clusters::{Authority, HostCluster, Relays, RunAuthority, TenantClusters};
 use domain::{
     Action, Actor, Authorized, Clock, CreateTenant, IdGen, Node, NodeId, Operation, OperationState,
     PlanName, Role, Scope, Tenant, TenantId, TenantName, TokenId, authorize,
@@ -57,6 +58,10 @@ pub(super) struct World {
     pub(super) life: Mutex<JoinSet<()>>,
     /// Whether somebody took the node's machine away.
     pub(super) is_robbed: AtomicBool,
+    /// What is on the disks of its nodes.
+    pub(super) disks: Disks,
+    /// The ways of bytes between pods, of the process that runs.
+    pub(super) relays: Relays,
     site: Site,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdGen>,
@@ -181,7 +186,9 @@ impl World {
         let store = open(folder.path(), Arc::clone(&clock), Arc::clone(&ids)).await;
         let tenant = store.tenant_get(beginning.tenants[&plan]).await.expect("readable");
         let tenant = tenant.expect("it is there from the beginning");
-        let host = Fake::new(|_| {}).with_warrens_rights();
+        let disks = Disks::default();
+        let on_disks = disks.clone();
+        let host = Fake::new(move |objects| settle(objects, &on_disks)).with_warrens_rights();
         host.objects(|objects| furnish(objects, &tenant));
         let kubelets = Kubelets::new(host.clone(), Arc::clone(&clock));
         let machines = Arc::clone(&kubelets);
@@ -202,6 +209,8 @@ impl World {
             incidents,
             life,
             is_robbed: AtomicBool::new(false),
+            disks,
+            relays: Relays::default(),
             site,
             clock,
             ids,
@@ -294,6 +303,7 @@ impl World {
             ids: Arc::clone(&self.ids),
             settings: Settings::new(settings()),
             run_authority: RunAuthority::generate(self.clock.now()).expect("an authority"),
+            relays: self.relays.clone(),
             sweep_every: Duration::from_mins(10),
             tenants_at_once: 1,
             machines: Some(Machines::new(self.client(TOKEN), self.site.settings())),

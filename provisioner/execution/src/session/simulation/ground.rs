@@ -9,7 +9,7 @@ use application::{
     blobs::Blobs,
 };
 use async_trait::async_trait;
-use clusters::{HostCluster, RunAuthority, TenantClusters};
+use clusters::{HostCluster, Relays, RunAuthority, TenantClusters};
 use domain::{
     Actor, Capacity, Clock, Exclusivity, IdGen, PlanName, Subscription, Survey, TenantId,
 };
@@ -177,6 +177,7 @@ impl Ground {
             ids: ids_for_all,
             settings: Settings::new(settings()),
             run_authority: RunAuthority::generate(now).expect("an authority"),
+            relays: Relays::default(),
             sweep_every: std::time::Duration::from_mins(10),
             tenants_at_once: 1,
             machines: None,

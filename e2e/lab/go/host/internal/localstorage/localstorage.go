@@ -127,20 +127,24 @@ func (p *Provisioner) Delete(_ context.Context, volume *corev1.PersistentVolume)
 	return p.root.RemoveAll(directory)
 }
 
-// directoryOf trusts nothing that a PersistentVolume says: its path has to be exactly the one that Provision would
-// have given to a volume of this name.
+// directoryOf goes by the path, as Rancher's provisioner does: a volume may lie in a directory that was made for another
+// one. Of what a PersistentVolume says it trusts nothing else: the path has to be exactly one that Provision gives, on
+// the node that the volume is bound to.
 func (p *Provisioner) directoryOf(volume *corev1.PersistentVolume) (string, error) {
 	if volume.Spec.HostPath == nil {
 		return "", fmt.Errorf("volume %s has no hostPath", volume.Name)
 	}
 	path := volume.Spec.HostPath.Path
 	node := filepath.Base(filepath.Dir(filepath.Dir(path)))
-	directory, err := volumeDirectory(node, volume.Name)
+	directory, err := volumeDirectory(node, filepath.Base(path))
 	if err != nil {
 		return "", fmt.Errorf("path %s: %w", path, err)
 	}
 	if path != filepath.Join(p.root.Name(), directory) {
-		return "", fmt.Errorf("path %s is not that of volume %s below %s", path, volume.Name, p.root.Name())
+		return "", fmt.Errorf("path %s is not that of a volume below %s", path, p.root.Name())
+	}
+	if !slices.Contains(nodesOf(volume), node) {
+		return "", fmt.Errorf("path %s is not on the node of volume %s", path, volume.Name)
 	}
 	return directory, nil
 }
@@ -154,6 +158,23 @@ func volumeDirectory(node, volume string) (string, error) {
 		}
 	}
 	return filepath.Join(node, "volumes", volume), nil
+}
+
+// nodesOf names the nodes that a volume is bound to.
+func nodesOf(volume *corev1.PersistentVolume) []string {
+	affinity := volume.Spec.NodeAffinity
+	if affinity == nil || affinity.Required == nil {
+		return nil
+	}
+	var nodes []string
+	for _, term := range affinity.Required.NodeSelectorTerms {
+		for _, expression := range term.MatchExpressions {
+			if expression.Key == corev1.LabelHostname {
+				nodes = append(nodes, expression.Values...)
+			}
+		}
+	}
+	return nodes
 }
 
 func onlyOn(node string) *corev1.VolumeNodeAffinity {

@@ -46,6 +46,7 @@ func provisioned(t *testing.T, p *Provisioner) *corev1.PersistentVolume {
 func hostPath(name, path string) *corev1.PersistentVolume {
 	volume := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	volume.Spec.HostPath = &corev1.HostPathVolumeSource{Path: path}
+	volume.Spec.NodeAffinity = onlyOn("node1")
 	return volume
 }
 
@@ -116,7 +117,7 @@ func TestOnlyPathsOfVolumesBelowTheRootAreRemoved(t *testing.T) {
 		"the root itself":            hostPath("pvc-1", root),
 		"a whole node":               hostPath("node1", filepath.Join(root, "node1")),
 		"all volumes of a node":      hostPath("volumes", filepath.Join(root, "node1", "volumes")),
-		"another volume":             hostPath("pvc-2", filepath.Join(root, "node1", "volumes", "pvc-1")),
+		"another node's volume":      elsewhere(hostPath("pvc-1", filepath.Join(root, "node1", "volumes", "pvc-1"))),
 		"something below a volume":   hostPath("deep", filepath.Join(root, "node1", "volumes", "pvc-1", "deep")),
 		"other state of a node":      hostPath("pvc-1", filepath.Join(root, "node1", "ipam", "pvc-1")),
 		"a path with dots":           hostPath("pvc-1", root+"/node1/volumes/../volumes/pvc-1"),
@@ -137,6 +138,25 @@ func TestOnlyPathsOfVolumesBelowTheRootAreRemoved(t *testing.T) {
 				t.Errorf("something changed; before:\n%safter:\n%s", before, after)
 			}
 		})
+	}
+}
+
+func elsewhere(volume *corev1.PersistentVolume) *corev1.PersistentVolume {
+	volume.Spec.NodeAffinity = onlyOn("node2")
+	return volume
+}
+
+func TestAVolumeThatLiesInTheDirectoryOfAnotherOneTakesThatWithIt(t *testing.T) {
+	p, root := open(t)
+	moved := hostPath("pvc-2", filepath.Join(root, "node1", "volumes", "pvc-1"))
+	if err := os.MkdirAll(moved.Spec.HostPath.Path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Delete(context.Background(), moved); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(moved.Spec.HostPath.Path); !os.IsNotExist(err) {
+		t.Errorf("the directory is still there: %v", err)
 	}
 }
 

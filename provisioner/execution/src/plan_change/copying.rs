@@ -1,0 +1,318 @@
+//! The part of the move in which volumes are copied. Whoever uses one has been sent to the new place and waits there for
+//! its volume: nobody has to stop anything.
+
+use super::{
+    LOOK, MoveContext,
+    places::{self, Places},
+};
+use crate::{
+    api_server::{ApiError, ApiServer},
+    sagas::StepError,
+    volumes::Leftovers,
+};
+use clusters::{Passed, Relay};
+use domain::{Subscription, Tenant, VolumesDuringMove};
+use planning::{
+    Key, Kind,
+    pod::is_ready,
+    volume::{self, Bound, IN, OUT, Swap, Tokens},
+};
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long nothing may move before it is tried anew.
+const STILL: Duration = Duration::from_mins(5);
+/// How long the copy may take to get into the volume's place.
+const SWAP: Duration = Duration::from_mins(10);
+/// How long what is left may take to go.
+const TIDY: Duration = Duration::from_mins(10);
+/// How long whoever uses a volume may take to be ready before others have their turn.
+const READY: Duration = Duration::from_mins(2);
+/// How often one volume is tried.
+const ATTEMPTS: u32 = 3;
+
+/// Copies one volume that nobody uses now. Its claim; nothing if there is none.
+pub(super) async fn copy_one(
+    cx: &MoveContext<'_>,
+    tenant: &Tenant,
+    (side, places): (Subscription, &Places),
+) -> Result<Option<String>, StepError> {
+    let Some(bound) = free(cx, tenant, places).await? else { return Ok(None) };
+    let host = ApiServer::host(cx.cx.host.client());
+    let copying = Copying { cx, host, tenant, bound: &bound, side };
+    copying.all().await?;
+    Ok(Some(bound.claim))
+}
+
+/// A volume that is to be copied and that nobody uses now.
+pub(super) async fn free(
+    cx: &MoveContext<'_>,
+    tenant: &Tenant,
+    places: &Places,
+) -> Result<Option<Bound>, StepError> {
+    if cx.volumes() == VolumesDuringMove::Stop {
+        return Ok(None);
+    }
+    let bound = places::bound(cx.cx, tenant, places).await?;
+    if bound.is_empty() {
+        return Ok(None);
+    }
+    let pods = pods(&ApiServer::host(cx.cx.host.client()), tenant).await?;
+    Ok(bound.into_iter().find(|bound| volume::users(&pods, &bound.name).is_empty()))
+}
+
+/// Lets what an earlier attempt has begun come to its end, and removes the rest.
+pub(super) async fn tidy(cx: &MoveContext<'_>, tenant: &Tenant) -> Result<(), StepError> {
+    if cx.volumes() == VolumesDuringMove::Stop {
+        return Ok(());
+    }
+    let host = ApiServer::host(cx.cx.host.client());
+    let until = Instant::now() + TIDY;
+    loop {
+        let left = Leftovers { host: &host, cluster: &tenant.cluster, now: cx.now() };
+        let Some(story) = left.tidy().await? else { return Ok(()) };
+        wait(cx, until, story).await?;
+    }
+}
+
+/// All pods of a tenant on the host.
+async fn pods(host: &ApiServer, tenant: &Tenant) -> Result<Vec<Value>, ApiError> {
+    host.list(Kind::Pod, Some(&tenant.cluster.host_namespace()), "").await
+}
+
+/// Waits a moment, and says for what; not for ever.
+async fn wait(cx: &MoveContext<'_>, until: Instant, story: String) -> Result<(), StepError> {
+    if Instant::now() > until {
+        return Err(StepError::Retry(story));
+    }
+    cx.progress.say(story).await;
+    tokio::time::sleep(LOOK).await;
+    Ok(())
+}
+
+/// One volume on its way.
+struct Copying<'a> {
+    cx: &'a MoveContext<'a>,
+    host: ApiServer,
+    tenant: &'a Tenant,
+    bound: &'a Bound,
+    /// Where the tenant will be.
+    side: Subscription,
+}
+
+impl Copying<'_> {
+    async fn all(&self) -> Result<(), StepError> {
+        let mut attempt = 1;
+        let copied = loop {
+            tidy(self.cx, self.tenant).await?;
+            match self.copy().await? {
+                Ok(copied) => break copied,
+                Err(why) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                    let story = format!("{}: {why}; attempt {attempt}", self.what());
+                    tracing::warn!(claim = self.bound.claim, why, "a volume is copied anew");
+                    self.cx.progress.say(story).await;
+                }
+                Err(why) => return Err(self.failed(&why)),
+            }
+        };
+        self.swap(copied).await?;
+        self.ready().await?;
+        tidy(self.cx, self.tenant).await
+    }
+
+    fn what(&self) -> String {
+        format!("the volume of claim {} on node {}", self.bound.claim, self.bound.node)
+    }
+
+    /// On the way back there is nothing that could be taken back: it is tried for as long as it takes.
+    fn failed(&self, why: &str) -> StepError {
+        let detail = format!("{} was not copied in {ATTEMPTS} attempts: {why}", self.what());
+        if self.side == self.cx.from() {
+            return StepError::Retry(detail);
+        }
+        let hint = "mend what it says, then ask for the change again; or copy what is needed elsewhere and delete the claim";
+        StepError::fail("volume-not-copied", detail, hint)
+    }
+
+    /// Copies it to a new folder. The volume of that, or what went wrong.
+    async fn copy(&self) -> Result<Result<Value, String>, StepError> {
+        let secret = || hex::encode(self.cx.cx.ids.secret());
+        let tokens = (secret(), secret());
+        let relay = self.cx.cx.relays.open(tokens.0.clone(), tokens.1.clone());
+        self.make(&tokens).await?;
+        let mut moved = (0, Instant::now());
+        loop {
+            let passed = relay.passed();
+            match &passed.outcome {
+                Some(Ok(_)) => break,
+                Some(Err(problem)) => return Ok(Err(problem.clone())),
+                None => {}
+            }
+            let (story, failure) = self.look(&passed).await?;
+            if let Some(failure) = failure {
+                return Ok(Err(failure));
+            }
+            if passed.bytes > moved.0 {
+                moved = (passed.bytes, Instant::now());
+            } else if moved.1.elapsed() > STILL {
+                let minutes = STILL.as_secs() / 60;
+                return Ok(Err(format!("nothing moved for {minutes} minutes: {story}")));
+            }
+            self.cx.progress.say(format!("{}: {story}", self.what())).await;
+            self.cx.pause().await?;
+        }
+        self.copied(relay).await
+    }
+
+    /// The volume in which the copy is, which both ends say is whole.
+    async fn copied(&self, relay: Relay) -> Result<Result<Value, String>, StepError> {
+        let key = volume::key(Kind::PersistentVolumeClaim, &self.tenant.cluster, IN);
+        let claim = self.host.get(&key).await?;
+        let named = claim.as_ref().and_then(|claim| claim["spec"]["volumeName"].as_str());
+        let Some(name) = named else { return Ok(Err(format!("{key} has no volume"))) };
+        let volume = self.host.get(&Key::global(Kind::PersistentVolume, name)).await?;
+        drop(relay);
+        Ok(volume.ok_or_else(|| format!("PersistentVolume {name} is gone")))
+    }
+
+    /// Makes all that copying needs, in this order: what is mounted before who mounts it.
+    async fn make(&self, (out, into): &(String, String)) -> Result<(), StepError> {
+        let (cluster, settings) = (&self.tenant.cluster, self.cx.cx.settings.now());
+        let authority = self.cx.cx.run_authority.certificate();
+        let tokens = Tokens { out, into, authority };
+        let node = self.node().await?;
+        let isolation = self.side.isolation();
+        let [source, claim] = volume::render_source(cluster, self.bound);
+        for object in [
+            volume::render_namespace(cluster),
+            volume::render_policy(cluster, &settings),
+            volume::render_secret(cluster, tokens),
+            source,
+            claim,
+            volume::render_target(cluster, self.bound),
+            volume::render_out(cluster, &settings),
+            volume::render_in(cluster, &settings, isolation, node.as_deref()),
+        ] {
+            self.put(&object).await?;
+        }
+        Ok(())
+    }
+
+    /// A namespace gets its service account a moment after it is made; until then pods are refused.
+    async fn put(&self, object: &Value) -> Result<(), StepError> {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let kind = Kind::find(object["apiVersion"].as_str().unwrap_or_default(), kind);
+        let Some(key) = kind.and_then(|kind| Key::of(kind, object)) else { return Ok(()) };
+        let until = Instant::now() + STILL;
+        loop {
+            match self.host.create(&key, object).await {
+                Ok(_) => return Ok(()),
+                Err(error) if is_early(&error) => {
+                    wait(self.cx, until, error.to_string()).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The node on which what is used together with it is by now.
+    async fn node(&self) -> Result<Option<String>, StepError> {
+        let pods = pods(&self.host, self.tenant).await?;
+        let together = volume::together(&pods, &self.bound.name);
+        let namespace = self.tenant.cluster.host_namespace();
+        let mut found = None;
+        for claim in together.iter().filter(|claim| **claim != self.bound.name) {
+            let key = Key::namespaced(Kind::PersistentVolumeClaim, &namespace, claim);
+            let Some(claim) = self.host.get(&key).await? else { continue };
+            let Some(name) = claim["spec"]["volumeName"].as_str() else { continue };
+            let volume = self.host.get(&Key::global(Kind::PersistentVolume, name)).await?;
+            let node = volume.as_ref().map(volume::at).unwrap_or_default();
+            if !node.is_empty() && node != self.bound.node {
+                found = Some(node.to_owned());
+            }
+        }
+        Ok(found)
+    }
+
+    /// How far it is, and whether a pod has failed.
+    async fn look(&self, passed: &Passed) -> Result<(String, Option<String>), StepError> {
+        let mut waiting = None;
+        for side in [OUT, IN] {
+            let key = volume::key(Kind::Pod, &self.tenant.cluster, side);
+            let Some(pod) = self.host.get(&key).await? else {
+                return Ok((String::new(), Some(format!("{key} is gone"))));
+            };
+            if let Some(said) = volume::failure(&pod) {
+                return Ok((String::new(), Some(format!("{key}: {said}"))));
+            }
+            waiting = waiting.or_else(|| Some(format!("{key}: {}", volume::waiting(&pod)?)));
+        }
+        let story = match (passed.bytes, passed.of, waiting) {
+            (0, _, Some(waiting)) => waiting,
+            (0, _, None) => "its pods are down; the copy begins".to_owned(),
+            (bytes, of, _) => {
+                let of = of.unwrap_or_default().max(bytes);
+                format!("{} of about {} copied; its pods are down", mebi(bytes), mebi(of))
+            }
+        };
+        Ok((story, None))
+    }
+
+    /// Lets the copy take the volume's place. From when that is written down it goes forward, whatever happens.
+    async fn swap(&self, copy: Value) -> Result<(), StepError> {
+        let (cluster, bound) = (&self.tenant.cluster, self.bound);
+        let pods = pods(&self.host, self.tenant).await?;
+        if let Some(user) = volume::users(&pods, &bound.name).first() {
+            let user = user["metadata"]["name"].as_str().unwrap_or_default();
+            return Err(StepError::Retry(format!("pod {user} uses {} again", self.what())));
+        }
+        let key = Key::global(
+            Kind::PersistentVolume,
+            bound.volume["metadata"]["name"].as_str().unwrap_or_default(),
+        );
+        let old = self.host.get(&key).await?;
+        let is_same = |old: &Value| old["metadata"]["uid"] == bound.volume["metadata"]["uid"];
+        let Some(old) = old.filter(is_same) else {
+            return Err(StepError::Retry(format!("{key} is not what was copied any more")));
+        };
+        let gone = copy["spec"]["claimRef"]["uid"].as_str().unwrap_or_default().to_owned();
+        let swap = Swap { old, copy, claim: bound.name.clone(), gone };
+        self.put(&swap.render(cluster)).await?;
+        let until = Instant::now() + SWAP;
+        loop {
+            let left = Leftovers { host: &self.host, cluster, now: self.cx.now() };
+            let Some(story) = left.swap().await? else { return Ok(()) };
+            wait(self.cx, until, format!("{}: {story}", self.what())).await?;
+        }
+    }
+
+    /// Waits until whoever uses it is ready again, so that no more is down at a time than has to be.
+    async fn ready(&self) -> Result<(), StepError> {
+        let until = Instant::now() + READY;
+        loop {
+            let pods = places::pods(self.cx.cx, self.tenant).await?;
+            let claims = std::slice::from_ref(&self.bound.claim);
+            let is_down = |pod: &&Value| volume::uses_any(pod, claims) && !is_ready(pod);
+            let down = pods.iter().filter(is_down).count();
+            if down == 0 || Instant::now() > until {
+                return Ok(());
+            }
+            let story = format!("{} is copied; {down} pods that use it are starting", self.what());
+            self.cx.progress.say(story).await;
+            self.cx.pause().await?;
+        }
+    }
+}
+
+/// Whether a pod is refused because its account is not there yet.
+fn is_early(error: &ApiError) -> bool {
+    let is_of_account = |message: &str| message.contains("serviceaccount");
+    error.refusal().is_some_and(|refusal| is_of_account(&refusal.message))
+}
+
+/// An amount of bytes, in whole MiB.
+fn mebi(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}
