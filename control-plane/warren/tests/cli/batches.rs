@@ -197,3 +197,25 @@ async fn a_change_for_later_is_shown_with_its_time_and_the_way_back() {
     assert_eq!(now.stdout, "operation/op_1\n", "{}", now.stderr);
     assert_eq!(begun.asked()[0].json().get("startAt"), None);
 }
+
+#[tokio::test]
+async fn volumes_are_copied_if_that_is_asked_for_and_a_preview_says_which_and_how_large() {
+    let preview = json!({
+        "id": "sha256:1", "from": { "plan": "pro", "nodes": 0 },
+        "to": { "plan": "dedicated-s", "nodes": 1 }, "priceDelta": 100, "machinesMade": 1,
+        "machinesFreed": 0, "restarts": true, "apiAway": null, "waves": [], "sessions": [],
+        "movedVolumes": [{ "claim": "apps/data", "size": 1 << 30, "outcome": "copy" }],
+        "blockers": [],
+    });
+    let server = Server::start(move |_, _| json_answer(200, &preview)).await;
+    let words = ["plan", "change", "acme", "--to", "dedicated-s", "--dry-run"];
+    let ended = warren(&server.url, &[&words[..], &["--volumes", "copy"]].concat()).await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    for word in ["apps/data", "1.0 GiB", "its pods are down meanwhile"] {
+        assert!(ended.stdout.contains(word), "{word}: {}", ended.stdout);
+    }
+    warren(&server.url, &words).await;
+    let asked = server.asked();
+    let said: Vec<_> = asked.iter().map(|asked| asked.json()["volumes"].clone()).collect();
+    assert_eq!(said, [json!("copy"), json!(null)]);
+}

@@ -1,8 +1,12 @@
-use super::*;
+use super::{
+    swap::{PROVISIONED_BY, SWAP},
+    *,
+};
 use crate::{
     sample,
     syncer::{OBJECT_NAME, OBJECT_NAMESPACE},
 };
+use domain::Isolation;
 
 fn cluster() -> ClusterName {
     ClusterName::from_random([7; 32])
