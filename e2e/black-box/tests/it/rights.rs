@@ -80,7 +80,7 @@ impl Drop for Withheld {
 fn a_tenants_whole_life_needs_no_right_that_warrens_role_does_not_give() -> Result<()> {
     // Those that take rights away on purpose have the lab alone, and give them back before they let go of it.
     let Some(lab) = Lab::running() else { return Ok(()) };
-    let audit = lab.audit()?;
+    let mut audit = lab.audit()?;
     let tenant = TestTenant::ready(&lab, "rights")?;
     let namespace = tenant.host_namespace()?;
     let session = tenant.shell_session("echo hello")?;

@@ -3,7 +3,7 @@
 
 use crate::rights::Withheld;
 use anyhow::{Context, Result, ensure};
-use black_box::{Lab, TestTenant, kubectl_in, until};
+use black_box::{Audit, Lab, TestTenant, kubectl_in, until};
 use serde_json::{Value, json};
 use std::{
     process::{Child, Stdio},
@@ -162,11 +162,29 @@ impl Drop for Jail<'_> {
     }
 }
 
+/// Waits until Warren, which has just started, has opened its watches: for some seconds no more of them came.
+fn watches(audit: &mut Audit) -> Result<()> {
+    let calm = Duration::from_secs(3);
+    let (mut open, mut last) = (0, Instant::now());
+    until("its watches are open", 30, || {
+        let asked = audit.of_warren()?;
+        let is_watch = |one: &&Value| one["verb"] == "watch" && one["stage"] == "ResponseStarted";
+        let more = asked.iter().filter(is_watch).count();
+        if more > 0 {
+            (open, last) = (open + more, Instant::now());
+        }
+        let is_calm = open > 0 && last.elapsed() > calm;
+        Ok(if is_calm { Ok(()) } else { Err(format!("{open} are")) })
+    })
+}
+
 #[test]
 fn an_overloaded_host_is_named_is_asked_seldom_and_work_goes_on_when_it_answers() -> Result<()> {
     let Some(lab) = Lab::alone() else { return Ok(()) };
     // Its watches are young: none of them ends, and is opened again, while requests are counted.
+    let mut audit = lab.audit()?;
     lab.restart("warren", "TERM")?;
+    watches(&mut audit)?;
     let jail = Jail::new(&lab)?;
     let tenant = TestTenant::created(&lab, "overload")?;
     until("the condition says so", 20, || {

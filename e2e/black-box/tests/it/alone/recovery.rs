@@ -88,7 +88,7 @@ fn a_polite_end_takes_less_than_ten_seconds_and_the_next_server_changes_nothing(
     write!(upload, "PUT {put} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n")?;
     write!(upload, "Content-Length: 1000\r\n\r\nthe first bytes")?;
 
-    let audit = lab.audit()?;
+    let mut audit = lab.audit()?;
     let process = lab.process("warren")?;
     let start = Instant::now();
     let restart = lab.restart_begin("warren", "TERM")?;
