@@ -2,6 +2,7 @@
 //! runs them after the others, one after the other.
 
 mod configuration;
+mod copied_volumes;
 mod dedicated;
 mod deletion;
 mod doctor;
@@ -12,4 +13,3 @@ mod plan_change;
 mod proxmox_trouble;
 mod recovery;
 mod tenant;
-mod volumes;
