@@ -167,7 +167,7 @@ impl End {
         let mut result = Err(RelayError::Gap { next: 0 });
         self.state.send_if_modified(|state| {
             state.of = Some(of);
-            let is_repeated = at + bytes.len() as u64 <= state.sent;
+            let is_repeated = at.saturating_add(bytes.len() as u64) <= state.sent;
             let is_next = at == state.sent && state.pieces.len() < PIECES && !bytes.is_empty();
             result = if is_repeated || at == state.sent {
                 Ok(state.sent + if is_next { bytes.len() as u64 } else { 0 })
@@ -266,6 +266,8 @@ mod tests {
         assert_eq!(into.take(3).await, Ok(Taken::Piece(Bytes::from("de"))));
         assert_eq!(into.take(5).await, Ok(Taken::Nothing));
         assert_eq!(into.take(0).await, Err(RelayError::Gap { next: 5 }));
+        let far = out.put(u64::MAX, 5, Bytes::from("x")).await;
+        assert_eq!(far, Err(RelayError::Gap { next: 5 }));
         out.finish(Ok(whole(5, 'a')));
         assert_eq!(into.take(5).await, Ok(Taken::End(whole(5, 'a'))));
         assert_eq!(relay.passed(), Passed { bytes: 5, of: Some(5), outcome: None });
