@@ -3,7 +3,6 @@
 
 mod configuration;
 mod copied_volumes;
-mod dedicated;
 mod deletion;
 mod doctor;
 mod host_trouble;
@@ -12,4 +11,5 @@ mod lost_node;
 mod plan_change;
 mod proxmox_trouble;
 mod recovery;
+mod steps;
 mod tenant;

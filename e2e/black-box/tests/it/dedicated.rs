@@ -165,7 +165,7 @@ fn a_machine_that_somebody_made_his_own_is_left_alone_and_replaced() -> Result<(
 }
 
 /// Asks for something to be done about a node and waits until it is.
-fn node_done(lab: &Lab, tenant: &TestTenant, node: &Value, verb: &str) -> Result<()> {
+pub(crate) fn node_done(lab: &Lab, tenant: &TestTenant, node: &Value, verb: &str) -> Result<()> {
     let path = tenant.path(&format!("/nodes/{}/{verb}", text(node, "/id")));
     let (status, begun) = lab.post(&path, &json!({}))?;
     ensure!(status == 202 && begun["kind"] == format!("node-{verb}"), "{status} {begun}");
