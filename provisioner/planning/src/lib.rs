@@ -35,7 +35,7 @@ pub mod pod;
 pub mod quota;
 mod rules;
 pub mod saga;
-#[cfg(feature = "samples")]
+#[cfg(any(test, feature = "samples"))]
 pub mod sample;
 mod settings;
 pub mod syncer;

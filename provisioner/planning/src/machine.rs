@@ -42,6 +42,7 @@ pub const TOKEN_TYPE: &str = "bootstrap.kubernetes.io/token";
 pub const PASSWORD_TYPE: &str = "k3s.cattle.io/node-password";
 /// Which nodes may register, each with the cluster that it is for.
 const EXPECTED: &str = "warren-expected-nodes";
+const EXPECTED_TYPE: &str = "warren.dev/expected-nodes";
 
 /// How a machine finds its network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,9 +224,16 @@ pub fn render_password(name: &NodeName, password: &str, salt: [u8; 8]) -> Render
 }
 
 /// The address of the list of nodes that may register.
+///
+/// A policy reads it as its parameters. There is nothing secret in it: it is a Secret because the API server itself
+/// never stops reading those. Of configuration maps it keeps the last state that it knew, until it is restarted,
+/// once nobody's policy has been bound to one for a second.
+///
+/// Source: Kubernetes 1.36, `apiserver/pkg/admission/plugin/policy/generic/policy_source.go` and
+/// kubernetes/kubernetes#130887.
 #[must_use]
 pub fn expected_key() -> Key {
-    Key::namespaced(Kind::ConfigMap, SYSTEM, EXPECTED)
+    Key::namespaced(Kind::Secret, SYSTEM, EXPECTED)
 }
 
 /// The list of nodes that may register, each with the cluster that its taint has to name.
@@ -233,10 +241,9 @@ pub fn expected_key() -> Key {
 pub fn render_expected<'a>(
     nodes: impl IntoIterator<Item = (&'a NodeName, &'a ClusterName)>,
 ) -> Rendered {
-    let names = nodes.into_iter();
-    let data: serde_json::Map<String, Value> =
-        names.map(|(name, cluster)| (name.to_string(), cluster.as_str().into())).collect();
-    Rendered::new(expected_key(), None, json!({ "data": data }))
+    let entries = nodes.into_iter().map(|(name, cluster)| format!("{name}.{cluster}"));
+    let data: serde_json::Map<String, Value> = entries.map(|entry| (entry, "".into())).collect();
+    Rendered::new(expected_key(), None, json!({ "type": EXPECTED_TYPE, "data": data }))
 }
 
 /// The address of a node.

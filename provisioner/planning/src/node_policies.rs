@@ -26,6 +26,11 @@ pub(crate) fn render(own: &[String]) -> Vec<Rendered> {
             ("own", format!("{}", json!(own))),
             ("expected", "has(params.data) ? params.data : {}".to_owned()),
             ("name", "object.metadata.name".to_owned()),
+            ("entry", "variables.name + '.'".to_owned()),
+            (
+                "is_expected",
+                "variables.expected.exists(entry, entry.startsWith(variables.entry))".to_owned(),
+            ),
             ("taints", "has(object.spec.taints) ? object.spec.taints : []".to_owned()),
         ],
         rules: registration_rules(),
@@ -83,20 +88,20 @@ fn nodes(resources: &'static [&'static str], operations: &'static [&'static str]
 fn registration_rules() -> Vec<Rule> {
     let has_taint = |key: &str, value: &str| {
         format!(
-            "variables.taints.exists(t, t.key == '{key}' && has(t.value) && t.value == {value} && t.effect == '{NO_SCHEDULE}')"
+            "variables.taints.exists(t, t.key == '{key}' && has(t.value) && {value} && t.effect == '{NO_SCHEDULE}')"
         )
     };
     vec![
         Rule::new(
-            "variables.name in variables.own || variables.name in variables.expected",
+            "variables.name in variables.own || variables.is_expected",
             "This node is not expected now. Nodes of tenants are made by Warren; the host cluster's own are named in \
              proxmox.own_nodes.",
         ),
         Rule::new(
             format!(
-                "!(variables.name in variables.expected) || ({} && {})",
-                has_taint(TAINT, "variables.expected[variables.name]"),
-                has_taint(UNPROVEN, "'true'")
+                "!variables.is_expected || ({} && {})",
+                has_taint(TAINT, "(variables.entry + t.value) in variables.expected"),
+                has_taint(UNPROVEN, "t.value == 'true'")
             ),
             "A tenant's node registers with the taint of its tenant and as one that is not proven yet.",
         ),

@@ -1,10 +1,11 @@
 //! What all tenants of a host stand on.
 
 use anyhow::{Result, ensure};
-use black_box::{Lab, until};
+use black_box::{Lab, TestTenant, until};
 
 #[test]
-fn what_all_tenants_of_the_host_stand_on_is_back_when_somebody_deletes_it() -> Result<()> {
+fn what_all_tenants_of_the_host_stand_on_is_back_and_works_when_somebody_deletes_it() -> Result<()>
+{
     // Meanwhile no policy holds.
     let Some(lab) = Lab::alone() else { return Ok(()) };
     let kinds = ["validating", "mutating"].map(|kind| format!("{kind}admissionpolicies"));
@@ -22,5 +23,8 @@ fn what_all_tenants_of_the_host_stand_on_is_back_when_somebody_deletes_it() -> R
     until("all of them are back", 10, || {
         let now = look()?;
         Ok(if now == before { Ok(()) } else { Err(now) })
-    })
+    })?;
+    // Those that have parameters go by them as they are now.
+    let tenant = TestTenant::created_with_nodes(&lab, "after-policies", 1)?;
+    tenant.wait_ready()
 }

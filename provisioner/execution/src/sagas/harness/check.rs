@@ -1,6 +1,6 @@
 //! What has to be so when an operation about a node is over.
 
-use super::world::World;
+use super::{it::fake::Objects, world::World};
 use domain::{Node, NodeState, Operation, OperationState};
 use planning::machine::{HEARD_LAST, LABEL, TAINT, UNPROVEN, expected_key, password_key};
 use serde_json::Value;
@@ -59,11 +59,10 @@ pub(super) async fn in_use(world: &World, operation: &Operation) -> Violations {
     violations.extend(machine(world, &node, true));
     violations.extend(alone(world, &node).await);
     world.host.objects(|objects| {
-        let secrets: Vec<String> = objects.list("secrets").iter().map(name).collect();
+        let secrets: Vec<String> = listed(objects, "secrets").iter().map(name).collect();
         let password = password_key(&node.name).name;
         ensure(&mut violations, secrets == [password], format!("its secrets are {secrets:?}"));
-        let list = objects.get("configmaps", "kube-system", &expected_key().name);
-        let is_expected = list.is_some_and(|list| list["data"][node.name.as_str()].is_string());
+        let is_expected = expected(objects).iter().any(|name| name == node.name.as_str());
         ensure(&mut violations, is_expected, "the host does not expect it any more");
         let Some(object) = objects.get("nodes", "", node.name.as_str()) else {
             return violations.push("the host does not have it".to_owned());
@@ -99,8 +98,7 @@ pub(super) async fn stopped(world: &World, operation: &Operation) -> Violations 
     let secrets = world.store.node_secrets(node.id).await;
     ensure(&mut violations, secrets.is_ok(), "the record has forgotten its password");
     world.host.objects(|objects| {
-        let list = objects.get("configmaps", "kube-system", &expected_key().name);
-        let is_expected = list.is_some_and(|list| list["data"][node.name.as_str()].is_string());
+        let is_expected = expected(objects).iter().any(|name| name == node.name.as_str());
         ensure(&mut violations, is_expected, "the host does not expect it any more");
         let password = objects.get("secrets", "kube-system", &password_key(&node.name).name);
         ensure(&mut violations, password.is_some(), "the host has forgotten its password");
@@ -190,12 +188,11 @@ pub(super) async fn gone(world: &World, operation: &Operation) -> Violations {
     }
     world.host.objects(|objects| {
         for plural in ["nodes", "secrets", "pods"] {
-            for object in objects.list(plural) {
+            for object in listed(objects, plural) {
                 violations.push(format!("of {plural}, {} is left", name(&object)));
             }
         }
-        let list = objects.get("configmaps", "kube-system", &expected_key().name);
-        let is_expected = list.is_some_and(|list| !list["data"][node.name.as_str()].is_null());
+        let is_expected = expected(objects).iter().any(|name| name == node.name.as_str());
         ensure(&mut violations, !is_expected, "the host still expects it");
     });
     violations.extend(rest(world, &node).await);
@@ -211,6 +208,20 @@ async fn rest(world: &World, node: &Node) -> Option<String> {
     };
     let given = world.store.node_reserve_vm(next.id, number..=number).await;
     given.expect("writable").map(|vm| format!("number {vm} is given away at once"))
+}
+
+/// What the host has of a kind; the list of nodes that may register is always there.
+pub(super) fn listed(objects: &Objects, plural: &str) -> Vec<Value> {
+    let mut found = objects.list(plural);
+    found.retain(|object| name(object) != expected_key().name);
+    found
+}
+
+/// The names of the nodes that may register.
+pub(super) fn expected(objects: &Objects) -> Vec<String> {
+    let list = objects.get("secrets", "kube-system", &expected_key().name);
+    let entries = list.and_then(|list| list["data"].as_object().cloned()).unwrap_or_default();
+    entries.keys().filter_map(|entry| Some(entry.split_once('.')?.0.to_owned())).collect()
 }
 
 async fn node(world: &World, operation: &Operation) -> Node {

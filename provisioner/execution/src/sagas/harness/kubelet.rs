@@ -168,11 +168,13 @@ impl Kubelet {
 
 /// Whether the host expects a node, and lets it in by its token and its password, or by the certificate that it got.
 fn is_let_in(objects: &Objects, disk: &Disk, name: &str, now: Timestamp) -> bool {
-    let expected = objects.get("configmaps", "kube-system", "warren-expected-nodes");
-    let cluster = expected.and_then(|list| list["data"][name].as_str());
-    let taints = disk.config["node-taint"].as_array().into_iter().flatten().map(text);
-    let own = cluster.map(|cluster| format!("warren.dev/cluster={cluster}:NoSchedule"));
-    if own.is_none_or(|own| !taints.into_iter().any(|taint| taint == own)) {
+    let expected = objects.get("secrets", "kube-system", "warren-expected-nodes");
+    let mut taints = disk.config["node-taint"].as_array().into_iter().flatten().map(text);
+    let own = taints.find_map(|taint| {
+        taint.strip_prefix("warren.dev/cluster=")?.strip_suffix(":NoSchedule").map(str::to_owned)
+    });
+    let entry = own.map(|cluster| format!("{name}.{cluster}"));
+    if entry.is_none_or(|entry| expected.is_none_or(|list| list["data"][entry].is_null())) {
         return false;
     }
     if disk.has_joined {

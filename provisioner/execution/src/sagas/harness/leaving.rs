@@ -2,7 +2,7 @@
 
 use super::{
     accident::{Accident, Happens},
-    check::{Violations, ensure},
+    check::{self, Violations, ensure},
     history::{Case, Outcome, Rehearsed},
     mishap::{Mishap, Way, What, When},
     node, plan_change, tenant,
@@ -10,7 +10,6 @@ use super::{
 };
 use domain::Operation;
 use futures::{FutureExt as _, future::BoxFuture};
-use planning::machine::expected_key;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -73,7 +72,7 @@ fn gone(world: &World, _: Operation) -> BoxFuture<'_, Violations> {
         ensure(&mut violations, left.is_empty(), format!("on Proxmox VE there are {left:?}"));
         world.host.objects(|objects| {
             for plural in ["nodes", "secrets", "pods", "persistentvolumes"] {
-                let left = objects.list(plural);
+                let left = check::listed(objects, plural);
                 ensure(&mut violations, left.is_empty(), format!("of {plural} there are {left:?}"));
             }
             let left = objects.within(&world.tenant.cluster.host_namespace());
@@ -82,9 +81,7 @@ fn gone(world: &World, _: Operation) -> BoxFuture<'_, Violations> {
                 left.is_empty(),
                 format!("in its namespace there are {left:?}"),
             );
-            let expected = objects.get("configmaps", "kube-system", &expected_key().name);
-            let names = expected.and_then(|list| list["data"].as_object().cloned());
-            let names = names.unwrap_or_default();
+            let names = check::expected(objects);
             ensure(&mut violations, names.is_empty(), format!("the host expects {names:?}"));
         });
         violations

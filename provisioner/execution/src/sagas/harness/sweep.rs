@@ -3,6 +3,7 @@
 mod plant;
 
 use super::{
+    check,
     history::operation,
     inventory::Inventory,
     it::fake::Fault,
@@ -131,7 +132,8 @@ fn what_is_left_of_a_released_node_is_reported_and_then_removed_across_crashes()
         assert_eq!(left, Inventory::default());
         world.host.objects(|objects| {
             for plural in ["nodes", "secrets", "pods"] {
-                assert!(objects.list(plural).is_empty(), "{plural}: {:?}", objects.list(plural));
+                let left = check::listed(objects, plural);
+                assert!(left.is_empty(), "{plural}: {left:?}");
             }
         });
         nothing_else_happened(&world);
