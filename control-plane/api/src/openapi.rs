@@ -57,7 +57,9 @@ pub(crate) fn finish(mut document: Document) -> Bytes {
     components.add_security_scheme(SCHEME, SecurityScheme::Http(token));
     for (name, schema) in &mut components.schemas {
         // Bodies that callers send: an unknown field is refused.
-        let is_sent = name.starts_with("Create") || name.starts_with("Rerun");
+        let is_sent = ["Create", "Rerun", "ChangePlan", "ReplaceNode"]
+            .iter()
+            .any(|sent| name.starts_with(sent));
         if let (true, RefOr::T(Schema::Object(object))) = (is_sent, schema) {
             object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
         }

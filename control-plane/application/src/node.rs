@@ -1,14 +1,15 @@
 //! Tenants' own nodes.
 
 use crate::{
-    App,
+    App, Draft,
+    access::AccessError,
     error::{FindError, Noun},
     tenant::{self, ReachError, TenantRef},
     trace::note,
 };
 use domain::{
-    Actor, Exclusivity, Node, NodeId, NodeName, NodeState, Operation, OperationId, PowerChange,
-    PowerNode, ReadTenant, ReplaceNode,
+    Actor, Exclusivity, Invalid, Node, NodeId, NodeName, NodeState, Operation, OperationId,
+    PowerChange, PowerNode, ReadTenant, ReplaceNode, VolumesOnDisk,
 };
 use store::{NodePowerError, NodeReplaceError};
 
@@ -21,6 +22,15 @@ pub enum ReplaceError {
     /// It is not there any more, or not yet.
     #[error("the node is {}", .0.as_str())]
     NotReady(NodeState),
+    /// A field breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Volumes of these claims are on its disk, and nobody said that they may be lost.
+    #[error("volumes of {} are on its disk", .0.join(", "))]
+    Volumes(Vec<String>),
+    /// Nobody could look whether there are any.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// Another one of the tenant is being released.
     #[error("node {0} is being released")]
     Busy(NodeName),
@@ -74,17 +84,38 @@ pub async fn power(
     Ok(operation)
 }
 
+/// How a node is replaced.
+#[derive(Debug, Clone, Default)]
+pub struct NewReplacement {
+    /// What becomes of volumes on its disk, as it was sent.
+    pub volumes: Option<String>,
+}
+
 /// Replaces a node: another one is made, and this one is released when what runs there has moved.
 ///
 /// # Errors
-/// If the caller may not, the node is not well, or another one is being released.
+/// If the caller may not, the node is not well, another one is being released, or there are volumes on its disk and
+/// they are not to be lost.
 pub async fn replace(
     app: &App,
     actor: &Actor,
     tenant: &TenantRef,
     node: NodeId,
+    new: Draft<NewReplacement>,
 ) -> Result<Operation, ReplaceError> {
-    let (_, proof) = tenant::find::<ReplaceNode>(app, actor, tenant).await?;
+    let (tenant, proof) = tenant::find::<ReplaceNode>(app, actor, tenant).await?;
+    let volumes = new.check(|new| check_volumes(new.volumes.as_deref()))?;
+    let found = app.store.node_get(node).await.map_err(FindError::from)?;
+    let is_there = |found: &Node| {
+        found.tenant == tenant.id && matches!(found.state(), NodeState::Ready | NodeState::Stopped)
+    };
+    let found = found.filter(is_there);
+    if let (VolumesOnDisk::Stop, Some(found)) = (volumes, found) {
+        let claims = app.access.volumes_on(tenant.id, &found.name).await?;
+        if !claims.is_empty() {
+            return Err(ReplaceError::Volumes(claims));
+        }
+    }
     let operation = app.store.node_replace(&proof, node).await.map_err(|error| match error {
         NodeReplaceError::NotReady(state) => ReplaceError::NotReady(state),
         NodeReplaceError::Busy(other) => ReplaceError::Busy(other),
@@ -93,6 +124,12 @@ pub async fn replace(
     })?;
     note("operation.id", operation.id);
     Ok(operation)
+}
+
+fn check_volumes(word: Option<&str>) -> Result<VolumesOnDisk, Invalid> {
+    let Some(word) = word else { return Ok(VolumesOnDisk::default()) };
+    let found = VolumesOnDisk::ALL.into_iter().find(|known| known.as_str() == word);
+    found.ok_or_else(|| Invalid::field("/volumes", word, "one of: stop, lose"))
 }
 
 /// Who runs on a tenant's own nodes, as it was last seen; nothing before the first look.

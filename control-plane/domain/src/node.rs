@@ -71,6 +71,16 @@ pub enum NodePower {
     Rebooting,
 }
 
+/// What becomes of volumes on the disk of a node that is replaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum VolumesOnDisk {
+    /// They are in the way: it is not replaced while there are any.
+    #[default]
+    Stop,
+    /// They are lost with the disk.
+    Lose,
+}
+
 /// What a tenant may want of a node's machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PowerChange {
@@ -174,6 +184,20 @@ impl NodeState {
         match self {
             Self::Stopping | Self::Stopped | Self::Starting | Self::Rebooting => true,
             Self::Attaching | Self::Ready | Self::Releasing | Self::Released => false,
+        }
+    }
+}
+
+impl VolumesOnDisk {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Stop, Self::Lose];
+
+    /// The word as users write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Lose => "lose",
         }
     }
 }

@@ -5,7 +5,9 @@ use application::access::{
 };
 use async_trait::async_trait;
 use clusters::{Authority, Identity, Reach, ReachError, kubeconfig};
-use domain::{Actor, Capacity, Clock, Exclusivity, PlanName, Subscription, Survey, TenantId};
+use domain::{
+    Actor, Capacity, Clock, Exclusivity, NodeName, PlanName, Subscription, Survey, Tenant, TenantId,
+};
 use execution::{CapacityError, Context, ExplainError, Machines, SurveyError, doctor};
 use jiff::SignedDuration;
 use planning::{Action, Change};
@@ -49,6 +51,22 @@ impl Access {
     fn cx(&self) -> Result<&Context, AccessError> {
         self.cx.get().ok_or_else(|| AccessError::Unreachable(Box::new(NoHostYet)))
     }
+
+    /// A tenant as the record has it, and what it is looked at with.
+    async fn tenant(&self, id: TenantId) -> Result<(&Context, Tenant), AccessError> {
+        let cx = self.cx()?;
+        let record = cx.store.tenant_get(id).await;
+        let record = record.map_err(|error| AccessError::Internal(Box::new(error)))?;
+        let gone = || AccessError::NotReady { reason: "the tenant was deleted".to_owned() };
+        Ok((cx, record.ok_or_else(gone)?))
+    }
+}
+
+fn unseen(error: SurveyError) -> AccessError {
+    match error {
+        error @ SurveyError::Store(_) => AccessError::Internal(Box::new(error)),
+        error @ SurveyError::Look(_) => AccessError::Unreachable(Box::new(error)),
+    }
 }
 
 #[async_trait]
@@ -77,11 +95,9 @@ impl TenantAccess for Access {
         tenant: TenantId,
         actor: &Actor,
     ) -> Result<SecretString, AccessError> {
-        let cx = self.cx()?;
+        let (cx, record) = self.tenant(tenant).await?;
         let internal = |error| AccessError::Internal(Box::new(error));
         let not_ready = |reason: &str| AccessError::NotReady { reason: reason.to_owned() };
-        let record = cx.store.tenant_get(tenant).await.map_err(internal)?;
-        let record = record.ok_or_else(|| not_ready("the tenant was deleted"))?;
         let keys = cx.store.tenant_keys(tenant).await.map_err(internal)?;
         let keys = keys.ok_or_else(|| not_ready("its keys are not made yet"))?;
         let unusable = |error: clusters::AuthorityError| AccessError::Internal(Box::new(error));
@@ -116,15 +132,17 @@ impl TenantAccess for Access {
     }
 
     async fn survey(&self, tenant: TenantId, to: Subscription) -> Result<Survey, AccessError> {
-        let cx = self.cx()?;
-        let internal = |error| AccessError::Internal(Box::new(error));
-        let record = cx.store.tenant_get(tenant).await.map_err(internal)?;
-        let record = record
-            .ok_or_else(|| AccessError::NotReady { reason: "the tenant was deleted".to_owned() })?;
-        execution::survey(cx, &record, to).await.map_err(|error| match error {
-            SurveyError::Store(error) => internal(error),
-            error @ SurveyError::Look(_) => AccessError::Unreachable(Box::new(error)),
-        })
+        let (cx, record) = self.tenant(tenant).await?;
+        execution::survey(cx, &record, to).await.map_err(unseen)
+    }
+
+    async fn volumes_on(
+        &self,
+        tenant: TenantId,
+        node: &NodeName,
+    ) -> Result<Vec<String>, AccessError> {
+        let (cx, record) = self.tenant(tenant).await?;
+        execution::volumes_on(cx, &record, node).await.map_err(unseen)
     }
 
     async fn capacity(&self, plan: PlanName) -> Result<Capacity, AccessError> {

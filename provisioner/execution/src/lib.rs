@@ -27,6 +27,6 @@ pub use backoff::Backoff;
 pub use context::{Context, KeysError, RecordedTenants};
 pub use host_state::Obstacle;
 pub use machines::{Addresses, MachineSettings, Machines};
-pub use plan_change::{CapacityError, SurveyError, capacity, survey};
+pub use plan_change::{CapacityError, SurveyError, capacity, survey, volumes_on};
 pub use start::{Controllers, start, start_without_host};
 pub use tenant::{ExplainError, explain};

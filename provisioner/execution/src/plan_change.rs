@@ -11,7 +11,7 @@ mod settle;
 
 pub use capacity::{CapacityError, capacity};
 pub(crate) use places::on_node;
-pub use places::{SurveyError, survey};
+pub use places::{SurveyError, survey, volumes_on};
 
 use crate::{
     Context,

@@ -3,7 +3,7 @@
 use domain::{
     ConditionKind, NodeShape, NodeState, OnDrain, OperationKind, OrphanKind, OrphanProof,
     OrphanState, PlanBatchLineState, PlanBatchState, PlanName, Role, SessionState,
-    SessionsDuringMove, Verdict, VolumesDuringMove,
+    SessionsDuringMove, Verdict, VolumesDuringMove, VolumesOnDisk,
 };
 use utoipa::openapi::{Object, ObjectBuilder, Type, schema::SchemaType};
 
@@ -43,6 +43,10 @@ pub(crate) fn sessions_during_move() -> Object {
 
 pub(crate) fn volumes_during_move() -> Object {
     one_of(VolumesDuringMove::ALL.map(VolumesDuringMove::as_str))
+}
+
+pub(crate) fn volumes_on_disk() -> Object {
+    one_of(VolumesOnDisk::ALL.map(VolumesOnDisk::as_str))
 }
 
 pub(crate) fn verdict() -> Object {

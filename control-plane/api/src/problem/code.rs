@@ -116,6 +116,9 @@ codes! {
     /// The node is not stopped.
     NodeNotStopped = "node-not-stopped", CONFLICT, "Node is not stopped", "The node is not stopped.",
         Some("Only a node that was stopped is started. Its state says how it is.");
+    /// Volumes would be lost with the node.
+    NodeHasVolumes = "node-has-volumes", CONFLICT, "Volumes are on the node's disk", "Volumes are on the node's disk.",
+        Some("Nothing was changed. Copy what is needed elsewhere and delete the claims, or ask again with volumes: lose.");
     /// Something else is being done about the node.
     NodeBusy = "node-busy", CONFLICT, "Node is busy", "Something else is being done about the node.",
         Some("Wait until that operation is over, and ask again.");

@@ -69,6 +69,13 @@ impl From<node::ReplaceError> for Problem {
                     format!("The node is {state}: only one that is ready or stopped is replaced.");
                 Self::with_detail(Code::NodeNotReady, detail)
             }
+            E::Invalid(invalid) => Self::with_fields(Code::InvalidInput, invalid),
+            E::Volumes(claims) => {
+                let claims = claims.join(", ");
+                let detail = format!("They would be lost with its disk: the volumes of {claims}.");
+                Self::with_detail(Code::NodeHasVolumes, detail)
+            }
+            E::Access(error) => tenant::ReachError::from(error).into(),
             E::Busy(other) => {
                 let detail =
                     format!("Node {other} of the tenant is being released: one at a time.");

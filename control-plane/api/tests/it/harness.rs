@@ -17,7 +17,8 @@ use axum::{
 use bytes::Bytes;
 use domain::{
     Actor, Capacity, Clock, ConditionKind, ConditionStatus, Conditions, Digest, Exclusivity, IdGen,
-    PlanName, Role, RunId, Session, SessionId, SessionState, Subscription, Survey, TenantId,
+    NodeName, PlanName, Role, RunId, Session, SessionId, SessionState, Subscription, Survey,
+    TenantId,
 };
 use http_body_util::BodyExt as _;
 use jiff::{Timestamp, ToSpan as _};
@@ -415,6 +416,11 @@ impl TenantAccess for World {
             return Err(AccessError::Unreachable("10.0.0.1 refused".into()));
         }
         Ok(self.survey.lock().expect("no test panics with it").clone())
+    }
+
+    async fn volumes_on(&self, tenant: TenantId, _: &NodeName) -> Result<Vec<String>, AccessError> {
+        let plan = Subscription { plan: PlanName::Pro, nodes: 0 };
+        Ok(self.survey(tenant, plan).await?.volumes)
     }
 
     async fn capacity(&self, _: PlanName) -> Result<Capacity, AccessError> {

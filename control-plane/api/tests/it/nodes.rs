@@ -1,8 +1,8 @@
 //! Tenants' own nodes that are stopped, started and rebooted.
 
-use crate::harness::{TestApp, TestTenant};
+use crate::harness::{Mood, TestApp, TestTenant};
 use axum::http::{Method, StatusCode};
-use domain::{NodeId, NodeShape, Operation, StepState, TenantId};
+use domain::{NodeId, NodeShape, Operation, StepState, Survey, TenantId};
 use serde_json::json;
 use store::NodeEnd;
 
@@ -92,6 +92,30 @@ async fn who_may_only_look_stops_nothing_and_nothing_is_begun_on_the_way_out() {
     assert_eq!(deleted.status, StatusCode::ACCEPTED, "{}", deleted.text());
     let late = server.post(&format!("{tenant}/nodes/{node}/stop"), json!({})).await;
     assert_eq!(late.problem(), (409, "tenant-deleting".to_owned()));
+}
+
+#[tokio::test]
+async fn a_node_with_volumes_on_its_disk_is_replaced_only_by_whoever_gives_them_up() {
+    let server = TestApp::new().await;
+    let (tenant, owner, node) = with_node(&server).await;
+    let path = format!("{tenant}/nodes/{node}/replace");
+    let ask = async |body| server.send(&owner, Method::POST, &path, body).await;
+    let data = Survey { volumes: vec!["default/data".to_owned()], ..Survey::default() };
+    *server.world.survey.lock().expect("no test panics with it") = data;
+    for body in [None, Some(json!({})), Some(json!({ "volumes": "stop" }))] {
+        let refused = ask(body).await;
+        assert_eq!(refused.problem(), (409, "node-has-volumes".to_owned()));
+        assert!(refused.text().contains("default/data"), "{}", refused.text());
+    }
+    let wrong = ask(Some(json!({ "volumes": "keep" }))).await;
+    assert_eq!(wrong.problem(), (422, "invalid-input".to_owned()));
+    assert_eq!(wrong.json()["errors"][0]["field"], "/volumes");
+    server.world.set(Mood::Away);
+    assert_eq!(ask(None).await.problem(), (503, "cluster-unreachable".to_owned()));
+    assert_eq!(state(&server, &tenant).await, "ready", "nothing was begun");
+    let given_up = ask(Some(json!({ "volumes": "lose" }))).await;
+    assert_eq!(given_up.status, StatusCode::ACCEPTED, "{}", given_up.text());
+    assert_eq!(given_up.json()["kind"], "node-release");
 }
 
 #[tokio::test]

@@ -11,8 +11,9 @@ use async_trait::async_trait;
 use clusters::Relays;
 use domain::{
     Action, Actor, Authorized, Bytes, Capacity, Clock, Digest, Exclusivity, IdGen, Input,
-    InputSource, PlanName, Resources, Role, Run, RunId, Scope, Session, SessionId, SessionSpec,
-    SessionState, Subscription, Survey, TenantId, TenantName, TokenId, authorize, sample,
+    InputSource, NodeName, PlanName, Resources, Role, Run, RunId, Scope, Session, SessionId,
+    SessionSpec, SessionState, Subscription, Survey, TenantId, TenantName, TokenId, authorize,
+    sample,
 };
 use futures::stream;
 use jiff::Timestamp;
@@ -81,6 +82,10 @@ impl TenantAccess for Nowhere {
 
     async fn survey(&self, _: TenantId, _: Subscription) -> Result<Survey, AccessError> {
         Ok(Survey::default())
+    }
+
+    async fn volumes_on(&self, _: TenantId, _: &NodeName) -> Result<Vec<String>, AccessError> {
+        Ok(Vec::new())
     }
 
     async fn capacity(&self, _: PlanName) -> Result<Capacity, AccessError> {

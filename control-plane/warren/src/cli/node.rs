@@ -2,10 +2,10 @@
 
 mod orphans;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 use super::{
@@ -29,8 +29,10 @@ pub(crate) enum Command {
 Example:
   warren node replace node_0198… --tenant acme --wait
 
+Volumes on its disk are in the way unless they may be lost: --volumes lose.
+
 All nodes have the shape of their plan; for another one: warren plan change")]
-    Replace(Change),
+    Replace(Replace),
     /// Stop a node: what runs there goes, then its machine is shut down and stays yours
     #[command(after_help = "Example:\n  warren node stop node_0198… --tenant acme --wait")]
     Stop(Change),
@@ -71,6 +73,23 @@ pub(crate) struct Change {
     timeout: Duration,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Replace {
+    #[command(flatten)]
+    change: Change,
+    /// What becomes of volumes on its disk
+    #[arg(long, value_enum, default_value = "stop")]
+    volumes: Volumes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Volumes {
+    /// They are in the way: nothing is replaced while there are any
+    Stop,
+    /// They are lost
+    Lose,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Node {
@@ -94,10 +113,16 @@ pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> 
     let Get { tenant } = match command {
         Command::Get(get) => get,
         Command::Statement(get) => return statement(cx, get).await,
-        Command::Replace(change) => return change.run(cx, "replace").await,
-        Command::Stop(change) => return change.run(cx, "stop").await,
-        Command::Start(change) => return change.run(cx, "start").await,
-        Command::Reboot(change) => return change.run(cx, "reboot").await,
+        Command::Replace(Replace { change, volumes }) => {
+            let volumes = match volumes {
+                Volumes::Stop => "stop",
+                Volumes::Lose => "lose",
+            };
+            return change.run(cx, "replace", json!({ "volumes": volumes })).await;
+        }
+        Command::Stop(change) => return change.run(cx, "stop", json!({})).await,
+        Command::Start(change) => return change.run(cx, "start", json!({})).await,
+        Command::Reboot(change) => return change.run(cx, "reboot", json!({})).await,
         Command::Orphans(orphans) => return orphans.run(cx).await,
     };
     let answer = cx.client.get(&["api", "v1", "tenants", tenant, "nodes"]).await?;
@@ -108,9 +133,9 @@ pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> 
 }
 
 impl Change {
-    async fn run(&self, cx: &Context, verb: &str) -> Result<(), Failure> {
+    async fn run(&self, cx: &Context, verb: &str, body: Value) -> Result<(), Failure> {
         let path = ["api", "v1", "tenants", &self.tenant, "nodes", &self.node, verb];
-        let begun = cx.client.post(&path, &json!({}), Repeat::OnlyUnsent).await?;
+        let begun = cx.client.post(&path, &body, Repeat::OnlyUnsent).await?;
         operation::begun(cx, &begun, self.wait.then_some(self.timeout)).await
     }
 }

@@ -1,6 +1,6 @@
 //! Volumes on the disks of nodes go with their tenant when it asks for that.
 
-use crate::dedicated::text;
+use crate::dedicated::{own_node, text};
 use crate::plan_change::{change, has_plan, made};
 use anyhow::{Context as _, Result, ensure};
 use black_box::{Lab, TestTenant, pods::pod, until};
@@ -161,7 +161,19 @@ fn a_volume_goes_with_its_tenant_to_a_node_of_its_own_and_back() -> Result<()> {
         ensure!(end["state"] == "succeeded", "{end}");
         has_plan(&lab, &tenant, text(&wish, "/plan"), nodes)?;
         has_moved(&keeper, &seen, &old)?;
+        if nodes == 1 {
+            is_kept(&lab, &tenant)?;
+        }
     }
+    Ok(())
+}
+
+/// Nobody loses the volume by replacing the node that it is on.
+fn is_kept(lab: &Lab, tenant: &TestTenant) -> Result<()> {
+    let path = tenant.path(&format!("/nodes/{}/replace", text(&own_node(lab, tenant)?, "/id")));
+    let (status, refused) = lab.post(&path, &json!({}))?;
+    ensure!(status == 409 && refused["code"] == "node-has-volumes", "{status} {refused}");
+    ensure!(text(&refused, "/detail").contains("default/data-keeper-0"), "{refused}");
     Ok(())
 }
 

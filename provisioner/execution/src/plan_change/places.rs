@@ -6,7 +6,7 @@ use crate::{
     api_server::{ApiError, ApiServer},
 };
 use clusters::ReachError;
-use domain::{Isolation, Node, Subscription, Survey, Tenant};
+use domain::{Isolation, Node, NodeName, Subscription, Survey, Tenant};
 use jiff::SignedDuration;
 use planning::{
     Kind, UserNamespaces, moving,
@@ -120,6 +120,19 @@ pub async fn survey(
     Ok(Survey { requests, ..found })
 }
 
+/// The claims of a tenant whose volumes lie on the disk of a node.
+///
+/// # Errors
+/// If the host cluster does not answer.
+pub async fn volumes_on(
+    cx: &Context,
+    tenant: &Tenant,
+    node: &NodeName,
+) -> Result<Vec<String>, SurveyError> {
+    let bound = elsewhere(cx, tenant, |place| place != node.as_str()).await?;
+    Ok(bound.into_iter().map(|bound| bound.claim).collect())
+}
+
 /// What of a tenant runs on one node, and the API server that lets go of it.
 pub(crate) async fn on_node(
     cx: &Context,
@@ -163,6 +176,15 @@ pub(super) async fn bound(
     tenant: &Tenant,
     places: &Places,
 ) -> Result<Vec<Bound>, SurveyError> {
+    elsewhere(cx, tenant, |place| places.contains(place)).await
+}
+
+/// The volumes of a tenant that lie on nodes that are not right.
+async fn elsewhere(
+    cx: &Context,
+    tenant: &Tenant,
+    is_right: impl Fn(&str) -> bool,
+) -> Result<Vec<Bound>, SurveyError> {
     let host = ApiServer::host(cx.host.client());
     let namespace = tenant.cluster.host_namespace();
     let synced = format!("{SYNCED}={}", tenant.cluster);
@@ -171,7 +193,7 @@ pub(super) async fn bound(
         return Ok(Vec::new());
     }
     let volumes = host.list(Kind::PersistentVolume, None, "").await?;
-    Ok(volume::bound(&claims, &volumes, |place| places.contains(place)))
+    Ok(volume::bound(&claims, &volumes, is_right))
 }
 
 /// The digits of the sessions that have pods: those that are not over, and those that are and whose pods end by

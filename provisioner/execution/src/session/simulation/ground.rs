@@ -11,7 +11,7 @@ use application::{
 use async_trait::async_trait;
 use clusters::{HostCluster, Relays, RunAuthority, TenantClusters};
 use domain::{
-    Actor, Capacity, Clock, Exclusivity, IdGen, PlanName, Subscription, Survey, TenantId,
+    Actor, Capacity, Clock, Exclusivity, IdGen, NodeName, PlanName, Subscription, Survey, TenantId,
 };
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -233,6 +233,10 @@ impl TenantAccess for NoAccess {
 
     async fn survey(&self, _: TenantId, _: Subscription) -> Result<Survey, AccessError> {
         Ok(Survey::default())
+    }
+
+    async fn volumes_on(&self, _: TenantId, _: &NodeName) -> Result<Vec<String>, AccessError> {
+        Ok(Vec::new())
     }
 
     async fn capacity(&self, _: PlanName) -> Result<Capacity, AccessError> {
