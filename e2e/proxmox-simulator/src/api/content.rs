@@ -142,6 +142,9 @@ fn upload(call: &Call) -> Result<Reply, Failure> {
         work.reach(Moment::Middle)?;
         let mut world = work.world();
         let state = world.storage(&work.node, &storage).map_err(|failure| failure.reason)?;
+        if state.is_offline {
+            return Err(format!("storage '{storage}' is not online"));
+        }
         let size = upload.content.len() as u64;
         if world.used(&work.node, &storage) + size > state.size {
             return Err("error copying file: No space left on device".into());

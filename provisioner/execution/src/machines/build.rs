@@ -18,6 +18,7 @@ use proxmox_client::{
     Smbios, Task, TaskEnd, TaskEvent, Vm, VmConfig, VmId, VmName,
 };
 use std::time::Duration;
+use tokio::sync::SemaphorePermit;
 
 /// How long a template's disk may take to be copied.
 const CLONE: SignedDuration = SignedDuration::from_mins(20);
@@ -106,15 +107,7 @@ impl Step<OwnNode> for Clone {
             }
             Machine::Absent => {}
         }
-        let place = self.place(cx).await?;
-        let template =
-            cx.subject.machines.settings.templates.get(&place).copied().ok_or_else(power::gone)?;
-        cx.progress.say("it waits for its turn: a storage takes few clones at the same time").await;
-        let turn = cx.progress.turn(cx.subject.machines.clones.acquire()).await?;
-        let turn = turn.map_err(|_| StepError::Retry("this process ends".to_owned()))?;
-        cx.progress.say(format!("template {template} is being copied")).await;
-        let source = cx.subject.machines.client.node(&place).vm(template);
-        let task = source.clone_to(id, &options(cx)?).await.map_err(of_proxmox)?;
+        let (place, template, turn, task) = self.begin(cx, id).await?;
         follow(cx, &task).await?;
         // Whoever is next need not wait until this one has looked at what it got.
         drop(turn);
@@ -135,17 +128,59 @@ impl Step<OwnNode> for Clone {
 }
 
 impl Clone {
+    /// Begins to copy, elsewhere if it is refused in one place: a template may be missing on one node of Proxmox VE, or
+    /// a storage be away.
+    async fn begin<'a>(
+        &self,
+        cx: &'a NodeContext<'_>,
+        id: VmId,
+    ) -> Result<(NodeName, VmId, SemaphorePermit<'a>, Task), StepError> {
+        let machines = &cx.subject.machines;
+        let mut refused: Vec<(NodeName, StepError)> = Vec::new();
+        loop {
+            let Some(place) = self.place(cx, &refused).await? else {
+                return Err(refused.swap_remove(0).1);
+            };
+            let template = machines.settings.templates.get(&place).copied();
+            let template = template.ok_or_else(power::gone)?;
+            cx.progress
+                .say("it waits for its turn: a storage takes few clones at the same time")
+                .await;
+            let turn = cx.progress.turn(machines.clones.acquire()).await?;
+            let turn = turn.map_err(|_| StepError::Retry("this process ends".to_owned()))?;
+            cx.progress.say(format!("template {template} is being copied")).await;
+            let source = machines.client.node(&place).vm(template);
+            match source.clone_to(id, &options(cx)?).await.map_err(of_proxmox) {
+                Ok(task) => return Ok((place, template, turn, task)),
+                Err(StepError::Fail(why)) => {
+                    tracing::warn!(%place, %template, why = why.detail, "a template is not copied");
+                    refused.push((place, StepError::Fail(why)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Where the machine is to be: where it was to be, else where the fewest of ours are, of those that are there and
-    /// have room; where that is doubtful only if it is so everywhere.
-    async fn place(&self, cx: &NodeContext<'_>) -> Result<NodeName, StepError> {
-        if let Some(place) = placed(&cx.subject.node)? {
-            return Ok(place);
+    /// have room; where that is doubtful only if it is so everywhere. Nothing if all of them have refused.
+    async fn place(
+        &self,
+        cx: &NodeContext<'_>,
+        refused: &[(NodeName, StepError)],
+    ) -> Result<Option<NodeName>, StepError> {
+        let is_refused = |name: &NodeName| refused.iter().any(|(refused, _)| refused == name);
+        if let Some(place) = placed(&cx.subject.node)?.filter(|place| !is_refused(place)) {
+            return Ok(Some(place));
         }
         let (machines, shape) = (&cx.subject.machines, cx.subject.node.shape);
         // Until this one's place is in the record, the next one would choose the same.
         let _alone = machines.placing.lock().await;
         let nodes = cx.cx.store.node_open().await?;
-        let room = capacity::look(machines, &nodes).await.map_err(of_proxmox)?;
+        let mut room = capacity::look(machines, &nodes).await.map_err(of_proxmox)?;
+        room.places.retain(|name, _| !is_refused(name));
+        if room.places.is_empty() && !refused.is_empty() {
+            return Ok(None);
+        }
         if room.places.is_empty() {
             return Err(StepError::Retry(
                 "no node of Proxmox VE that has a template is there".to_owned(),
@@ -164,7 +199,7 @@ impl Clone {
             tracing::warn!(node.name = %node, place = %best, "memory or disk there does only as long as not all of it is used");
         }
         cx.cx.store.node_place(cx.subject.node.id, best.as_str()).await?;
-        Ok(best.clone())
+        Ok(Some(best.clone()))
     }
 }
 

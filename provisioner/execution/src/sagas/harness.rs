@@ -7,6 +7,7 @@
 
 mod accident;
 mod accidents;
+mod bad_days;
 mod capacity;
 mod care;
 mod check;
