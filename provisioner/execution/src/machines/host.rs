@@ -1,11 +1,12 @@
 //! What the host cluster knows of a tenant's node: who may register, with what, and what is there of it.
 
+use super::join;
 use crate::{
     api_server::{ApiError, ApiServer, Propagation, delete_options},
     machines::NodeContext,
-    sagas::StepError,
+    sagas::{Step as _, StepError},
 };
-use domain::{ClusterName, Node};
+use domain::{ClusterName, Node, NodeState, OperationState, StepState};
 use planning::{
     Key, Kind, Observed, Rendered, diff_one,
     machine::{node_key, password_key, render_expected, token_key},
@@ -36,7 +37,7 @@ pub(super) async fn remove(host: &ApiServer, key: &Key) -> Result<(), StepError>
     }
 }
 
-/// Lets exactly those nodes register that are being attached or are there. The list comes from the record, so
+/// Lets exactly those nodes register that are admitted or there, and not given up. The list comes from the record, so
 /// whoever writes it last is right.
 pub(super) async fn tell_expected(
     cx: &NodeContext<'_>,
@@ -46,12 +47,30 @@ pub(super) async fn tell_expected(
     let nodes = cx.cx.store.node_open().await?;
     let mut expected = Vec::new();
     for node in nodes.iter().filter(|node| without.is_none_or(|gone| gone.id != node.id)) {
+        if !is_expected(cx, node).await? {
+            continue;
+        }
         if let Some(owner) = cx.cx.store.tenant_get(node.tenant).await? {
             expected.push((&node.name, owner.cluster));
         }
     }
     let expected = render_expected(expected.iter().map(|(name, cluster)| (*name, cluster)));
     ensure(&server(cx), &expected).await
+}
+
+/// Whether a node may register: not before it is admitted, as nobody would take its name back, and not when it is given
+/// up, as somebody has by then.
+async fn is_expected(cx: &NodeContext<'_>, node: &Node) -> Result<bool, StepError> {
+    if node.state() != NodeState::Attaching {
+        return Ok(node.release_requested_at.is_none());
+    }
+    let attach = cx.cx.store.node_operation(node.id).await?;
+    Ok(attach.is_some_and(|attach| {
+        let mut steps = attach.steps.iter();
+        let admit = steps.find(|step| step.name == join::Admit.name());
+        let is_begun = admit.is_some_and(|step| step.state != StepState::Waiting);
+        is_begun && attach.state != OperationState::Undoing
+    }))
 }
 
 /// The node as the host has it.
