@@ -18,6 +18,7 @@ mod m0011_node_power;
 mod m0012_plan_batches;
 mod m0013_drains;
 mod m0014_operation_kinds;
+mod m0015_replacements;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_plan_batches::MIGRATION),
             Box::new(m0013_drains::MIGRATION),
             Box::new(m0014_operation_kinds::MIGRATION),
+            Box::new(m0015_replacements::MIGRATION),
         ]
     }
 }

@@ -1,7 +1,9 @@
 //! What the use cases need of the world: implemented by the binary with the provisioner's parts.
 
 use async_trait::async_trait;
-use domain::{Actor, Capacity, Exclusivity, NodeName, PlanName, Subscription, Survey, TenantId};
+use domain::{
+    Actor, Capacity, Exclusivity, LocalVolume, NodeName, PlanName, Subscription, Survey, TenantId,
+};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use std::{error::Error, fmt};
@@ -38,7 +40,7 @@ pub trait TenantAccess: Send + Sync + fmt::Debug {
     /// If the host cluster or the tenant's does not answer.
     async fn survey(&self, tenant: TenantId, to: Subscription) -> Result<Survey, AccessError>;
 
-    /// The claims of a tenant whose volumes lie on the disk of a node, as `namespace/name` inside the tenant.
+    /// The volumes of a tenant that lie on the disk of a node.
     ///
     /// # Errors
     /// If the host cluster does not answer.
@@ -46,7 +48,7 @@ pub trait TenantAccess: Send + Sync + fmt::Debug {
         &self,
         tenant: TenantId,
         node: &NodeName,
-    ) -> Result<Vec<String>, AccessError>;
+    ) -> Result<Vec<LocalVolume>, AccessError>;
 
     /// How much room there is for those who come to `plan`: for machines of its shape, or on the nodes that everybody
     /// uses.

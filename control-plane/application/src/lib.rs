@@ -6,6 +6,7 @@
 pub mod access;
 pub mod blob;
 pub mod blobs;
+mod choice;
 pub mod doctor;
 mod draft;
 pub mod error;

@@ -3,13 +3,14 @@
 use crate::{
     App, Draft,
     access::AccessError,
+    choice::choice,
     error::{FindError, Noun},
     tenant::{self, ReachError, TenantRef},
     trace::note,
 };
 use domain::{
-    Actor, Exclusivity, Invalid, Node, NodeId, NodeName, NodeState, Operation, OperationId,
-    PowerChange, PowerNode, ReadTenant, ReplaceNode, VolumesOnDisk,
+    Actor, Exclusivity, Invalid, LocalVolume, Node, NodeId, NodeName, NodeState, Operation,
+    OperationId, PowerChange, PowerNode, ReadTenant, ReplaceNode, VolumesOnDisk,
 };
 use store::{NodePowerError, NodeReplaceError};
 
@@ -25,15 +26,24 @@ pub enum ReplaceError {
     /// A field breaks a rule.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// Volumes of these claims are on its disk, and nobody said that they may be lost.
+    /// Volumes of these claims are on its disk, and nobody said what is to become of them.
     #[error("volumes of {} are on its disk", .0.join(", "))]
     Volumes(Vec<String>),
+    /// They are to be copied, but its machine is off.
+    #[error("the node is stopped, and volumes of {} are on its disk", .0.join(", "))]
+    Unread(Vec<String>),
+    /// They are to be copied, which does not go.
+    #[error("volumes of {} cannot be copied", .0.iter().map(|(claim, _)| claim.as_str()).collect::<Vec<_>>().join(", "))]
+    Uncopied(Vec<(String, String)>),
     /// Nobody could look whether there are any.
     #[error(transparent)]
     Access(#[from] AccessError),
     /// Another one of the tenant is being released.
     #[error("node {0} is being released")]
     Busy(NodeName),
+    /// The tenant's plan is being changed.
+    #[error("operation {} is not over", .0.id)]
+    Moving(Box<Operation>),
     /// The tenant is on its way out.
     #[error("the tenant is being deleted")]
     Deleting,
@@ -91,11 +101,12 @@ pub struct NewReplacement {
     pub volumes: Option<String>,
 }
 
-/// Replaces a node: another one is made, and this one is released when what runs there has moved.
+/// Replaces a node: another one is made, and this one is released when what runs there has moved. Of one that is being
+/// replaced the volumes can be given up that are not copied yet.
 ///
 /// # Errors
-/// If the caller may not, the node is not well, another one is being released, or there are volumes on its disk and
-/// they are not to be lost.
+/// If the caller may not, the node is not well, another one is being released, the plan is being changed, or there are
+/// volumes on its disk and they are neither to be lost nor can be copied.
 pub async fn replace(
     app: &App,
     actor: &Actor,
@@ -104,21 +115,25 @@ pub async fn replace(
     new: Draft<NewReplacement>,
 ) -> Result<Operation, ReplaceError> {
     let (tenant, proof) = tenant::find::<ReplaceNode>(app, actor, tenant).await?;
-    let volumes = new.check(|new| check_volumes(new.volumes.as_deref()))?;
+    let volumes = new.check(|new| {
+        let word = new.volumes.as_deref();
+        choice("/volumes", word, (&VolumesOnDisk::ALL, VolumesOnDisk::as_str))
+    })?;
     let found = app.store.node_get(node).await.map_err(FindError::from)?;
     let is_there = |found: &Node| {
         found.tenant == tenant.id && matches!(found.state(), NodeState::Ready | NodeState::Stopped)
     };
-    let found = found.filter(is_there);
-    if let (VolumesOnDisk::Stop, Some(found)) = (volumes, found) {
-        let claims = app.access.volumes_on(tenant.id, &found.name).await?;
-        if !claims.is_empty() {
-            return Err(ReplaceError::Volumes(claims));
-        }
+    if let Some(found) = found.filter(is_there)
+        && volumes != VolumesOnDisk::Lose
+    {
+        let there = app.access.volumes_on(tenant.id, &found.name).await?;
+        check_volumes(volumes, &found, there)?;
     }
-    let operation = app.store.node_replace(&proof, node).await.map_err(|error| match error {
+    let begun = app.store.node_replace(&proof, node, volumes).await;
+    let operation = begun.map_err(|error| match error {
         NodeReplaceError::NotReady(state) => ReplaceError::NotReady(state),
         NodeReplaceError::Busy(other) => ReplaceError::Busy(other),
+        NodeReplaceError::Moving(open) => ReplaceError::Moving(open),
         NodeReplaceError::Deleting => ReplaceError::Deleting,
         NodeReplaceError::Store(error) => FindError::of_write(error, Noun::Node).into(),
     })?;
@@ -126,10 +141,25 @@ pub async fn replace(
     Ok(operation)
 }
 
-fn check_volumes(word: Option<&str>) -> Result<VolumesOnDisk, Invalid> {
-    let Some(word) = word else { return Ok(VolumesOnDisk::default()) };
-    let found = VolumesOnDisk::ALL.into_iter().find(|known| known.as_str() == word);
-    found.ok_or_else(|| Invalid::field("/volumes", word, "one of: stop, lose"))
+/// Whether none of the volumes on a node's disk is in the way.
+fn check_volumes(
+    volumes: VolumesOnDisk,
+    node: &Node,
+    there: Vec<LocalVolume>,
+) -> Result<(), ReplaceError> {
+    let uncopied = there.iter().filter_map(|one| Some((one.claim.clone(), one.obstacle.clone()?)));
+    let uncopied: Vec<_> = uncopied.collect();
+    let claims: Vec<_> = there.into_iter().map(|one| one.claim).collect();
+    match volumes {
+        _ if claims.is_empty() => Ok(()),
+        VolumesOnDisk::Lose => Ok(()),
+        VolumesOnDisk::Stop => Err(ReplaceError::Volumes(claims)),
+        VolumesOnDisk::Copy if node.state() == NodeState::Stopped => {
+            Err(ReplaceError::Unread(claims))
+        }
+        VolumesOnDisk::Copy if uncopied.is_empty() => Ok(()),
+        VolumesOnDisk::Copy => Err(ReplaceError::Uncopied(uncopied)),
+    }
 }
 
 /// Who runs on a tenant's own nodes, as it was last seen; nothing before the first look.

@@ -35,8 +35,8 @@ pub use input::{Invalid, InvalidField};
 pub use measured::{Measured, Typical, Typicals};
 pub use name::{ClusterName, NodeName, ProjectName, TenantName, letters};
 pub use node::{
-    Exclusivity, Hardware, Node, NodePower, NodeShape, NodeState, PowerChange, VmNumber,
-    VolumesOnDisk,
+    Exclusivity, Hardware, LocalVolume, Node, NodePower, NodeShape, NodeState, PowerChange,
+    VmNumber, VolumesOnDisk,
 };
 pub use operation::{Operation, OperationKind, OperationState, Problem, Step, StepState};
 pub use orphan::{Orphan, OrphanKind, OrphanProof, OrphanState, Sighting, SweepLook, SweptArea};

@@ -72,11 +72,14 @@ pub enum NodePower {
 }
 
 /// What becomes of volumes on the disk of a node that is replaced.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum VolumesOnDisk {
-    /// They are in the way: it is not replaced while there are any.
+    /// They are in the way: it is not replaced while there are any. One that comes in the meantime is copied.
     #[default]
     Stop,
+    /// They are copied to where their pods go.
+    Copy,
     /// They are lost with the disk.
     Lose,
 }
@@ -117,6 +120,8 @@ pub struct Node {
     pub address: Option<Ipv4Addr>,
     /// Whether its machine is to run.
     pub power: NodePower,
+    /// What becomes of volumes on its disk, if another one is to take its place; nothing if that was not asked for.
+    pub volumes: Option<VolumesOnDisk>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When it was proven.
@@ -125,6 +130,15 @@ pub struct Node {
     pub release_requested_at: Option<Timestamp>,
     /// When nothing of it was left.
     pub released_at: Option<Timestamp>,
+}
+
+/// A volume on the disk of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalVolume {
+    /// The claim as its tenant knows it: `namespace/name`.
+    pub claim: String,
+    /// Why it cannot be copied; nothing if it can.
+    pub obstacle: Option<String>,
 }
 
 /// What one look found about who runs on a tenant's own nodes. Pods are told as `namespace/name`.
@@ -190,13 +204,14 @@ impl NodeState {
 
 impl VolumesOnDisk {
     /// Every choice.
-    pub const ALL: [Self; 2] = [Self::Stop, Self::Lose];
+    pub const ALL: [Self; 3] = [Self::Stop, Self::Copy, Self::Lose];
 
     /// The word as users write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",
+            Self::Copy => "copy",
             Self::Lose => "lose",
         }
     }
@@ -277,5 +292,12 @@ impl Node {
             },
             (None, None, None) => NodeState::Attaching,
         }
+    }
+
+    /// Whether it is being replaced, and the volumes on its disk come along.
+    #[must_use]
+    pub const fn is_copied(&self) -> bool {
+        matches!(self.state(), NodeState::Releasing)
+            && matches!(self.volumes, Some(VolumesOnDisk::Stop | VolumesOnDisk::Copy))
     }
 }

@@ -26,7 +26,7 @@ pub struct Shift {
 }
 
 /// What becomes of sessions that run where the tenant moves away from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionsDuringMove {
     /// The change waits for their ends; new ones start at the new place.
@@ -34,6 +34,7 @@ pub enum SessionsDuringMove {
     /// They are stopped as their users would stop them.
     Stop,
     /// Each says itself what may be done with it, in its `onDrain`.
+    #[default]
     Own,
 }
 

@@ -63,6 +63,7 @@ entity!(nodes, "nodes" {
     release_requested_at: Option<i64>,
     released_at: Option<i64>,
     power: String,
+    volumes: Option<String>,
 });
 
 entity!(plan_changes, "plan_changes" {

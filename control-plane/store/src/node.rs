@@ -8,7 +8,7 @@ use crate::{
 };
 use domain::{
     Authorized, Node, NodeId, NodeName, NodePower, NodeShape, NodeState, Operation, OperationKind,
-    Problem, ReplaceNode, Tenant, TenantId, VmNumber,
+    Problem, ReplaceNode, Tenant, TenantId, VmNumber, VolumesOnDisk,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
@@ -47,6 +47,9 @@ pub enum NodeReplaceError {
     /// Another one of the tenant is being released.
     #[error("node {0} is being released")]
     Busy(NodeName),
+    /// The tenant's plan is being changed.
+    #[error("operation {} is not over", .0.id)]
+    Moving(Box<Operation>),
     /// The tenant is on its way out.
     #[error("the tenant is being deleted")]
     Deleting,
@@ -81,18 +84,20 @@ impl Store {
         in_txn!(self, |txn| release_in_txn(&mut txn, id))
     }
 
-    /// Begins to release a node that is well or off, so that another one takes its place.
+    /// Begins to release a node that is well or off, so that another one takes its place. Of one that is being replaced
+    /// already the volumes can be given up that were to come along: then its operation is told.
     ///
     /// # Errors
     /// `NotFound` if the tenant has no such node, `NotReady` if it is neither, `Busy` if another one is being released,
-    /// `Deleting` if the tenant is on its way out.
+    /// `Moving` if the tenant's plan is being changed, `Deleting` if the tenant is on its way out.
     #[tracing::instrument(name = "db.node.replace", skip_all)]
     pub async fn node_replace(
         &self,
         proof: &Authorized<ReplaceNode>,
         id: NodeId,
+        volumes: VolumesOnDisk,
     ) -> Result<Operation, NodeReplaceError> {
-        in_txn!(self, |txn| replace_in_txn(&mut txn, proof, id))
+        in_txn!(self, |txn| replace_in_txn(&mut txn, proof, id, volumes))
     }
 
     /// Begins to release a node that is lost; nothing if it is not to run, or somebody else is at it.
@@ -200,6 +205,7 @@ async fn attach_in_txn(
         release_requested_at: None,
         released_at: None,
         power: column::word(&NodePower::On),
+        volumes: None,
     };
     nodes::Entity::insert(row.clone().into_active_model()).exec_without_returning(&txn.db).await?;
     let node = Node::try_from(row)?;
@@ -262,10 +268,22 @@ async fn replace_in_txn(
     txn: &mut Txn,
     proof: &Authorized<ReplaceNode>,
     id: NodeId,
+    volumes: VolumesOnDisk,
 ) -> Result<Operation, NodeReplaceError> {
-    let node = Node::try_from(for_update(&txn.db, id).await?)?;
+    let row = for_update(&txn.db, id).await?;
+    let node = Node::try_from(row.clone())?;
     if proof.tenant() != Some(node.tenant) {
         return Err(StoreError::NotFound.into());
+    }
+    let told =
+        nodes::ActiveModel { volumes: Set(Some(column::word(&volumes))), ..Default::default() };
+    let target = id.to_string();
+    if node.is_copied() && volumes == VolumesOnDisk::Lose {
+        let open = operation::open_of_node(&txn.db, id).await?;
+        let open = open.ok_or(StoreError::Refused("a node is released without an operation"))?;
+        update_in_txn(txn, &row, told).await?;
+        txn.audit(Some(proof.actor()), "node.lose_volumes", Some(node.tenant), target).await?;
+        return Ok(open);
     }
     if !matches!(node.state(), NodeState::Ready | NodeState::Stopped) {
         return Err(NodeReplaceError::NotReady(node.state()));
@@ -274,11 +292,16 @@ async fn replace_in_txn(
     if owner.deletion_requested_at.is_some() {
         return Err(NodeReplaceError::Deleting);
     }
+    let open = operation::open_row(&txn.db, node.tenant).await?;
+    let open = open.map(Operation::try_from).transpose()?;
+    if let Some(open) = open.filter(|open| open.kind == OperationKind::PlanChange) {
+        return Err(NodeReplaceError::Moving(Box::new(open)));
+    }
     let all = of_tenant(&txn.db, node.tenant).await?;
     if let Some(other) = all.into_iter().find(|other| other.state() == NodeState::Releasing) {
         return Err(NodeReplaceError::Busy(other.name));
     }
-    let target = id.to_string();
+    update_in_txn(txn, &row, told).await?;
     txn.audit(Some(proof.actor()), "node.replace", Some(node.tenant), target).await?;
     Ok(release_in_txn(txn, id).await?)
 }
@@ -369,6 +392,11 @@ impl TryFrom<nodes::Model> for Node {
             vm: vm.map_err(|error| StoreError::corrupt("nodes.vm", error))?.map(VmNumber),
             address,
             power: column::to_word("nodes.power", &row.power)?,
+            volumes: row
+                .volumes
+                .as_deref()
+                .map(|word| column::to_word("nodes.volumes", word))
+                .transpose()?,
             created_at: column::to_time("nodes.created_at", row.created_at)?,
             ready_at: column::to_optional_time("nodes.ready_at", row.ready_at)?,
             release_requested_at: column::to_optional_time(

@@ -207,9 +207,8 @@ pub(crate) async fn begin_in_txn(
         return Err(PlanChangeError::Busy(Box::new(open.try_into()?)));
     }
     for node in node::of_tenant(&txn.db, id).await? {
-        let is_switched = node.state().is_off_on_purpose();
-        let open =
-            if is_switched { operation::open_of_node(&txn.db, node.id).await? } else { None };
+        let is_busy = node.state().is_off_on_purpose() || node.volumes.is_some();
+        let open = if is_busy { operation::open_of_node(&txn.db, node.id).await? } else { None };
         if let Some(open) = open {
             return Err(PlanChangeError::Busy(Box::new(open)));
         }

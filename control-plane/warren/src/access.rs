@@ -6,7 +6,8 @@ use application::access::{
 use async_trait::async_trait;
 use clusters::{Authority, Identity, Reach, ReachError, kubeconfig};
 use domain::{
-    Actor, Capacity, Clock, Exclusivity, NodeName, PlanName, Subscription, Survey, Tenant, TenantId,
+    Actor, Capacity, Clock, Exclusivity, LocalVolume, NodeName, PlanName, Subscription, Survey,
+    Tenant, TenantId,
 };
 use execution::{CapacityError, Context, ExplainError, Machines, SurveyError, doctor};
 use jiff::SignedDuration;
@@ -140,7 +141,7 @@ impl TenantAccess for Access {
         &self,
         tenant: TenantId,
         node: &NodeName,
-    ) -> Result<Vec<String>, AccessError> {
+    ) -> Result<Vec<LocalVolume>, AccessError> {
         let (cx, record) = self.tenant(tenant).await?;
         execution::volumes_on(cx, &record, node).await.map_err(unseen)
     }

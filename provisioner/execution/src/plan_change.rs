@@ -2,7 +2,6 @@
 //! after them in waves, proof, and only then the new price and the end of what is not needed any more.
 
 mod capacity;
-mod copying;
 mod moving;
 mod placement;
 mod places;
@@ -10,17 +9,15 @@ mod prepare;
 mod settle;
 
 pub use capacity::{CapacityError, capacity};
-pub(crate) use places::on_node;
 pub use places::{SurveyError, survey, volumes_on};
+pub(crate) use places::{bound_to, on_node, pods};
 
 use crate::{
     Context,
     sagas::{Saga, StepContext, StepError, Subject},
 };
 use async_trait::async_trait;
-use domain::{
-    Operation, OperationState, PlanChange, Problem, Subscription, Tenant, VolumesDuringMove,
-};
+use domain::{Operation, PlanChange, Problem, Subscription, Tenant, VolumesDuringMove};
 use std::time::Duration;
 use store::{Change, StoreError};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -87,7 +84,7 @@ impl MoveContext<'_> {
     /// Waits a moment; fails if nobody wants the step to go on.
     async fn pause(&self) -> Result<(), StepError> {
         tokio::time::sleep(LOOK).await;
-        self.check_wanted().await
+        self.progress.check_wanted().await
     }
 
     /// Waits until the record says something new of the tenant, or of this change; fails if nobody wants the step to go
@@ -110,19 +107,7 @@ impl MoveContext<'_> {
         };
         // Whatever becomes of the news, the record is looked at.
         let _ = tokio::time::timeout(NEWS, news).await;
-        self.check_wanted().await
-    }
-
-    async fn check_wanted(&self) -> Result<(), StepError> {
-        let operation = self.cx.store.operation_get(self.subject.change.operation).await;
-        let is_wanted = operation?.is_some_and(|operation| {
-            let is_undoing = operation.state == OperationState::Undoing;
-            !operation.state.is_final() && (is_undoing || operation.cancel_requested_at.is_none())
-        });
-        if is_wanted {
-            return Ok(());
-        }
-        Err(StepError::Retry("somebody asked for the change to be taken back".to_owned()))
+        self.progress.check_wanted().await
     }
 
     /// What becomes of volumes on the disks of nodes that are left.

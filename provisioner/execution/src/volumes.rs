@@ -1,6 +1,10 @@
 //! Puts a volume's copy in its place, and takes away what copying needed. Every look begins with what is there, so any
 //! process goes on with it from any point.
 
+mod copying;
+
+pub(crate) use copying::{Copier, Reason};
+
 use crate::{
     api_server::{ApiError, ApiServer, Propagation, delete_options},
     node,

@@ -16,8 +16,9 @@ use utoipa::ToSchema;
 #[derive(Debug, Default, ToSchema)]
 #[schema(as = ReplaceNode)]
 pub(crate) struct Replace {
-    /// What becomes of volumes on its disk: `stop`, which replaces nothing while there are any, or `lose`. `stop` if it
-    /// is missing.
+    /// What becomes of volumes on its disk: `stop`, which replaces nothing while there are any, `copy`, with which what
+    /// uses them is down for as long as that takes, or `lose`. `stop` if it is missing. While a node is being replaced
+    /// `lose` gives up what is not copied yet.
     #[schema(schema_with = words::volumes_on_disk)]
     volumes: Option<String>,
 }

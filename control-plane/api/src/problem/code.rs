@@ -118,7 +118,7 @@ codes! {
         Some("Only a node that was stopped is started. Its state says how it is.");
     /// Volumes would be lost with the node.
     NodeHasVolumes = "node-has-volumes", CONFLICT, "Volumes are on the node's disk", "Volumes are on the node's disk.",
-        Some("Nothing was changed. Copy what is needed elsewhere and delete the claims, or ask again with volumes: lose.");
+        Some("Nothing was changed. Ask again with volumes: copy, which stops what uses them for as long as that takes, or with volumes: lose.");
     /// Something else is being done about the node.
     NodeBusy = "node-busy", CONFLICT, "Node is busy", "Something else is being done about the node.",
         Some("Wait until that operation is over, and ask again.");

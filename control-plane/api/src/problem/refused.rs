@@ -8,7 +8,7 @@ use application::{
     error::{FindError, Noun},
     node, orphan, plan_batch, plan_change, session, tenant, token,
 };
-use domain::{Kept, OrphanProof, Plan, PlanName, PowerChange, Retention};
+use domain::{Kept, Operation, OrphanProof, Plan, PlanName, PowerChange, Retention};
 use jiff::Timestamp;
 use std::error::Error;
 
@@ -75,7 +75,24 @@ impl From<node::ReplaceError> for Problem {
                 let detail = format!("They would be lost with its disk: the volumes of {claims}.");
                 Self::with_detail(Code::NodeHasVolumes, detail)
             }
+            E::Unread(claims) => {
+                let claims = claims.join(", ");
+                let detail =
+                    format!("The node is stopped: the volumes of {claims} cannot be read.");
+                let problem = Self::with_detail(Code::NodeHasVolumes, detail);
+                problem.hint(
+                    "Nothing was changed. Start the node first, or ask again with volumes: lose.",
+                )
+            }
+            E::Uncopied(volumes) => {
+                let whys = volumes.iter().map(|(claim, why)| format!("of {claim}, for {why}"));
+                let whys = whys.collect::<Vec<_>>().join("; ");
+                let detail = format!("Volumes on its disk cannot be copied: that {whys}.");
+                let problem = Self::with_detail(Code::NodeHasVolumes, detail);
+                problem.hint("Nothing was changed. Save what is needed by other means and delete the claims, or ask again with volumes: lose.")
+            }
             E::Access(error) => tenant::ReachError::from(error).into(),
+            E::Moving(operation) => busy(Code::TenantBusy, &operation),
             E::Busy(other) => {
                 let detail =
                     format!("Node {other} of the tenant is being released: one at a time.");
@@ -125,15 +142,8 @@ impl From<node::PowerError> for Problem {
                 let detail = format!("The node is {state}: only one that is {needs} is {verb}.");
                 Self::with_detail(code, detail)
             }
-            E::Busy(operation) => {
-                let (id, kind) = (operation.id, operation.kind.as_str());
-                let (code, what) = match operation.node {
-                    Some(_) => (Code::NodeBusy, "node"),
-                    None => (Code::TenantBusy, "tenant"),
-                };
-                let detail = format!("Operation {id} ({kind}) about the {what} is not over.");
-                Self::with_detail(code, detail)
-            }
+            E::Busy(operation) if operation.node.is_some() => busy(Code::NodeBusy, &operation),
+            E::Busy(operation) => busy(Code::TenantBusy, &operation),
             E::Deleting => Self::new(Code::TenantDeleting),
         }
     }
@@ -147,11 +157,7 @@ impl From<plan_change::ChangeError> for Problem {
             E::Invalid(invalid) => Self::with_fields(Code::InvalidInput, invalid),
             E::Deleting => Self::new(Code::TenantDeleting),
             E::NotReady => Self::new(Code::TenantNotReady),
-            E::Busy(operation) => {
-                let (id, kind) = (operation.id, operation.kind.as_str());
-                let detail = format!("Operation {id} ({kind}) about the tenant is not over.");
-                Self::with_detail(Code::TenantBusy, detail)
-            }
+            E::Busy(operation) => busy(Code::TenantBusy, &operation),
             E::Blocked(preview) => {
                 let blockers = preview.blockers.iter();
                 let details: Vec<&str> = blockers.clone().map(|one| one.detail.as_str()).collect();
@@ -291,6 +297,13 @@ impl From<WriteError> for Problem {
             WriteError::Blob(error) => internal(&error),
         }
     }
+}
+
+/// Something else is being done first.
+fn busy(code: Code, operation: &Operation) -> Problem {
+    let (id, kind) = (operation.id, operation.kind.as_str());
+    let what = if operation.node.is_some() { "a node of the tenant" } else { "the tenant" };
+    Problem::with_detail(code, format!("Operation {id} ({kind}) about {what} is not over."))
 }
 
 /// `announced` is how many bytes the caller said there are, if it did.

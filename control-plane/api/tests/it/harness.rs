@@ -17,8 +17,8 @@ use axum::{
 use bytes::Bytes;
 use domain::{
     Actor, Capacity, Clock, ConditionKind, ConditionStatus, Conditions, Digest, Exclusivity, IdGen,
-    NodeName, PlanName, Role, RunId, Session, SessionId, SessionState, Subscription, Survey,
-    TenantId,
+    LocalVolume, NodeName, PlanName, Role, RunId, Session, SessionId, SessionState, Subscription,
+    Survey, TenantId,
 };
 use http_body_util::BodyExt as _;
 use jiff::{Timestamp, ToSpan as _};
@@ -418,9 +418,18 @@ impl TenantAccess for World {
         Ok(self.survey.lock().expect("no test panics with it").clone())
     }
 
-    async fn volumes_on(&self, tenant: TenantId, _: &NodeName) -> Result<Vec<String>, AccessError> {
+    async fn volumes_on(
+        &self,
+        tenant: TenantId,
+        _: &NodeName,
+    ) -> Result<Vec<LocalVolume>, AccessError> {
         let plan = Subscription { plan: PlanName::Pro, nodes: 0 };
-        Ok(self.survey(tenant, plan).await?.volumes)
+        let found = self.survey(tenant, plan).await?;
+        let local = |claim: &String| LocalVolume {
+            claim: claim.clone(),
+            obstacle: found.uncopied.get(claim).cloned(),
+        };
+        Ok(found.volumes.iter().map(local).collect())
     }
 
     async fn capacity(&self, _: PlanName) -> Result<Capacity, AccessError> {

@@ -1,4 +1,4 @@
-//! Tenants' own nodes that are stopped, started and rebooted.
+//! Tenants' own nodes that are stopped, started, rebooted and replaced.
 
 use crate::harness::{Mood, TestApp, TestTenant};
 use axum::http::{Method, StatusCode};
@@ -30,6 +30,14 @@ async fn state(server: &TestApp, tenant: &str) -> String {
     nodes["items"][0]["state"].as_str().expect("a state").to_owned()
 }
 
+/// Ends what is being done about the tenant itself.
+async fn make_ready(server: &TestApp, tenant: &str, owner: &str) -> TenantId {
+    let id = tenant.rsplit('/').next().expect("an id").parse().expect("a tenant's");
+    let known = TestTenant { id, path: tenant.to_owned(), owner: owner.to_owned() };
+    server.make_ready(&known).await;
+    id
+}
+
 #[tokio::test]
 async fn a_node_is_stopped_and_started_and_says_so() {
     let server = TestApp::new().await;
@@ -41,9 +49,7 @@ async fn a_node_is_stopped_and_started_and_says_so() {
     let early = ask("stop").await;
     assert_eq!(early.problem(), (409, "tenant-busy".to_owned()));
     assert!(early.text().contains("tenant-create"), "it is named: {}", early.text());
-    let tenant_id = tenant.rsplit('/').next().expect("an id").parse().expect("a tenant's");
-    let known = TestTenant { id: tenant_id, path: tenant.clone(), owner: owner.clone() };
-    server.make_ready(&known).await;
+    let tenant_id = make_ready(&server, &tenant, &owner).await;
 
     let stop = ask("stop").await;
     assert_eq!(stop.status, StatusCode::ACCEPTED, "{}", stop.text());
@@ -116,6 +122,53 @@ async fn a_node_with_volumes_on_its_disk_is_replaced_only_by_whoever_gives_them_
     let given_up = ask(Some(json!({ "volumes": "lose" }))).await;
     assert_eq!(given_up.status, StatusCode::ACCEPTED, "{}", given_up.text());
     assert_eq!(given_up.json()["kind"], "node-release");
+    assert_eq!(ask(None).await.problem(), (409, "node-not-ready".to_owned()), "it goes already");
+}
+
+#[tokio::test]
+async fn volumes_on_a_nodes_disk_are_copied_if_they_can_be_and_given_up_as_long_as_they_are_not() {
+    let server = TestApp::new().await;
+    let (tenant, owner, node) = with_node(&server).await;
+    let path = format!("{tenant}/nodes/{node}");
+    let ask = async |verb: &str, body| {
+        server.send(&owner, Method::POST, &format!("{path}/{verb}"), Some(body)).await
+    };
+    let end = async |end| {
+        let open = operation(&server, node).await;
+        server.app.store.node_end(&open, end).await.expect("it is open");
+    };
+    make_ready(&server, &tenant, &owner).await;
+    let (copy, lose) = (json!({ "volumes": "copy" }), json!({ "volumes": "lose" }));
+    let claims = vec!["default/data".to_owned(), "default/raw".to_owned()];
+    let raw = ("default/raw".to_owned(), "it is a block device".to_owned());
+    let set = |uncopied| {
+        let found = Survey { volumes: claims.clone(), uncopied, ..Survey::default() };
+        *server.world.survey.lock().expect("no test panics with it") = found;
+    };
+    set([raw].into());
+    let refused = ask("replace", copy.clone()).await;
+    assert_eq!(refused.problem(), (409, "node-has-volumes".to_owned()));
+    let detail = refused.json()["detail"].to_string();
+    assert!(detail.contains("default/raw, for it is a block device"), "{detail}");
+    assert!(!detail.contains("default/data"), "that one can be copied: {detail}");
+    set([].into());
+    ask("stop", json!({})).await;
+    end(NodeEnd::Stopped).await;
+    let unread = ask("replace", copy.clone()).await;
+    assert_eq!(unread.problem(), (409, "node-has-volumes".to_owned()));
+    assert!(unread.text().contains("Start the node first"), "{}", unread.text());
+    ask("start", json!({})).await;
+    end(NodeEnd::Ready).await;
+
+    let begun = ask("replace", copy.clone()).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.text());
+    let again = ask("replace", copy).await;
+    assert_eq!(again.problem(), (409, "node-not-ready".to_owned()));
+    let given_up = ask("replace", lose.clone()).await;
+    assert_eq!(given_up.status, StatusCode::ACCEPTED, "{}", given_up.text());
+    assert_eq!(given_up.json()["id"], begun.json()["id"], "it goes on without them");
+    let over = ask("replace", lose).await;
+    assert_eq!(over.problem(), (409, "node-not-ready".to_owned()), "there is nothing to give up");
 }
 
 #[tokio::test]

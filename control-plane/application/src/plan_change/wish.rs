@@ -1,7 +1,7 @@
 //! What a caller wants of a change of plan, checked.
 
 use super::{ChangeError, NewPlanChange};
-use crate::{App, Draft, tenant};
+use crate::{App, Draft, choice::choice, tenant};
 use domain::{
     Digest, Invalid, PlanName, SessionsDuringMove, Subscription, Tenant, VolumesDuringMove,
 };
@@ -47,21 +47,16 @@ pub(crate) fn check_nodes_of(
 }
 
 pub(crate) fn check_sessions(word: Option<&str>) -> Result<SessionsDuringMove, Invalid> {
-    word.map_or(Ok(SessionsDuringMove::Own), |word| {
-        let found = SessionsDuringMove::ALL.into_iter().find(|known| known.as_str() == word);
-        found.ok_or_else(|| Invalid::field("/sessions", word, "one of: wait, stop, own"))
-    })
+    choice("/sessions", word, (&SessionsDuringMove::ALL, SessionsDuringMove::as_str))
 }
 
 /// A change for later, and those of many tenants, copy nothing: whoever asks for downtime is there when it begins.
 fn check_volumes(word: Option<&str>, is_for_later: bool) -> Result<VolumesDuringMove, Invalid> {
-    let refuse = |rule| Err(Invalid::field("/volumes", word.unwrap_or_default(), rule));
-    let Some(text) = word else { return Ok(VolumesDuringMove::Stop) };
-    match VolumesDuringMove::ALL.into_iter().find(|known| known.as_str() == text) {
-        Some(VolumesDuringMove::Copy) if is_for_later => refuse("stop, in a change for later"),
-        Some(volumes) => Ok(volumes),
-        None => refuse("one of: stop, copy"),
+    let volumes = choice("/volumes", word, (&VolumesDuringMove::ALL, VolumesDuringMove::as_str))?;
+    if is_for_later && volumes == VolumesDuringMove::Copy {
+        return Err(Invalid::field("/volumes", volumes.as_str(), "stop, in a change for later"));
     }
+    Ok(volumes)
 }
 
 /// A time that lies ahead, and not too far.

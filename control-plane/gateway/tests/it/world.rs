@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use clusters::Relays;
 use domain::{
     Action, Actor, Authorized, Bytes, Capacity, Clock, Digest, Exclusivity, IdGen, Input,
-    InputSource, NodeName, PlanName, Resources, Role, Run, RunId, Scope, Session, SessionId,
-    SessionSpec, SessionState, Subscription, Survey, TenantId, TenantName, TokenId, authorize,
-    sample,
+    InputSource, LocalVolume, NodeName, PlanName, Resources, Role, Run, RunId, Scope, Session,
+    SessionId, SessionSpec, SessionState, Subscription, Survey, TenantId, TenantName, TokenId,
+    authorize, sample,
 };
 use futures::stream;
 use jiff::Timestamp;
@@ -84,7 +84,7 @@ impl TenantAccess for Nowhere {
         Ok(Survey::default())
     }
 
-    async fn volumes_on(&self, _: TenantId, _: &NodeName) -> Result<Vec<String>, AccessError> {
+    async fn volumes_on(&self, _: TenantId, _: &NodeName) -> Result<Vec<LocalVolume>, AccessError> {
         Ok(Vec::new())
     }
 

@@ -7,9 +7,9 @@ use crate::{
 use domain::{
     ChangePlan, DeleteTenant, Node, NodeId, NodeState, Operation, OperationKind, OperationState,
     PlanName, PlanPreview, PowerChange, Problem, ReplaceNode, SessionsDuringMove, Subscription,
-    Tenant, sample::preview,
+    Tenant, VolumesOnDisk, sample::preview,
 };
-use store::{NodeEnd, NodePowerError, PlanChangeError, Store};
+use store::{NodeEnd, NodePowerError, NodeReplaceError, PlanChangeError, Store};
 
 on_both! {
     a_node_that_is_off_stays_its_tenants_and_comes_back,
@@ -17,6 +17,8 @@ on_both! {
     a_node_that_was_to_be_off_for_a_moment_is_on_or_stays_off,
     nobody_is_switched_off_while_something_else_is_done,
     a_node_that_is_off_is_the_first_to_go,
+    a_node_is_replaced_with_its_volumes_until_they_are_given_up,
+    no_node_is_replaced_while_the_plan_changes_and_the_other_way_round,
 }
 
 const OWN: Subscription = Subscription { plan: PlanName::DedicatedS, nodes: 2 };
@@ -118,7 +120,8 @@ async fn a_node_that_was_to_be_off_for_a_moment_is_on_or_stays_off(world: World)
     store.node_end(&reboot, NodeEnd::Undone(Some(problem()))).await.expect("it is open");
     assert_eq!(get(&store, node).await.state(), NodeState::Stopped);
     // Then it can be replaced.
-    let release = store.node_replace(&owner::<ReplaceNode>(tenant.id), node).await;
+    let release =
+        store.node_replace(&owner::<ReplaceNode>(tenant.id), node, VolumesOnDisk::Stop).await;
     assert_eq!(release.expect("it is off").kind, OperationKind::NodeRelease);
     assert_eq!(get(&store, node).await.state(), NodeState::Releasing);
 }
@@ -179,4 +182,53 @@ async fn a_node_that_is_off_is_the_first_to_go(world: World) {
     assert_eq!(store.node_release_surplus(tenant.id).await.expect("readable"), 1);
     assert_eq!(get(&store, first).await.state(), NodeState::Releasing);
     assert_eq!(get(&store, second).await.state(), NodeState::Ready, "there its pods are");
+}
+
+async fn replace(
+    store: &Store,
+    tenant: &Tenant,
+    id: NodeId,
+    volumes: VolumesOnDisk,
+) -> Result<Operation, NodeReplaceError> {
+    store.node_replace(&owner::<ReplaceNode>(tenant.id), id, volumes).await
+}
+
+async fn a_node_is_replaced_with_its_volumes_until_they_are_given_up(world: World) {
+    let store = world.open().await;
+    let (tenant, node, other) = settled(&store).await;
+    assert!(!get(&store, node).await.is_copied(), "nobody asked for it");
+    let release = replace(&store, &tenant, node, VolumesOnDisk::Copy).await.expect("it is ready");
+    assert!(get(&store, node).await.is_copied());
+    for volumes in [VolumesOnDisk::Stop, VolumesOnDisk::Copy] {
+        let again = replace(&store, &tenant, node, volumes).await;
+        let is_said = matches!(again, Err(NodeReplaceError::NotReady(NodeState::Releasing)));
+        assert!(is_said, "{again:?}");
+    }
+    let second = replace(&store, &tenant, other, VolumesOnDisk::Lose).await;
+    assert!(matches!(second, Err(NodeReplaceError::Busy(_))), "one at a time: {second:?}");
+    let given_up = replace(&store, &tenant, node, VolumesOnDisk::Lose).await;
+    assert_eq!(given_up.expect("they are there").id, release.id);
+    assert!(!get(&store, node).await.is_copied());
+    let audit = store.audit_list(Some(tenant.id), None, 1).await.expect("readable");
+    assert_eq!(audit[0].action, "node.lose_volumes");
+    let again = replace(&store, &tenant, node, VolumesOnDisk::Lose).await;
+    assert!(matches!(again, Err(NodeReplaceError::NotReady(NodeState::Releasing))), "{again:?}");
+}
+
+async fn no_node_is_replaced_while_the_plan_changes_and_the_other_way_round(world: World) {
+    let store = world.open().await;
+    let (tenant, node, _) = settled(&store).await;
+    let moving = Subscription { nodes: 1, ..OWN };
+    let change = begin_move(&store, &tenant, moving).await.expect("nothing else is done");
+    let during = replace(&store, &tenant, node, VolumesOnDisk::Copy).await;
+    let is_named = matches!(&during, Err(NodeReplaceError::Moving(open)) if open.id == change.id);
+    assert!(is_named, "{during:?}");
+    store.plan_change_end(&change, Some(problem())).await.expect("it is open");
+
+    let release = replace(&store, &tenant, node, VolumesOnDisk::Copy).await.expect("it is ready");
+    let during = begin_move(&store, &tenant, moving).await;
+    let is_named = matches!(&during, Err(PlanChangeError::Busy(open)) if open.id == release.id);
+    assert!(is_named, "{during:?}");
+    store.node_end(&release, NodeEnd::Released(None)).await.expect("it is open");
+    begin_move(&store, &tenant, moving).await.expect("nothing else is done");
 }

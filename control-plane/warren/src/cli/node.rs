@@ -29,7 +29,8 @@ pub(crate) enum Command {
 Example:
   warren node replace node_0198… --tenant acme --wait
 
-Volumes on its disk are in the way unless they may be lost: --volumes lose.
+Volumes on its disk are in the way, unless they are copied with what uses them down meanwhile (--volumes copy), or may be
+lost (--volumes lose). While it copies, asking again with lose gives up what is not copied yet.
 
 All nodes have the shape of their plan; for another one: warren plan change")]
     Replace(Replace),
@@ -86,6 +87,8 @@ pub(crate) struct Replace {
 enum Volumes {
     /// They are in the way: nothing is replaced while there are any
     Stop,
+    /// They are copied to where their pods go; what uses them is down meanwhile
+    Copy,
     /// They are lost
     Lose,
 }
@@ -116,6 +119,7 @@ pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> 
         Command::Replace(Replace { change, volumes }) => {
             let volumes = match volumes {
                 Volumes::Stop => "stop",
+                Volumes::Copy => "copy",
                 Volumes::Lose => "lose",
             };
             return change.run(cx, "replace", json!({ "volumes": volumes })).await;

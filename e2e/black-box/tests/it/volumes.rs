@@ -126,14 +126,16 @@ pub(crate) fn has_moved(keeper: &Keeper<'_>, seen: &str, old: &Path) -> Result<(
     })
 }
 
-/// Waits until the step `move` says something with `part` in it, looking as often as it can.
+/// Waits until the step that copies says something with `part` in it, looking as often as it can.
 pub(crate) fn wait_said(lab: &Lab, begun: &Value, part: &str) -> Result<()> {
     let path = format!("/api/v1/operations/{}", text(begun, "/id"));
     until(part, 180, || {
         let operation = lab.get(&path)?;
         let steps = operation["steps"].as_array().cloned().unwrap_or_default();
-        let is_said =
-            |step: &Value| step["name"] == "move" && text(step, "/message").contains(part);
+        let is_said = |step: &Value| {
+            let copies = step["name"] == "move" || step["name"] == "drain";
+            copies && text(step, "/message").contains(part)
+        };
         Ok(if steps.iter().any(is_said) { Ok(()) } else { Err(operation.to_string()) })
     })
 }
@@ -162,19 +164,29 @@ fn a_volume_goes_with_its_tenant_to_a_node_of_its_own_and_back() -> Result<()> {
         has_plan(&lab, &tenant, text(&wish, "/plan"), nodes)?;
         has_moved(&keeper, &seen, &old)?;
         if nodes == 1 {
-            is_kept(&lab, &tenant)?;
+            comes_along(&lab, &keeper, &seen)?;
         }
     }
     Ok(())
 }
 
-/// Nobody loses the volume by replacing the node that it is on.
-fn is_kept(lab: &Lab, tenant: &TestTenant) -> Result<()> {
-    let path = tenant.path(&format!("/nodes/{}/replace", text(&own_node(lab, tenant)?, "/id")));
+/// Nobody loses the volume by replacing the node that it is on: it goes to the next one, if that is wanted.
+fn comes_along(lab: &Lab, keeper: &Keeper<'_>, seen: &str) -> Result<()> {
+    let (tenant, node) = (keeper.0, own_node(lab, keeper.0)?);
+    let path = tenant.path(&format!("/nodes/{}/replace", text(&node, "/id")));
     let (status, refused) = lab.post(&path, &json!({}))?;
     ensure!(status == 409 && refused["code"] == "node-has-volumes", "{status} {refused}");
     ensure!(text(&refused, "/detail").contains("default/data-keeper-0"), "{refused}");
-    Ok(())
+    let old = folder(&keeper.volume()?);
+    let (status, begun) = lab.post(&path, &json!({ "volumes": "copy" }))?;
+    ensure!(status == 202, "{status} {begun}");
+    let wish = json!({ "plan": "pro", "volumes": "copy" });
+    let (status, refused) = lab.post(&tenant.path("/plan-changes"), &wish)?;
+    ensure!(status == 409 && refused["code"] == "tenant-busy", "{status} {refused}");
+    let end = tenant.operation_end(&begun, 300)?;
+    ensure!(end["state"] == "succeeded", "{end}");
+    ensure!(own_node(lab, tenant)?["id"] != node["id"], "another one took its place");
+    has_moved(keeper, seen, &old)
 }
 
 #[test]

@@ -14,9 +14,10 @@ use planning::Kind;
 use serde_json::Value;
 
 mod pods;
+mod volumes;
 
-pub(super) use pods::Drain;
 pub(crate) use pods::evict;
+pub(super) use pods::{Drain, EMPTIED};
 
 /// Keeps new pods off the node.
 #[derive(Debug)]
@@ -101,6 +102,7 @@ impl Step<OwnNode> for Absence {
                 "{count} disks of the machine are left, among them {first}"
             )));
         }
+        volumes::are_settled(cx).await?;
         let host = host::server(cx);
         let volumes = host.list(Kind::PersistentVolume, None, "").await?;
         let name = cx.subject.node.name.as_str();

@@ -1,7 +1,7 @@
 //! The step in which pods move, wave by wave. The tenant's own budgets count: its own API server is asked to let them go.
 
 use super::{
-    MoveContext, Moving, copying,
+    MoveContext, Moving,
     placement::place,
     places::{self, Places},
 };
@@ -10,11 +10,15 @@ use crate::{
     machines::{cordon, evict},
     sagas::{Step, StepError},
     session::{Emptying, drain},
+    volumes::{Copier, Reason},
 };
 use async_trait::async_trait;
 use domain::{NodeState, Subscription, Tenant, VolumesDuringMove};
 use jiff::SignedDuration;
-use planning::{pod, volume};
+use planning::{
+    pod,
+    volume::{self, Bound},
+};
 use serde_json::Value;
 use std::{collections::HashSet, time::Duration};
 use tokio::time::Instant;
@@ -51,7 +55,7 @@ impl Step<Moving> for Move {
 /// Moves the tenant to where it is when it pays for `side`.
 pub(super) async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<String, StepError> {
     let (mut moved, mut waves, mut copied) = (0, 0, 0);
-    copying::tidy(cx, &cx.tenant().await?).await?;
+    tidy(cx, &cx.tenant().await?, side).await?;
     loop {
         let tenant = cx.tenant().await?;
         let places = Places::of(cx.cx, &tenant, side).await?;
@@ -61,7 +65,8 @@ pub(super) async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<
             cx.pause().await?;
             continue;
         }
-        if copying::copy_one(cx, &tenant, (side, &places)).await?.is_some() {
+        if let Some(bound) = free(cx, &tenant, (side, &places)).await? {
+            copier(cx, &tenant, side).copy(&bound).await?;
             copied += 1;
             continue;
         }
@@ -76,7 +81,7 @@ pub(super) async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<
         let (bare, running) = (found.unmanaged.len(), found.sessions.len());
         let waits = cx.volumes() == VolumesDuringMove::Copy && !found.volumes.is_empty();
         if bare + running == 0 && !waits {
-            copying::tidy(cx, &tenant).await?;
+            tidy(cx, &tenant, side).await?;
             let volumes =
                 if copied > 0 { format!(", {copied} volumes copied") } else { String::new() };
             return Ok(format!("{moved} pods moved{volumes}; nothing is left where it was"));
@@ -116,6 +121,32 @@ async fn close_others(
         }
     }
     Ok(())
+}
+
+fn copier<'a>(cx: &'a MoveContext<'_>, tenant: &'a Tenant, side: Subscription) -> Copier<'a> {
+    let reason = if side == cx.from() { Reason::MoveBack } else { Reason::Move };
+    Copier { cx: cx.cx, progress: cx.progress, tenant, isolation: side.isolation(), reason }
+}
+
+/// A volume that is to be copied and that nobody uses now.
+async fn free(
+    cx: &MoveContext<'_>,
+    tenant: &Tenant,
+    (side, places): (Subscription, &Places),
+) -> Result<Option<Bound>, StepError> {
+    if cx.volumes() == VolumesDuringMove::Stop {
+        return Ok(None);
+    }
+    let bound = places::bound(cx.cx, tenant, places).await?;
+    copier(cx, tenant, side).free(bound).await
+}
+
+/// Lets a copy that was begun come to its end.
+async fn tidy(cx: &MoveContext<'_>, tenant: &Tenant, side: Subscription) -> Result<(), StepError> {
+    match cx.volumes() {
+        VolumesDuringMove::Stop => Ok(()),
+        VolumesDuringMove::Copy => copier(cx, tenant, side).tidy().await,
+    }
 }
 
 /// Whether somebody has halted the change; the way back is not.
@@ -171,7 +202,7 @@ async fn send(
             return Ok(gone.len());
         }
         // Whoever waits for a volume does not wait for others' budgets.
-        if !bound.is_empty() && copying::free(cx, tenant, places).await?.is_some() {
+        if !bound.is_empty() && free(cx, tenant, (side, places)).await?.is_some() {
             return Ok(gone.len());
         }
         if gone.is_empty() && is_halted(cx, side).await? {

@@ -6,7 +6,7 @@ use crate::{
     api_server::{ApiError, ApiServer},
 };
 use clusters::ReachError;
-use domain::{Isolation, Node, NodeName, Subscription, Survey, Tenant};
+use domain::{Isolation, LocalVolume, Node, NodeName, Subscription, Survey, Tenant};
 use jiff::SignedDuration;
 use planning::{
     Kind, UserNamespaces, moving,
@@ -120,7 +120,7 @@ pub async fn survey(
     Ok(Survey { requests, ..found })
 }
 
-/// The claims of a tenant whose volumes lie on the disk of a node.
+/// The volumes of a tenant that lie on the disk of a node.
 ///
 /// # Errors
 /// If the host cluster does not answer.
@@ -128,9 +128,28 @@ pub async fn volumes_on(
     cx: &Context,
     tenant: &Tenant,
     node: &NodeName,
-) -> Result<Vec<String>, SurveyError> {
-    let bound = elsewhere(cx, tenant, |place| place != node.as_str()).await?;
-    Ok(bound.into_iter().map(|bound| bound.claim).collect())
+) -> Result<Vec<LocalVolume>, SurveyError> {
+    let local = |bound: Bound| LocalVolume {
+        obstacle: obstacle(cx, &bound).map(str::to_owned),
+        claim: bound.claim,
+    };
+    Ok(bound_to(cx, tenant, node).await?.into_iter().map(local).collect())
+}
+
+/// The same, with what is needed to copy them.
+pub(crate) async fn bound_to(
+    cx: &Context,
+    tenant: &Tenant,
+    node: &NodeName,
+) -> Result<Vec<Bound>, SurveyError> {
+    elsewhere(cx, tenant, |place| place != node.as_str()).await
+}
+
+/// Why a volume cannot be copied; nothing if it can.
+fn obstacle(cx: &Context, bound: &Bound) -> Option<&'static str> {
+    let is_missing = cx.settings.now().user_namespaces == UserNamespaces::Unavailable;
+    let of_host = is_missing.then_some("this host gives pods no user namespaces of their own");
+    bound.obstacle().or(of_host)
 }
 
 /// What of a tenant runs on one node, and the API server that lets go of it.
@@ -156,12 +175,7 @@ pub(super) async fn look(
     let sessions = sessions(cx, tenant, &pods).await?;
     let survey = moving::survey(&pods, |digits| sessions.contains(digits), is_right);
     let bound = bound(cx, tenant, places).await?;
-    let cannot = (cx.settings.now().user_namespaces == UserNamespaces::Unavailable)
-        .then_some("this host gives pods no user namespaces of their own");
-    let uncopied = |bound: &Bound| {
-        let why = bound.obstacle().or(cannot)?;
-        Some((bound.claim.clone(), why.to_owned()))
-    };
+    let uncopied = |bound: &Bound| Some((bound.claim.clone(), obstacle(cx, bound)?.to_owned()));
     Ok(Survey {
         volumes: bound.iter().map(|bound| bound.claim.clone()).collect(),
         sizes: bound.iter().map(|bound| (bound.claim.clone(), bound.size.0)).collect(),
@@ -220,7 +234,7 @@ async fn sessions(
 }
 
 /// All pods of a tenant, as its own API server has them.
-pub(super) async fn pods(cx: &Context, tenant: &Tenant) -> Result<Vec<Value>, SurveyError> {
+pub(crate) async fn pods(cx: &Context, tenant: &Tenant) -> Result<Vec<Value>, SurveyError> {
     Ok(server(cx, tenant).await?.list(Kind::Pod, None, "").await?)
 }
 

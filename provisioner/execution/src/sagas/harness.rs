@@ -11,6 +11,7 @@ mod bad_days;
 mod capacity;
 mod care;
 mod check;
+mod giving_up;
 mod history;
 mod inventory;
 mod kubelet;

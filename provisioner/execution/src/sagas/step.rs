@@ -169,6 +169,23 @@ impl<'a> Progress<'a> {
         come
     }
 
+    /// Fails if nobody wants the operation to go on.
+    ///
+    /// # Errors
+    /// If somebody asked for it to be taken back, which is not being done yet, or if it is over.
+    pub(crate) async fn check_wanted(&self) -> Result<(), StepError> {
+        let Some(id) = self.operation().await else { return Ok(()) };
+        let operation = self.cx.store.operation_get(id).await?;
+        let is_wanted = operation.is_some_and(|operation| {
+            let is_undoing = operation.state == OperationState::Undoing;
+            !operation.state.is_final() && (is_undoing || operation.cancel_requested_at.is_none())
+        });
+        if is_wanted {
+            return Ok(());
+        }
+        Err(StepError::Retry("somebody asked for it to be taken back".to_owned()))
+    }
+
     /// Until somebody asks for the operation to be taken back.
     async fn unwanted(&self) {
         let Some(id) = self.operation().await else { return std::future::pending().await };

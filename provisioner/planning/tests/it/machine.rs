@@ -28,6 +28,7 @@ fn node() -> Node {
         vm: None,
         address: Some(Ipv4Addr::new(10, 0, 0, 7)),
         power: domain::NodePower::On,
+        volumes: None,
         created_at: Timestamp::UNIX_EPOCH,
         ready_at: None,
         release_requested_at: None,

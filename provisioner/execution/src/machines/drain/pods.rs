@@ -1,7 +1,10 @@
 //! The step in which pods leave a node: sessions as they say themselves, all others as their tenant's budgets allow, and
 //! nobody for ever.
 
-use super::host;
+use super::{
+    host,
+    volumes::{self, Circumstances, Volumes},
+};
 use crate::{
     api_server::{ApiError, ApiServer},
     machines::{NodeContext, OwnNode},
@@ -22,6 +25,10 @@ const REPLACED: SignedDuration = SignedDuration::from_mins(15);
 const ASKED: SignedDuration = SignedDuration::from_mins(5);
 /// How long pods may take to end when they are told to.
 const TOLD: SignedDuration = SignedDuration::from_secs(150);
+/// How long all of that takes at most.
+pub(in crate::machines) const EMPTIED: SignedDuration = SignedDuration::from_mins(25);
+/// How long volumes may take to be copied until it is tried anew.
+const COPIED: SignedDuration = SignedDuration::from_hours(24);
 /// Between two looks at the pods that are left.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -39,38 +46,71 @@ impl Step<OwnNode> for Drain {
 
     fn deadline(&self) -> SignedDuration {
         // It says itself when it was too long.
-        REPLACED + ASKED + TOLD * 2
+        EMPTIED + COPIED
     }
 
     async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
         let host = host::server(cx);
-        let first = cx.subject.emptied.map_or_else(|| cx.now(), |(_, since)| since);
+        let mut first = cx.subject.emptied.map_or_else(|| cx.now(), |(_, since)| since);
+        if volumes::resume(cx).await? {
+            first = cx.now();
+        }
+        let mut copied = 0;
         loop {
+            let is_ready = is_ready(cx, &host).await?;
+            let others = Others::of(cx, first).await?;
+            let has_place = others.is_there && !others.is_awaited;
+            let volumes = volumes::take_along(cx, Circumstances { has_place, is_ready }).await?;
+            let waiting = match volumes {
+                Volumes::Done => None,
+                Volumes::Copied => {
+                    copied += 1;
+                    // Meanwhile nobody could become ready whom a budget waits for.
+                    first = cx.now();
+                    continue;
+                }
+                Volumes::Waiting(story) => Some(story),
+            };
             let mut pods = host::alive_on(&host, &cx.subject.node).await?;
             // What belongs to the node itself goes with it.
             pods.retain(|pod| pod["metadata"]["namespace"] != SYSTEM);
-            if pods.is_empty() {
-                return Ok("no pod is left on it".to_owned());
-            }
-            let others = Others::of(cx, first).await?;
-            // A node that is gone, or whose kubelet is, ends no pod: its machine is switched off next.
-            if cx.now() > others.until + TOLD || !is_ready(cx, &host).await? {
-                return Ok(format!("{} pods end with the machine", pods.len()));
+            let is_over = cx.now() > others.until + TOLD;
+            match &waiting {
+                None if pods.is_empty() => {
+                    return Ok(format!("no pod is left on it{}", told(copied)));
+                }
+                // A node that is gone, or whose kubelet is, ends no pod: its machine is switched off next.
+                None if is_over || !is_ready => {
+                    let count = pods.len();
+                    return Ok(format!("{count} pods end with the machine{}", told(copied)));
+                }
+                None | Some(_) => {}
             }
             let story = if others.is_awaited {
-                "it waits for the node that takes its place".to_owned()
+                Some("it waits for the node that takes its place".to_owned())
+            } else if pods.is_empty() {
+                None
             } else {
-                ask(cx, &host, &pods, &others).await?
+                Some(ask(cx, &host, &pods, &others).await?)
             };
-            cx.progress.say(story).await;
+            let story: Vec<_> = story.into_iter().chain(waiting).collect();
+            cx.progress.say(story.join("; ")).await;
             tokio::time::sleep(LOOK).await;
         }
     }
 }
 
+/// What came along, in words.
+fn told(copied: usize) -> String {
+    match copied {
+        0 => String::new(),
+        count => format!(", {count} volumes copied"),
+    }
+}
+
 /// What the tenant's other nodes mean for this one.
 struct Others {
-    /// Whether the one that takes its place is on its way.
+    /// Whether the one that takes its place is on its way, or will be in a moment.
     is_awaited: bool,
     /// Whether there is another one that pods can be on.
     is_there: bool,
@@ -85,7 +125,8 @@ impl Others {
         let others = || nodes.iter().filter(|other| other.id != node.id);
         let is_coming =
             |other: &Node| other.shape == node.shape && other.state() == NodeState::Attaching;
-        let is_awaited = others().any(is_coming) && cx.now() < first + REPLACED;
+        let is_coming = others().any(is_coming) || is_one_missing(cx, &nodes).await?;
+        let is_awaited = is_coming && cx.now() < first + REPLACED;
         let ready = others().filter(|other| other.state() == NodeState::Ready);
         let ready: Vec<Timestamp> = ready.filter_map(|other| other.ready_at).collect();
         // The time begins when there is a place to go to.
@@ -93,6 +134,19 @@ impl Others {
             ready.iter().copied().filter(|at| *at < first + REPLACED).fold(first, Timestamp::max);
         Ok(Self { is_awaited, is_there: !ready.is_empty(), until: from + ASKED })
     }
+}
+
+/// Whether nobody has begun yet to make the one that takes the place of a node that is replaced.
+async fn is_one_missing(cx: &NodeContext<'_>, nodes: &[Node]) -> Result<bool, StepError> {
+    let node = &cx.subject.node;
+    if node.volumes.is_none() {
+        return Ok(false);
+    }
+    let tenant = cx.cx.store.tenant_get(node.tenant).await?;
+    let tenant = tenant.filter(|tenant| tenant.deletion_requested_at.is_none());
+    let wanted = tenant.map_or(0, |tenant| tenant.nodes_of(node.shape));
+    let stays = |other: &&Node| other.release_requested_at.is_none() && other.shape == node.shape;
+    Ok(nodes.iter().filter(stays).count() < usize::try_from(wanted).unwrap_or(usize::MAX))
 }
 
 /// Asks pods to go, or tells them to when their time is over. What is waited for and what is in the way, in words.

@@ -42,7 +42,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Steps in the middle of which there is something to be found.
-const LONG: [&str; 5] = ["clone", "start", "join", "nodes", "move"];
+const LONG: [&str; 6] = ["clone", "start", "join", "nodes", "move", "drain"];
 
 /// The tenant is gone, and with it its nodes, its machines, and all that the host cluster had of it.
 fn gone(world: &World, _: Operation) -> BoxFuture<'_, Violations> {

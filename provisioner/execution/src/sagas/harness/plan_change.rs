@@ -1,16 +1,17 @@
-//! The saga about a tenant's plan, in both directions.
+//! The sagas in which a tenant moves with what it keeps: to another plan, in both directions, and from a node that is
+//! replaced.
 
 use super::{
-    check::{Violations, ensure},
+    check::{Violations, ensure, expected},
     history::Rehearsed,
     inventory::Inventory,
     tenant::{self, SHARED},
     world::{World, proof},
 };
-use crate::plan_change::CHANGE;
+use crate::{machines::RELEASE, plan_change::CHANGE};
 use domain::{
-    ChangePlan, Isolation, NodeState, OperationId, PlanName, PlanPreview, Scope,
-    SessionsDuringMove, Subscription, VolumesDuringMove, sample,
+    ChangePlan, Isolation, NodeState, OperationId, PlanName, PlanPreview, ReplaceNode, Scope,
+    SessionsDuringMove, Subscription, VolumesDuringMove, VolumesOnDisk, sample,
 };
 use futures::FutureExt as _;
 use planning::machine::password_key;
@@ -22,7 +23,7 @@ const PRO: Subscription = Subscription { plan: PlanName::Pro, nodes: 0 };
 /// On a node of its own.
 const OWN: Subscription = Subscription { plan: PlanName::DedicatedS, nodes: 1 };
 
-pub(super) static SAGAS: [Rehearsed; 2] = [
+pub(super) static SAGAS: [Rehearsed; 3] = [
     Rehearsed {
         name: "change to own nodes",
         saga: &CHANGE,
@@ -43,6 +44,22 @@ pub(super) static SAGAS: [Rehearsed; 2] = [
         done: |world, _| settled(world, PRO).boxed(),
         undone: |world, _| settled(world, OWN).boxed(),
     },
+    Rehearsed {
+        name: "replace",
+        saga: &RELEASE,
+        plan: OWN.plan,
+        has_tenant: true,
+        steps: &["cordon", "drain", "stop", "remove", "destroy", "absence"],
+        begin: |world, _| {
+            async move {
+                tenant::live(world).await;
+                replace(world).await
+            }
+            .boxed()
+        },
+        done: |world, _| settled(world, OWN).boxed(),
+        undone: |_, _| async { vec!["a release only goes forward".to_owned()] }.boxed(),
+    },
 ];
 
 /// Lets the tenant live, and asks for the change.
@@ -59,6 +76,16 @@ async fn begin(world: &World, to: Subscription) -> OperationId {
     let sessions = SessionsDuringMove::Wait;
     let begun = world.store.plan_change_begin(&proof, tenant.id, &preview, sessions).await;
     begun.expect("nothing else is done about it").1.id
+}
+
+/// Asks for another node in the place of the tenant's own.
+pub(super) async fn replace(world: &World) -> OperationId {
+    let tenant = world.tenant().await;
+    let proof = proof::<ReplaceNode>(Scope::Tenant(tenant.id));
+    let nodes = world.store.node_of_tenant(tenant.id).await.expect("readable");
+    let [node] = &nodes[..] else { panic!("its nodes are {nodes:?}") };
+    let begun = world.store.node_replace(&proof, node.id, VolumesOnDisk::Copy).await;
+    begun.expect("it is ready, and nothing else is done").id
 }
 
 /// The tenant has exactly this plan, is there where it says, and nothing of another is left anywhere.
@@ -83,6 +110,8 @@ async fn settled(world: &World, plan: Subscription) -> Violations {
     world.host.objects(|objects| {
         let there: Vec<String> = objects.list("nodes").iter().map(name).collect();
         ensure(&mut violations, there == names, format!("the host has nodes {there:?}"));
+        let expected = expected(objects);
+        ensure(&mut violations, expected == names, format!("the host expects {expected:?}"));
         for node in objects.list("nodes") {
             let is_open = node["spec"]["unschedulable"] != true;
             ensure(&mut violations, is_open, format!("{} is closed", name(&node)));

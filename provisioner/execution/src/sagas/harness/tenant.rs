@@ -235,6 +235,7 @@ impl Life {
                 | OperationKind::TenantDelete => continue,
             };
             if let Some(node) = operation.node
+                && !self.is_replaced(node).await
                 && self.driven.insert(operation.id)
             {
                 let password = self.hash(node).await;
@@ -254,6 +255,12 @@ impl Life {
                 });
             }
         }
+    }
+
+    /// Whether somebody asked for another one in its place: that is the operation that the history is about.
+    async fn is_replaced(&self, node: NodeId) -> bool {
+        let node = self.cx.store.node_get(node).await;
+        node.is_ok_and(|node| node.is_some_and(|node| node.volumes.is_some()))
     }
 
     /// To hash a node's password takes long on purpose: here it has been done, and what is not needed goes again.

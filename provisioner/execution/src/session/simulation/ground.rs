@@ -11,7 +11,8 @@ use application::{
 use async_trait::async_trait;
 use clusters::{HostCluster, Relays, RunAuthority, TenantClusters};
 use domain::{
-    Actor, Capacity, Clock, Exclusivity, IdGen, NodeName, PlanName, Subscription, Survey, TenantId,
+    Actor, Capacity, Clock, Exclusivity, IdGen, LocalVolume, NodeName, PlanName, Subscription,
+    Survey, TenantId,
 };
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -235,7 +236,7 @@ impl TenantAccess for NoAccess {
         Ok(Survey::default())
     }
 
-    async fn volumes_on(&self, _: TenantId, _: &NodeName) -> Result<Vec<String>, AccessError> {
+    async fn volumes_on(&self, _: TenantId, _: &NodeName) -> Result<Vec<LocalVolume>, AccessError> {
         Ok(Vec::new())
     }
 

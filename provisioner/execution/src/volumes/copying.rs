@@ -1,17 +1,15 @@
-//! The part of the move in which volumes are copied. Whoever uses one has been sent to the new place and waits there for
-//! its volume: nobody has to stop anything.
+//! A volume goes from the node that is left to where its tenant is going. Whoever uses one has been sent there and waits
+//! for its volume: nobody has to stop anything.
 
-use super::{
-    LOOK, MoveContext,
-    places::{self, Places},
-};
+use super::Leftovers;
 use crate::{
+    Context,
     api_server::{ApiError, ApiServer},
-    sagas::StepError,
-    volumes::Leftovers,
+    plan_change,
+    sagas::{Progress, StepError},
 };
 use clusters::{Passed, Relay};
-use domain::{Subscription, Tenant, VolumesDuringMove};
+use domain::{Isolation, NodeId, Tenant};
 use planning::{
     Key, Kind,
     pod::is_ready,
@@ -21,6 +19,8 @@ use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Between two looks at something that is on its way.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long nothing may move before it is tried anew.
 const STILL: Duration = Duration::from_mins(5);
 /// How long the copy may take to get into the volume's place.
@@ -32,47 +32,84 @@ const READY: Duration = Duration::from_mins(2);
 /// How often one volume is tried.
 const ATTEMPTS: u32 = 3;
 
-/// Copies one volume that nobody uses now. Its claim; nothing if there is none.
-pub(super) async fn copy_one(
-    cx: &MoveContext<'_>,
-    tenant: &Tenant,
-    (side, places): (Subscription, &Places),
-) -> Result<Option<String>, StepError> {
-    let Some(bound) = free(cx, tenant, places).await? else { return Ok(None) };
-    let host = ApiServer::host(cx.cx.host.client());
-    let copying = Copying { cx, host, tenant, bound: &bound, side };
-    copying.all().await?;
-    Ok(Some(bound.claim))
+/// Why volumes are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Their tenant moves.
+    Move,
+    /// It moves back: there is nothing that could be taken back.
+    MoveBack,
+    /// This node is replaced, until they are given up.
+    Release(NodeId),
 }
 
-/// A volume that is to be copied and that nobody uses now.
-pub(super) async fn free(
-    cx: &MoveContext<'_>,
-    tenant: &Tenant,
-    places: &Places,
-) -> Result<Option<Bound>, StepError> {
-    if cx.volumes() == VolumesDuringMove::Stop {
-        return Ok(None);
-    }
-    let bound = places::bound(cx.cx, tenant, places).await?;
-    if bound.is_empty() {
-        return Ok(None);
-    }
-    let pods = pods(&ApiServer::host(cx.cx.host.client()), tenant).await?;
-    Ok(bound.into_iter().find(|bound| volume::users(&pods, &bound.name).is_empty()))
+/// Copies the volumes of a tenant, one at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Copier<'a> {
+    pub(crate) cx: &'a Context,
+    pub(crate) progress: &'a Progress<'a>,
+    pub(crate) tenant: &'a Tenant,
+    /// Which nodes they go to.
+    pub(crate) isolation: Isolation,
+    pub(crate) reason: Reason,
 }
 
-/// Lets what an earlier attempt has begun come to its end, and removes the rest.
-pub(super) async fn tidy(cx: &MoveContext<'_>, tenant: &Tenant) -> Result<(), StepError> {
-    if cx.volumes() == VolumesDuringMove::Stop {
-        return Ok(());
+impl Copier<'_> {
+    /// The first of these volumes that nobody uses now.
+    pub(crate) async fn free(&self, bound: Vec<Bound>) -> Result<Option<Bound>, StepError> {
+        if bound.is_empty() {
+            return Ok(None);
+        }
+        let pods = pods(&self.host(), self.tenant).await?;
+        Ok(bound.into_iter().find(|bound| volume::users(&pods, &bound.name).is_empty()))
     }
-    let host = ApiServer::host(cx.cx.host.client());
-    let until = Instant::now() + TIDY;
-    loop {
-        let left = Leftovers { host: &host, cluster: &tenant.cluster, now: cx.now() };
-        let Some(story) = left.tidy().await? else { return Ok(()) };
-        wait(cx, until, story).await?;
+
+    /// Copies a volume that nobody uses, and lets the copy take its place.
+    pub(crate) async fn copy(&self, bound: &Bound) -> Result<(), StepError> {
+        let copying = Copying { by: *self, host: self.host(), tenant: self.tenant, bound };
+        copying.all().await
+    }
+
+    /// Lets what an earlier attempt has begun come to its end, and removes the rest.
+    pub(crate) async fn tidy(&self) -> Result<(), StepError> {
+        let host = self.host();
+        let until = Instant::now() + TIDY;
+        loop {
+            let Some(story) = self.leftovers(&host).tidy().await? else { return Ok(()) };
+            self.wait(until, story).await?;
+        }
+    }
+
+    fn leftovers<'b>(&'b self, host: &'b ApiServer) -> Leftovers<'b> {
+        Leftovers { host, cluster: &self.tenant.cluster, now: self.cx.clock.now() }
+    }
+
+    fn host(&self) -> ApiServer {
+        ApiServer::host(self.cx.host.client())
+    }
+
+    /// Waits a moment, and says for what; not for ever.
+    async fn wait(&self, until: Instant, story: String) -> Result<(), StepError> {
+        if Instant::now() > until {
+            return Err(StepError::Retry(story));
+        }
+        self.progress.say(story).await;
+        tokio::time::sleep(LOOK).await;
+        Ok(())
+    }
+
+    /// Waits a moment; fails if nobody wants the copy any more.
+    async fn pause(&self) -> Result<(), StepError> {
+        tokio::time::sleep(LOOK).await;
+        self.progress.check_wanted().await?;
+        let Reason::Release(node) = self.reason else { return Ok(()) };
+        let node = self.cx.store.node_get(node).await?;
+        let tenant = self.cx.store.tenant_get(self.tenant.id).await?;
+        let is_leaving = tenant.is_none_or(|tenant| tenant.deletion_requested_at.is_some());
+        if !is_leaving && node.is_some_and(|node| node.is_copied()) {
+            return Ok(());
+        }
+        Err(StepError::Retry("the volumes on its disk are given up".to_owned()))
     }
 }
 
@@ -81,66 +118,56 @@ async fn pods(host: &ApiServer, tenant: &Tenant) -> Result<Vec<Value>, ApiError>
     host.list(Kind::Pod, Some(&tenant.cluster.host_namespace()), "").await
 }
 
-/// Waits a moment, and says for what; not for ever.
-async fn wait(cx: &MoveContext<'_>, until: Instant, story: String) -> Result<(), StepError> {
-    if Instant::now() > until {
-        return Err(StepError::Retry(story));
-    }
-    cx.progress.say(story).await;
-    tokio::time::sleep(LOOK).await;
-    Ok(())
-}
-
 /// One volume on its way.
 struct Copying<'a> {
-    cx: &'a MoveContext<'a>,
+    by: Copier<'a>,
     host: ApiServer,
     tenant: &'a Tenant,
     bound: &'a Bound,
-    /// Where the tenant will be.
-    side: Subscription,
 }
 
 impl Copying<'_> {
     async fn all(&self) -> Result<(), StepError> {
         let mut attempt = 1;
         let copied = loop {
-            tidy(self.cx, self.tenant).await?;
+            self.by.tidy().await?;
             match self.copy().await? {
                 Ok(copied) => break copied,
                 Err(why) if attempt < ATTEMPTS => {
                     attempt += 1;
                     let story = format!("{}: {why}; attempt {attempt}", self.what());
                     tracing::warn!(claim = self.bound.claim, why, "a volume is copied anew");
-                    self.cx.progress.say(story).await;
+                    self.by.progress.say(story).await;
                 }
                 Err(why) => return Err(self.failed(&why)),
             }
         };
         self.swap(copied).await?;
         self.ready().await?;
-        tidy(self.cx, self.tenant).await
+        self.by.tidy().await
     }
 
     fn what(&self) -> String {
         format!("the volume of claim {} on node {}", self.bound.claim, self.bound.node)
     }
 
-    /// On the way back there is nothing that could be taken back: it is tried for as long as it takes.
+    /// Where nothing can be taken back it is tried for as long as it takes.
     fn failed(&self, why: &str) -> StepError {
         let detail = format!("{} was not copied in {ATTEMPTS} attempts: {why}", self.what());
-        if self.side == self.cx.from() {
-            return StepError::Retry(detail);
+        match self.by.reason {
+            Reason::Move => {
+                let hint = "mend what it says, then ask for the change again; or copy what is needed elsewhere and delete the claim";
+                StepError::fail("volume-not-copied", detail, hint)
+            }
+            Reason::MoveBack | Reason::Release(_) => StepError::Retry(detail),
         }
-        let hint = "mend what it says, then ask for the change again; or copy what is needed elsewhere and delete the claim";
-        StepError::fail("volume-not-copied", detail, hint)
     }
 
     /// Copies it to a new folder. The volume of that, or what went wrong.
     async fn copy(&self) -> Result<Result<Value, String>, StepError> {
-        let secret = || hex::encode(self.cx.cx.ids.secret());
+        let secret = || hex::encode(self.by.cx.ids.secret());
         let tokens = (secret(), secret());
-        let relay = self.cx.cx.relays.open(tokens.0.clone(), tokens.1.clone());
+        let relay = self.by.cx.relays.open(tokens.0.clone(), tokens.1.clone());
         self.make(&tokens).await?;
         let mut moved = (0, Instant::now());
         loop {
@@ -160,8 +187,8 @@ impl Copying<'_> {
                 let minutes = STILL.as_secs() / 60;
                 return Ok(Err(format!("nothing moved for {minutes} minutes: {story}")));
             }
-            self.cx.progress.say(format!("{}: {story}", self.what())).await;
-            self.cx.pause().await?;
+            self.by.progress.say(format!("{}: {story}", self.what())).await;
+            self.by.pause().await?;
         }
         self.copied(relay).await
     }
@@ -179,11 +206,10 @@ impl Copying<'_> {
 
     /// Makes all that copying needs, in this order: what is mounted before who mounts it.
     async fn make(&self, (out, into): &(String, String)) -> Result<(), StepError> {
-        let (cluster, settings) = (&self.tenant.cluster, self.cx.cx.settings.now());
-        let authority = self.cx.cx.run_authority.certificate();
+        let (cluster, settings) = (&self.tenant.cluster, self.by.cx.settings.now());
+        let authority = self.by.cx.run_authority.certificate();
         let tokens = Tokens { out, into, authority };
         let node = self.node().await?;
-        let isolation = self.side.isolation();
         let [source, claim] = volume::render_source(cluster, self.bound);
         for object in [
             volume::render_namespace(cluster),
@@ -193,7 +219,7 @@ impl Copying<'_> {
             claim,
             volume::render_target(cluster, self.bound),
             volume::render_out(cluster, &settings),
-            volume::render_in(cluster, &settings, isolation, node.as_deref()),
+            volume::render_in(cluster, &settings, self.by.isolation, node.as_deref()),
         ] {
             self.put(&object).await?;
         }
@@ -210,7 +236,7 @@ impl Copying<'_> {
             match self.host.create(&key, object).await {
                 Ok(_) => return Ok(()),
                 Err(error) if is_early(&error) => {
-                    wait(self.cx, until, error.to_string()).await?;
+                    self.by.wait(until, error.to_string()).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -282,9 +308,9 @@ impl Copying<'_> {
         self.put(&swap.render(cluster)).await?;
         let until = Instant::now() + SWAP;
         loop {
-            let left = Leftovers { host: &self.host, cluster, now: self.cx.now() };
+            let left = self.by.leftovers(&self.host);
             let Some(story) = left.swap().await? else { return Ok(()) };
-            wait(self.cx, until, format!("{}: {story}", self.what())).await?;
+            self.by.wait(until, format!("{}: {story}", self.what())).await?;
         }
     }
 
@@ -292,7 +318,7 @@ impl Copying<'_> {
     async fn ready(&self) -> Result<(), StepError> {
         let until = Instant::now() + READY;
         loop {
-            let pods = places::pods(self.cx.cx, self.tenant).await?;
+            let pods = plan_change::pods(self.by.cx, self.tenant).await?;
             let claims = std::slice::from_ref(&self.bound.claim);
             let is_down = |pod: &&Value| volume::uses_any(pod, claims) && !is_ready(pod);
             let down = pods.iter().filter(is_down).count();
@@ -300,8 +326,8 @@ impl Copying<'_> {
                 return Ok(());
             }
             let story = format!("{} is copied; {down} pods that use it are starting", self.what());
-            self.cx.progress.say(story).await;
-            self.cx.pause().await?;
+            self.by.progress.say(story).await;
+            self.by.pause().await?;
         }
     }
 }
