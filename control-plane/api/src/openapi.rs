@@ -3,6 +3,8 @@
 use crate::{problem::ProblemBody, state::Api};
 use axum::{extract::State, http::header, response::IntoResponse};
 use bytes::Bytes;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use utoipa::{
     OpenApi,
     openapi::{
@@ -48,6 +50,7 @@ pub(crate) fn base() -> Document {
 
 /// Adds what holds for every operation, and writes the document.
 pub(crate) fn finish(mut document: Document) -> Bytes {
+    let sent = sent(&document);
     let components = document.components.get_or_insert_default();
     let token = Http::builder()
         .scheme(HttpAuthScheme::Bearer)
@@ -55,12 +58,9 @@ pub(crate) fn finish(mut document: Document) -> Bytes {
         .description(Some("An API token."))
         .build();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(token));
-    for (name, schema) in &mut components.schemas {
-        // Bodies that callers send: an unknown field is refused.
-        let is_sent = ["Create", "Rerun", "ChangePlan", "ReplaceNode"]
-            .iter()
-            .any(|sent| name.starts_with(sent));
-        if let (true, RefOr::T(Schema::Object(object))) = (is_sent, schema) {
+    for name in sent {
+        // An unknown field is refused.
+        if let Some(RefOr::T(Schema::Object(object))) = components.schemas.get_mut(&name) {
             object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
         }
     }
@@ -84,6 +84,35 @@ pub(crate) fn finish(mut document: Document) -> Bytes {
         }
     }
     document.to_json().expect("the document can be written as JSON").into()
+}
+
+/// The schemas of what callers send.
+fn sent(document: &Document) -> BTreeSet<String> {
+    let document = serde_json::to_value(document).expect("the document can be written as JSON");
+    let paths = document["paths"].as_object().into_iter().flat_map(Map::values);
+    let operations = paths.filter_map(Value::as_object).flat_map(Map::values);
+    let mut sent = BTreeSet::new();
+    for operation in operations {
+        name_schemas(&operation["requestBody"], &document, &mut sent);
+    }
+    sent
+}
+
+/// Adds the names of all schemas that a part of the document consists of.
+fn name_schemas(part: &Value, document: &Value, names: &mut BTreeSet<String>) {
+    match part {
+        Value::Array(parts) => parts.iter().for_each(|part| name_schemas(part, document, names)),
+        Value::Object(parts) => {
+            let reference = parts.get("$ref").and_then(Value::as_str).unwrap_or_default();
+            if let Some(name) = reference.strip_prefix("#/components/schemas/")
+                && names.insert(name.to_owned())
+            {
+                name_schemas(&document["components"]["schemas"][name], document, names);
+            }
+            parts.values().for_each(|part| name_schemas(part, document, names));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn complete(operation: &mut Operation, is_protected: bool) {

@@ -359,6 +359,22 @@ mod tests {
     }
 
     #[test]
+    fn templates_are_told_by_their_numbers_or_by_their_tag() {
+        let shown = include_str!("../../../templates/host/proxmox.toml");
+        let tagged = |shown: &str| {
+            load(&format!("{GOOD}{shown}").replace("bridge =", "template_tag = \"node\"\nbridge ="))
+        };
+        let error = tagged(shown).unwrap_err();
+        assert!(error.contains("proxmox.template_tag"), "{error}");
+        let numbers = "[proxmox.templates]\npve1 = 8001\npve2 = 8002\n";
+        let without = shown.replace(numbers, "");
+        let proxmox = tagged(&without).expect("one of them is enough").proxmox;
+        assert_eq!(proxmox.and_then(|proxmox| proxmox.template_tag).as_deref(), Some("node"));
+        let error = load(&format!("{GOOD}{without}")).unwrap_err();
+        assert!(error.contains("proxmox.templates"), "{error}");
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
         let error =
             load(&GOOD.replace("listen = \"127.0.0.1:7081\"", "listne = \"127.0.0.1:7081\""))

@@ -2,9 +2,9 @@
 
 use crate::config::Proxmox;
 use anyhow::{Context as _, Result};
-use execution::{Addresses, MachineSettings, Machines};
+use execution::{Addresses, MachineSettings, Machines, Templates};
 use proxmox_client::{
-    ApiToken, Bridge, Client, NodeName, Pins, PoolId, Settings, StorageId, Trust, VmId,
+    ApiToken, Bridge, Client, NodeName, Pins, PoolId, Settings, StorageId, Tag, Trust, VmId,
 };
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -43,15 +43,10 @@ fn trust(config: &Proxmox) -> Result<Trust> {
 
 fn settings(config: &Proxmox, installation: String) -> Result<MachineSettings> {
     let storage = |key, text: &str| StorageId::new(text).with_context(|| named(key, &text));
-    let mut templates = BTreeMap::new();
-    for (node, vm) in &config.templates {
-        let key = NodeName::new(node.as_str()).with_context(|| named("templates", node))?;
-        templates.insert(key, VmId::new(*vm).with_context(|| named("templates", vm))?);
-    }
     Ok(MachineSettings {
         installation,
         pool: PoolId::new(config.pool.as_str()).with_context(|| named("pool", &config.pool))?,
-        templates,
+        templates: templates(config)?,
         storage: config.storage.as_deref().map(|text| storage("storage", text)).transpose()?,
         seed_storage: storage("seed_storage", &config.seed_storage)?,
         bridge: Bridge::new(config.bridge.as_str())
@@ -73,6 +68,20 @@ fn settings(config: &Proxmox, installation: String) -> Result<MachineSettings> {
         clones_at_once: config.clones_at_once,
         server: config.join_server.clone(),
     })
+}
+
+fn templates(config: &Proxmox) -> Result<Templates> {
+    if let Some(tag) = &config.template_tag {
+        // Proxmox VE writes them in small letters, unless it is told to tell them apart.
+        let found = Tag::new(tag.to_ascii_lowercase());
+        return Ok(Templates::Tagged(found.with_context(|| named("template_tag", tag))?));
+    }
+    let mut templates = BTreeMap::new();
+    for (node, vm) in &config.templates {
+        let key = NodeName::new(node.as_str()).with_context(|| named("templates", node))?;
+        templates.insert(key, VmId::new(*vm).with_context(|| named("templates", vm))?);
+    }
+    Ok(Templates::Named(templates))
 }
 
 fn read(key: &str, path: &Path) -> Result<String> {

@@ -26,7 +26,7 @@ pub use addresses::Settings;
 pub use backoff::Backoff;
 pub use context::{Context, KeysError, RecordedTenants};
 pub use host_state::Obstacle;
-pub use machines::{Addresses, MachineSettings, Machines};
+pub use machines::{Addresses, MachineSettings, Machines, Templates};
 pub use plan_change::{CapacityError, SurveyError, capacity, survey, volumes_on};
 pub use start::{Controllers, start, start_without_host};
 pub use tenant::{ExplainError, explain};

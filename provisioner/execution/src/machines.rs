@@ -14,6 +14,7 @@ mod power;
 mod seed;
 mod settings;
 mod sweep;
+mod templates;
 
 pub(crate) use build::{first_disk, holds_volume};
 pub(crate) use capacity::{LookError, for_machines};
@@ -28,6 +29,7 @@ pub use settings::{Addresses, MachineSettings};
 #[cfg(test)]
 pub(crate) use sweep::look as look_for_orphans;
 pub(crate) use sweep::run as sweep;
+pub use templates::Templates;
 
 use crate::{
     Context,

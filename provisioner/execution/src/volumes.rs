@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 const REST: SignedDuration = SignedDuration::from_mins(2);
 /// The entry that says that the old folder is being removed.
 const HAS_REST: &str = "rest";
+/// The entry that says that the volume was at its new place.
+const HAS_NEW: &str = "new";
 
 /// What copying the volumes of one tenant left on the host, or has there.
 pub(crate) struct Leftovers<'a> {
@@ -50,7 +52,7 @@ impl Leftovers<'_> {
         if self.remove_all(Kind::Pod, &[OUT, IN]).await? {
             return Ok(Some("the pods that copied are ending".to_owned()));
         }
-        if let Some(story) = self.replace(&swap).await? {
+        if let Some(story) = self.replace(&map, &swap).await? {
             return Ok(Some(story));
         }
         if let Some(story) = self.is_bound(&swap).await? {
@@ -72,11 +74,16 @@ impl Leftovers<'_> {
     }
 
     /// The volume is away for the moment between its deletion and its return under the same name. From before that both
-    /// folders are kept, whatever becomes of the objects.
-    async fn replace(&self, swap: &Swap) -> Result<Option<String>, ApiError> {
-        let key = swap.volume();
+    /// folders are kept, whatever becomes of the objects. If the claim is gone, the new one goes again with the copy's folder.
+    async fn replace(&self, map: &Value, swap: &Swap) -> Result<Option<String>, ApiError> {
+        let (key, was_new) = (swap.volume(), !map["data"][HAS_NEW].is_null());
         match self.host.get(&key).await? {
-            Some(volume) if swap.is_new(&volume) => Ok(None),
+            Some(volume) if swap.is_new(&volume) => {
+                if !was_new {
+                    self.note(HAS_NEW).await?;
+                }
+                Ok(None)
+            }
             Some(volume) => {
                 self.keep(&swap.copied()).await?;
                 self.keep(&key).await?;
@@ -90,12 +97,28 @@ impl Leftovers<'_> {
                 }
                 Ok(Some(format!("{key} makes way for its copy")))
             }
+            None if was_new && self.claim(swap).await?.is_none() => Ok(None),
             None => {
                 self.keep(&swap.copied()).await?;
                 self.host.create(&key, &swap.render_new()).await?;
+                self.note(HAS_NEW).await?;
                 Ok(Some(format!("{key} lies at its new place")))
             }
         }
+    }
+
+    /// Writes down that something has been made.
+    async fn note(&self, what: &str) -> Result<(), ApiError> {
+        let noted = json!({ "data": { what: "made" } });
+        self.host.merge(&volume::swap_key(self.cluster), &noted).await.map(drop)
+    }
+
+    /// The claim whose volume is replaced, and no other one of its name.
+    async fn claim(&self, swap: &Swap) -> Result<Option<Value>, ApiError> {
+        let namespace = self.cluster.host_namespace();
+        let key = Key::namespaced(Kind::PersistentVolumeClaim, &namespace, &swap.claim);
+        let found = self.host.get(&key).await?;
+        Ok(found.filter(|claim| claim["metadata"]["uid"] == swap.old["spec"]["claimRef"]["uid"]))
     }
 
     /// Nobody removes the folder when the volume goes.
@@ -110,15 +133,14 @@ impl Leftovers<'_> {
 
     /// Waits for the host's controller to see that the claim has its volume again.
     async fn is_bound(&self, swap: &Swap) -> Result<Option<String>, ApiError> {
-        let namespace = self.cluster.host_namespace();
-        let key = Key::namespaced(Kind::PersistentVolumeClaim, &namespace, &swap.claim);
-        let Some(claim) = self.host.get(&key).await? else { return Ok(None) };
+        let Some(claim) = self.claim(swap).await? else { return Ok(None) };
         let volume = self.host.get(&swap.volume()).await?;
         let is_bound = |object: &Value| object["status"]["phase"] == "Bound";
         if is_bound(&claim) && volume.as_ref().is_some_and(is_bound) {
             return Ok(None);
         }
-        Ok(Some(format!("{key} is not bound to its new volume yet")))
+        let claim = &swap.claim;
+        Ok(Some(format!("claim {claim} on the host is not bound to its new volume yet")))
     }
 
     /// Has the old folder removed by whoever made it. Who does not do it in time is not waited for: on a node that is
@@ -130,8 +152,7 @@ impl Leftovers<'_> {
             if found.is_none() {
                 self.host.create(&key, &swap.render_rest(self.cluster)).await?;
             }
-            let noted = json!({ "data": { HAS_REST: "made" } });
-            self.host.merge(&volume::swap_key(self.cluster), &noted).await?;
+            self.note(HAS_REST).await?;
             return Ok(Some(format!("the old folder on node {} is removed", swap.node())));
         }
         let Some(rest) = found else { return Ok(None) };

@@ -27,7 +27,10 @@ pub(crate) struct Proxmox {
     /// The pool of all machines.
     pub(crate) pool: String,
     /// The template on each node that machines are made on.
+    #[serde(default)]
     pub(crate) templates: BTreeMap<String, u32>,
+    /// Instead of them: the tag of templates; of several on a node the one with the highest number is meant.
+    pub(crate) template_tag: Option<String>,
     /// Where machines have their disks; beside the template's, as its linked clones, if absent.
     pub(crate) storage: Option<String>,
     /// Where the images are put that machines read at their first start.
@@ -96,8 +99,16 @@ impl Proxmox {
             let rule = "either this or proxmox.ca_file: one of them decides whom to trust";
             return refuse("proxmox.fingerprints", &self.fingerprints.join(", "), rule);
         }
-        if self.templates.is_empty() {
-            return refuse("proxmox.templates", &"{}", "a template for at least one node");
+        match &self.template_tag {
+            None if self.templates.is_empty() => {
+                let rule = "a template for at least one node, or proxmox.template_tag";
+                return refuse("proxmox.templates", &"{}", rule);
+            }
+            Some(tag) if !self.templates.is_empty() => {
+                let rule = "either this or proxmox.templates: one of them says what machines are copies of";
+                return refuse("proxmox.template_tag", tag, rule);
+            }
+            None | Some(_) => {}
         }
         if self.clones_at_once == 0 {
             return refuse("proxmox.clones_at_once", &0, "at least 1");

@@ -57,21 +57,23 @@ pub async fn examine_proxmox(machines: &Machines, store: &Store, clock: &dyn Clo
         return checks;
     };
     let cluster = Cluster::look(client, settings, record.as_ref().ok()).await;
-    let present = settings.templates.iter().filter(|(node, _)| cluster.is_online(node));
+    let templates = settings.templates.among(cluster.machines.as_deref().unwrap_or_default());
+    let present = templates.iter().filter(|(node, _)| cluster.is_online(node));
     let places = present.map(|(node, template)| Place::look(client, node, *template));
     let places = join_all(places).await;
-    let privileges = privileges::check(client, settings, version, &places).await;
+    let site = privileges::site(settings, &templates, &places);
+    let privileges = privileges::check(client, settings, version, (site, &places)).await;
 
     let mut checks = endpoint.judge(&token, cluster.offline().len());
     checks.extend([
         privileges,
         cluster::pool(&cluster, settings),
-        cluster::nodes(&cluster, settings),
+        cluster::nodes(&cluster, settings, &templates),
         cluster::quorum(&cluster),
         storages::disks(settings, &places),
         storages::seeds(settings, &places),
         network::check(settings, &places),
-        templates::check(&cluster, settings, &places),
+        templates::check(&cluster, settings, (&templates, &places)),
     ]);
     checks.extend(templates::drives(&places));
     checks.extend(templates::agents(&places));

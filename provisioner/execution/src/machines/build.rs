@@ -22,6 +22,9 @@ use tokio::sync::SemaphorePermit;
 
 /// How long a template's disk may take to be copied.
 const CLONE: SignedDuration = SignedDuration::from_mins(20);
+/// What to do about a node of Proxmox VE without a template.
+const NO_TEMPLATE: &str = "make one there, or mend what the configuration of Proxmox VE says of templates; `warren doctor proxmox` shows \
+     those that are found";
 /// How long one of the cluster's other tasks may take.
 const TASK: Duration = Duration::from_mins(4);
 
@@ -141,8 +144,12 @@ impl Clone {
             let Some(place) = self.place(cx, &refused).await? else {
                 return Err(refused.swap_remove(0).1);
             };
-            let template = machines.settings.templates.get(&place).copied();
-            let template = template.ok_or_else(power::gone)?;
+            let templates = machines.templates().await.map_err(of_proxmox)?;
+            let Some(template) = templates.get(&place).copied() else {
+                let detail = format!("there is no template for machines on {place}");
+                refused.push((place, StepError::fail("template-missing", detail, NO_TEMPLATE)));
+                continue;
+            };
             cx.progress
                 .say("it waits for its turn: a storage takes few clones at the same time")
                 .await;

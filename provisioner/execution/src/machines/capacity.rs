@@ -10,7 +10,7 @@
 
 use super::{Machines, build::first_disk};
 use domain::{Bound, Bytes, Capacity, Node, NodeShape, Resource, Unit};
-use proxmox_client::{Error, Fault, NodeEntry, NodeName, StorageEntry, StorageId};
+use proxmox_client::{Error, Fault, NodeEntry, NodeName, StorageEntry, StorageId, VmId};
 use std::{
     collections::{BTreeMap, HashSet},
     net::Ipv4Addr,
@@ -122,10 +122,12 @@ impl Place {
 /// they will use is theirs.
 pub(super) async fn look(machines: &Machines, open: &[Node]) -> Result<Room, Error> {
     let entries = machines.client.nodes().await?;
+    let templates = machines.templates().await?;
     let usable = entries.iter().filter(|entry| entry.is_online());
+    let usable = usable.filter_map(|entry| Some((entry, *templates.get(&entry.name)?)));
     let (mut room, mut obstacle) = (Room::default(), None);
-    for entry in usable.filter(|entry| machines.settings.templates.contains_key(&entry.name)) {
-        match look_at(machines, open, entry).await {
+    for (entry, template) in usable {
+        match look_at(machines, open, (entry, template)).await {
             Ok(place) => drop(room.places.insert(entry.name.clone(), place)),
             // It may have gone while others are there.
             Err(error) => obstacle = Some(error),
@@ -137,7 +139,11 @@ pub(super) async fn look(machines: &Machines, open: &[Node]) -> Result<Room, Err
     }
 }
 
-async fn look_at(machines: &Machines, open: &[Node], entry: &NodeEntry) -> Result<Place, Error> {
+async fn look_at(
+    machines: &Machines,
+    open: &[Node],
+    (entry, template): (&NodeEntry, VmId),
+) -> Result<Place, Error> {
     let is_here = |node: &Node| node.place.as_deref() == Some(entry.name.as_str());
     // Where a storage is shared, of all places together.
     let promised = |of: fn(NodeShape) -> Bytes, is_shared: bool| -> u64 {
@@ -148,7 +154,7 @@ async fn look_at(machines: &Machines, open: &[Node], entry: &NodeEntry) -> Resul
         let used = used.saturating_add(promised(|shape| shape.hardware().memory, false));
         Memory { all: Bytes(all), free: Bytes(all.saturating_sub(used)) }
     });
-    let disk = known(disk_storage(machines, &entry.name).await)?.flatten();
+    let disk = known(disk_storage(machines, &entry.name, template).await)?.flatten();
     let disk = disk.and_then(|found| {
         let promised = promised(|shape| shape.hardware().disk, found.is_shared);
         disk_of(&found, promised)
@@ -170,18 +176,17 @@ fn known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
 async fn disk_storage(
     machines: &Machines,
     place: &NodeName,
+    template: VmId,
 ) -> Result<Option<StorageEntry>, Error> {
     let node = machines.client.node(place);
     let storage = if let Some(storage) = &machines.settings.storage {
         Some(storage.clone())
-    } else if let Some(template) = machines.settings.templates.get(place) {
-        let config = node.vm(*template).config().await?;
+    } else {
+        let config = node.vm(template).config().await?;
         let disk = first_disk(&config);
         let drive = config.drives().find(|(slot, _)| Some(slot) == disk.as_ref());
         let volume = drive.as_ref().and_then(|(_, drive)| drive.first());
         volume.and_then(|volume| StorageId::new(volume.split_once(':')?.0).ok())
-    } else {
-        None
     };
     Ok(node.storages().await?.into_iter().find(|entry| Some(&entry.id) == storage.as_ref()))
 }

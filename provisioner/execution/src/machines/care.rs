@@ -55,7 +55,8 @@ pub(crate) async fn look(
     // One at a time for each tenant: whatever ails a node may ail all of them, and they are needed.
     let mut busy: HashSet<TenantId> = nodes
         .iter()
-        .filter(|node| node.state() == NodeState::Releasing)
+        // One that somebody has replaced may wait for its volumes for long, and ails from nothing.
+        .filter(|node| node.state() == NodeState::Releasing && !node.is_copied())
         .map(|node| node.tenant)
         .collect();
     for node in nodes.iter().filter(is_to_run) {

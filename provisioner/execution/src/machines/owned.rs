@@ -2,7 +2,7 @@
 //! free. A machine is ours if its number, its name and the mark in its description are what the record says.
 
 use crate::{
-    machines::{Machines, NodeContext},
+    machines::{Machines, NodeContext, Templates},
     sagas::StepError,
 };
 use domain::Node;
@@ -95,7 +95,11 @@ async fn find(client: &Client, node: &Node, id: VmId) -> Result<Option<(Vm, VmCo
 async fn is_cloning(machines: &Machines, node: &Node) -> Result<bool, StepError> {
     let Some(place) = placed(node)? else { return Ok(false) };
     let filter = TaskFilter {
-        vm: machines.settings.templates.get(&place).copied(),
+        vm: match &machines.settings.templates {
+            Templates::Named(named) => named.get(&place).copied(),
+            // It may have lost its tag since.
+            Templates::Tagged(_) => None,
+        },
         kind: Some("qmclone".to_owned()),
         since: u64::try_from(node.created_at.as_second()).ok(),
         limit: None,

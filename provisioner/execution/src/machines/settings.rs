@@ -1,7 +1,7 @@
+use super::Templates;
 use planning::machine::Network;
-use proxmox_client::{Bridge, NodeName, PoolId, StorageId, VmId};
+use proxmox_client::{Bridge, PoolId, StorageId};
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
     ops::RangeInclusive,
 };
@@ -13,8 +13,8 @@ pub struct MachineSettings {
     pub installation: String,
     /// The pool of all machines; the token's rights hang on it.
     pub pool: PoolId,
-    /// The template on each node of Proxmox VE that machines may be made on.
-    pub templates: BTreeMap<NodeName, VmId>,
+    /// What they are copies of.
+    pub templates: Templates,
     /// Where their disks are; nothing leaves them with their template, as its linked clones.
     pub storage: Option<StorageId>,
     /// Where the image is put that a machine reads at its first start.

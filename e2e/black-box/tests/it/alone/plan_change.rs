@@ -18,19 +18,20 @@ fn a_change_whose_server_is_killed_again_and_again_ends_in_exactly_one_plan() ->
     let tenant = made(&lab, "killed-change", "pro")?;
     let web = Web::deployed(&tenant)?;
     let mut own = Vec::new();
-    for (wish, nodes) in
-        [(json!({ "plan": "dedicated-s", "nodes": 1 }), 1), (json!({ "plan": "pro" }), 0)]
+    for (wish, nodes, often) in
+        [(json!({ "plan": "dedicated-s", "nodes": 1 }), 1, 20), (json!({ "plan": "pro" }), 0, 6)]
     {
         let begun = change(&tenant, &lab, &wish)?;
         let mut kills = 0;
-        while kills < 10 && !is_over(&lab, &begun["operation"])? {
-            // From the first moments of a step to several steps later.
-            pause(Duration::from_millis(300 + 250 * kills));
+        while kills < often && !is_over(&lab, &begun["operation"])? {
+            // From the first moments of a step to the next one.
+            pause(Duration::from_millis(200 + 200 * (kills % 8)));
             lab.restart("warren", "KILL")?;
             kills += 1;
         }
         let end = tenant.operation_end(&begun["operation"], 240)?;
         ensure!(end["state"] == "succeeded", "after {kills} kills: {end}");
+        ensure!(kills == often, "it was over after {kills} kills");
         own.extend(has_plan(&lab, &tenant, text(&wish, "/plan"), nodes)?);
     }
     for machine in own {

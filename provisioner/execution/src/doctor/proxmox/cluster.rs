@@ -1,10 +1,11 @@
 //! What the cluster says as a whole: its nodes, its majority, its pools, and who has the numbers of machines.
 
 use super::{Answer, ask, list, numbers, verdict};
-use crate::{MachineSettings, doctor::Check};
+use crate::{MachineSettings, Templates, doctor::Check};
 use proxmox_client::{
-    Client, ClusterStatus, NodeEntry, NodeName, PoolEntry, Resource, ResourceKind,
+    Client, ClusterStatus, NodeEntry, NodeName, PoolEntry, Resource, ResourceKind, VmId,
 };
+use std::collections::BTreeMap;
 
 const POOL: &str = "pool";
 const NODES: &str = "nodes";
@@ -17,7 +18,7 @@ pub(super) struct Cluster {
     status: Answer<ClusterStatus>,
     pools: Answer<Vec<PoolEntry>>,
     /// The machines that the token may see.
-    pub(super) machines: Vec<Resource>,
+    pub(super) machines: Answer<Vec<Resource>>,
     pub(super) numbers: numbers::Probe,
 }
 
@@ -34,8 +35,6 @@ impl Cluster {
             ask(client.resources(Some(ResourceKind::Vm))),
             numbers::Probe::look(client, settings, record),
         );
-        // It only helps to say more.
-        let machines = machines.unwrap_or_default();
         Self { nodes, status, pools, machines, numbers }
     }
 
@@ -73,7 +72,11 @@ pub(super) fn pool(cluster: &Cluster, settings: &MachineSettings) -> Check {
     }
 }
 
-pub(super) fn nodes(cluster: &Cluster, settings: &MachineSettings) -> Check {
+pub(super) fn nodes(
+    cluster: &Cluster,
+    settings: &MachineSettings,
+    templates: &BTreeMap<NodeName, VmId>,
+) -> Check {
     let entries = match &cluster.nodes {
         Ok(entries) => entries,
         Err(obstacle) => {
@@ -81,7 +84,8 @@ pub(super) fn nodes(cluster: &Cluster, settings: &MachineSettings) -> Check {
         }
     };
     let is_there = |name: &&NodeName| entries.iter().any(|entry| entry.name == **name);
-    let unknown: Vec<_> = settings.templates.keys().filter(|name| !is_there(name)).collect();
+    let is_named = matches!(settings.templates, Templates::Named(_));
+    let unknown: Vec<_> = templates.keys().filter(|name| is_named && !is_there(name)).collect();
     if !unknown.is_empty() {
         let found = format!(
             "{} in proxmox.templates is no node of this cluster, which has: {}",
@@ -91,7 +95,8 @@ pub(super) fn nodes(cluster: &Cluster, settings: &MachineSettings) -> Check {
         return Check::bad(NODES, found, "write the names of nodes as `pvecm nodes` shows them");
     }
     let offline = cluster.offline();
-    if !settings.templates.keys().any(|name| cluster.is_online(name)) {
+    // Those that are nowhere are told of as templates.
+    if !templates.is_empty() && !templates.keys().any(|name| cluster.is_online(name)) {
         let found = format!("no node that has a template is there: {} offline", list(offline));
         return Check::bad(NODES, found, "start one of them; until then no machine is made");
     }

@@ -9,7 +9,7 @@ pub(super) fn check(settings: &MachineSettings, places: &[Place]) -> Check {
     let findings: Vec<_> = places.iter().filter_map(|place| finding(settings, place)).collect();
     if places.is_empty() {
         let found = "it could not be looked at on any node";
-        return Check::bad(NETWORK, found, "see nodes, which tells why");
+        return Check::bad(NETWORK, found, "see nodes and templates, which tell why");
     }
     let vlan = settings.vlan.map(|vlan| format!(", VLAN {vlan}")).unwrap_or_default();
     let nodes = list(places.iter().map(|place| &place.node));

@@ -88,7 +88,7 @@ pub(super) fn machines(cluster: &Cluster, settings: &MachineSettings, record: &R
         numbers.into_iter().filter(|number| range.contains(number)).collect()
     };
     let (ours, resting) = (within(record.ours()), within(record.resting()));
-    let seen = cluster.machines.iter().filter_map(|machine| machine.vm).map(VmId::get);
+    let seen = cluster.machines.iter().flatten().filter_map(|machine| machine.vm).map(VmId::get);
     let mut others = within(seen.chain(probe.taken.iter().copied()).collect());
     others.retain(|number| !ours.contains(number) && !resting.contains(number));
     let total = count(*range.start(), *range.end());

@@ -3,7 +3,9 @@
 use super::{Place, ask, list};
 use crate::{MachineSettings, doctor::Check};
 use futures::future::join_all;
-use proxmox_client::{Client, Extras, Need, RolePart, Site, Version, missing, needs, role};
+use proxmox_client::{
+    Client, Extras, Need, NodeName, RolePart, Site, Version, VmId, missing, needs, role,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -17,9 +19,8 @@ pub(super) async fn check(
     client: &Client,
     settings: &MachineSettings,
     version: Version,
-    places: &[Place],
+    (site, places): (Site, &[Place]),
 ) -> Check {
-    let site = site(settings, places);
     let needs = needs(&site, version);
     let paths = needs.chunk_by(|one, next| one.path == next.path);
     let answers = paths.map(async |of_path| {
@@ -57,7 +58,11 @@ pub(super) async fn check(
 }
 
 /// What the token works with.
-fn site(settings: &MachineSettings, places: &[Place]) -> Site {
+pub(super) fn site(
+    settings: &MachineSettings,
+    templates: &BTreeMap<NodeName, VmId>,
+    places: &[Place],
+) -> Site {
     let mut storages: BTreeSet<_> = settings.storage.iter().cloned().collect();
     let mut bridges = BTreeSet::from([settings.bridge.clone()]);
     for Place { template, bridges: known, .. } in places {
@@ -74,7 +79,7 @@ fn site(settings: &MachineSettings, places: &[Place]) -> Site {
         }
     }
     Site {
-        templates: settings.templates.values().copied().collect(),
+        templates: templates.values().copied().collect(),
         pool: settings.pool.clone(),
         storages: storages.into_iter().collect(),
         networks: bridges.into_iter().map(|bridge| (LOCAL_ZONE.to_owned(), bridge)).collect(),

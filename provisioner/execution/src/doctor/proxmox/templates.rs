@@ -2,12 +2,14 @@
 
 use super::{Answer, Place, ask, cluster::Cluster, list, verdict};
 use crate::{
-    MachineSettings,
+    MachineSettings, Templates,
     doctor::Check,
     machines::{first_disk, holds_volume, seed_slot},
 };
-use proxmox_client::{Bridge, Client, Fault, Fields, Missing, NodeName, StorageId, VmConfig, VmId};
-use std::collections::BTreeSet;
+use proxmox_client::{
+    Bridge, Client, Fault, Fields, Missing, NodeName, StorageId, Tag, VmConfig, VmId,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 const TEMPLATES: &str = "templates";
 const DRIVES: &str = "template-drives";
@@ -63,13 +65,32 @@ fn is_cloud_init(drive: &Fields) -> bool {
 }
 
 /// Whether each is on its node, is a template, and is free to be cloned.
-pub(super) fn check(cluster: &Cluster, settings: &MachineSettings, places: &[Place]) -> Check {
+pub(super) fn check(
+    cluster: &Cluster,
+    settings: &MachineSettings,
+    (templates, places): (&BTreeMap<NodeName, VmId>, &[Place]),
+) -> Check {
+    if let (Templates::Tagged(tag), true) = (&settings.templates, templates.is_empty()) {
+        return untagged(cluster, tag);
+    }
     let findings: Vec<_> = places.iter().filter_map(|place| finding(cluster, place)).collect();
     let seen = places.iter().map(|place| format!("{} on {}", place.template.id, place.node));
-    let unseen = settings.templates.keys().filter(|node| !places.iter().any(|p| p.node == **node));
+    let unseen = templates.keys().filter(|node| !places.iter().any(|p| p.node == **node));
     let unseen = list(unseen);
     let rest = if unseen.is_empty() { unseen } else { format!("; not looked at: {unseen}") };
     verdict(TEMPLATES, format!("{}{rest}", list(seen)), &findings)
+}
+
+fn untagged(cluster: &Cluster, tag: &Tag) -> Check {
+    if let Err(obstacle) = &cluster.machines {
+        return Check::bad(TEMPLATES, obstacle.to_string(), "see that the cluster answers");
+    }
+    let found = format!("no template that the token may see carries the tag {tag}");
+    let advice = format!(
+        "give it to a template on each node that machines are to be made on, `qm set ID --tags {tag}`, or name another \
+         one in proxmox.template_tag; if there is one the token lacks VM.Audit on /vms/ID"
+    );
+    Check::bad(TEMPLATES, found, advice)
 }
 
 fn finding(cluster: &Cluster, Place { node, template, .. }: &Place) -> Option<(String, String)> {
@@ -77,7 +98,8 @@ fn finding(cluster: &Cluster, Place { node, template, .. }: &Place) -> Option<(S
     let config = match &template.config {
         Ok(config) => config,
         Err(obstacle) if obstacle.fault() == Some(&Fault::NotFound(Missing::Vm)) => {
-            let elsewhere = cluster.machines.iter().find(|machine| machine.vm == Some(id));
+            let machines = cluster.machines.as_deref().unwrap_or_default();
+            let elsewhere = machines.iter().find(|machine| machine.vm == Some(id));
             let elsewhere = elsewhere.and_then(|machine| machine.node.as_ref());
             let elsewhere = elsewhere.map(|node| format!(", but on {node}")).unwrap_or_default();
             let advice = format!(

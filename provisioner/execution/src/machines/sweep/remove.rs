@@ -18,9 +18,7 @@ use crate::{
 use domain::{Node, NodeState, Orphan, OrphanKind, OrphanProof, OrphanState};
 use jiff::SignedDuration;
 use planning::{Key, Kind, exclusive::SYSTEM};
-use proxmox_client::{
-    ContentKind, NodeEntry, NodeName, ResourceKind, Storage, StorageId, VolumeId,
-};
+use proxmox_client::{ContentKind, NodeName, ResourceKind, Storage, StorageId, VolumeId};
 use std::time::Duration;
 use store::StoreError;
 
@@ -189,10 +187,10 @@ async fn storage(machines: &Machines, orphan: &Orphan) -> Result<Storage, StepEr
         NodeName::new(place.as_str()).map_err(|error| invalid(&error))?
     } else {
         let nodes = machines.client.nodes().await.map_err(of_proxmox)?;
-        let online = nodes.into_iter().filter(NodeEntry::is_online);
-        let mut usable = online.filter(|node| machines.settings.templates.contains_key(&node.name));
         let nobody = || StepError::Retry("no node of Proxmox VE is there".to_owned());
-        usable.next().ok_or_else(nobody)?.name
+        let online = nodes.iter().filter(|node| node.is_online());
+        let mut usable = online.filter(|node| world::may_have_machines(machines, &node.name));
+        usable.next().ok_or_else(nobody)?.name.clone()
     };
     Ok(machines.client.node(&place).storage(&id))
 }

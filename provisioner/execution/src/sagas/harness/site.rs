@@ -4,8 +4,8 @@ use super::{
     it::grants::{SECRET, USER, entries, rights},
     world::NUMBER,
 };
-use crate::{Addresses, MachineSettings};
-use proxmox_client::VmId;
+use crate::{Addresses, MachineSettings, Templates};
+use proxmox_client::{Tag, VmId};
 use proxmox_simulator::{
     Config, NodeConfig, StorageConfig, TemplateConfig, Times, TokenConfig, UserConfig,
 };
@@ -32,6 +32,8 @@ pub(super) struct Site {
     /// Whether disks are whole copies on a storage that takes their whole size, and not layers on one that is thin.
     pub(super) is_thick: bool,
     pub(super) clones_at_once: usize,
+    /// The tag of the templates, if that is all that Warren is told of them.
+    pub(super) tag: Option<&'static str>,
     pub(super) times: Times,
     /// What Warren's token may do beyond what it has to.
     pub(super) more: Vec<(&'static str, &'static str)>,
@@ -46,6 +48,7 @@ impl Default for Site {
             memory_gib: 64,
             is_thick: false,
             clones_at_once: 2,
+            tag: None,
             times: Times::default(),
             more: Vec::new(),
         }
@@ -62,7 +65,10 @@ impl Site {
         MachineSettings {
             installation: "test".to_owned(),
             pool: "warren".parse().expect("a name"),
-            templates: templates.collect(),
+            templates: match self.tag {
+                Some(tag) => Templates::Tagged(Tag::new(tag).expect("a tag")),
+                None => Templates::Named(templates.collect()),
+            },
             storage: self.is_thick.then(|| "local-lvm".parse().expect("a name")),
             seed_storage: "local".parse().expect("a name"),
             bridge: "vmbr0".parse().expect("a name"),
@@ -95,7 +101,7 @@ impl Site {
                 storage("local", "dir", "iso", 100),
                 storage("local-lvm", if self.is_thick { "lvm" } else { "lvmthin" }, "images", 4000),
             ],
-            templates: templates.map(|(place, id)| template(*id, place)).collect(),
+            templates: templates.map(|(place, id)| template(*id, place, self.tag)).collect(),
             pools: vec!["warren".to_owned()],
             users: vec![user("root@pam", "test", false), user(USER, "control", true)],
             entries: entries(needed.into_iter().chain(more)),
@@ -106,7 +112,7 @@ impl Site {
     }
 }
 
-fn template(id: u32, node: &str) -> TemplateConfig {
+fn template(id: u32, node: &str, tag: Option<&str>) -> TemplateConfig {
     TemplateConfig {
         id,
         name: format!("template-{id}"),
@@ -114,7 +120,7 @@ fn template(id: u32, node: &str) -> TemplateConfig {
         storage: "local-lvm".to_owned(),
         disk_gib: 4,
         pool: None,
-        tags: String::new(),
+        tags: tag.unwrap_or_default().to_owned(),
         has_cloudinit: false,
     }
 }

@@ -1,8 +1,10 @@
 //! Nodes: their storages, networks and templates.
 
-use super::site::{Site, cluster};
-use proxmox_client::{Bridge, StorageId};
-use proxmox_simulator::{Act, Effect};
+use super::site::{Site, cluster, templates};
+use crate::grants::{entries, rights};
+use execution::Templates;
+use proxmox_client::{Bridge, StorageId, Tag};
+use proxmox_simulator::{Act, Effect, TemplateConfig};
 use std::time::Instant;
 
 fn storage(name: &str) -> StorageId {
@@ -114,8 +116,9 @@ async fn a_template_that_is_none_or_is_not_fit_is_told() {
 #[tokio::test]
 async fn a_node_or_bridge_or_pool_that_is_not_there_is_named() {
     let mut site = Site::new(cluster()).await;
-    let template = *site.settings.templates.values().next().expect("a template");
-    site.settings.templates.insert("pve9".parse().expect("a node"), template);
+    let mut named = templates();
+    named.insert("pve9".parse().expect("a node"), named[&"pve1".parse().expect("a node")]);
+    site.settings.templates = Templates::Named(named);
     site.settings.bridge = Bridge::new("vmbr7").expect("a bridge");
     site.settings.pool = "other".parse().expect("a pool");
     let checks = site.examine().await;
@@ -134,4 +137,31 @@ async fn a_node_that_says_nothing_is_a_finding_and_no_hang() {
     assert!(began.elapsed().as_secs() < 12, "{:?}", began.elapsed());
     assert_eq!(checks.bad(), ["disk-storage", "seed-storage"], "{checks:?}");
     assert!(checks.detail("seed-storage").contains("pve2: no answer within 6 s"), "{checks:?}");
+}
+
+#[tokio::test]
+async fn templates_are_found_by_their_tag_of_several_on_a_node_the_newest() {
+    let mut config = cluster();
+    let newer = config.templates[1].clone();
+    config.templates.push(TemplateConfig { id: 9010, name: "newer".to_owned(), ..newer });
+    config.entries.extend(entries(rights([9010])));
+    for template in config.templates.iter_mut().filter(|template| template.id != 9002) {
+        template.tags = "k3s;Warren-Node".to_owned();
+    }
+    let mut site = Site::new(config).await;
+    let tag = Tag::new("warren-node").expect("a tag");
+    site.settings.templates = Templates::Tagged(tag);
+    let checks = site.examine().await;
+    assert_eq!(checks.bad(), Vec::<&str>::new(), "{checks:?}");
+    assert_eq!(checks.detail("templates"), "9000 on pve1, 9010 on pve2");
+
+    site.settings.templates = Templates::Tagged(Tag::new("nobodys").expect("a tag"));
+    let checks = site.examine().await;
+    assert_eq!(
+        checks.bad(),
+        ["disk-storage", "seed-storage", "network", "templates"],
+        "{checks:?}"
+    );
+    assert!(checks.detail("templates").contains("the tag nobodys"), "{checks:?}");
+    assert!(checks.way_out("templates").contains("qm set ID --tags nobodys"), "{checks:?}");
 }

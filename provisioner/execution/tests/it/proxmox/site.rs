@@ -5,10 +5,12 @@ use crate::{
     world::World,
 };
 use execution::{
-    Addresses, MachineSettings, Machines,
+    Addresses, MachineSettings, Machines, Templates,
     doctor::{Check, examine_proxmox},
 };
-use proxmox_client::{ApiToken, Bridge, Client, Pins, PoolId, Settings, StorageId, Trust, VmId};
+use proxmox_client::{
+    ApiToken, Bridge, Client, NodeName, Pins, PoolId, Settings, StorageId, Trust, VmId,
+};
 use proxmox_simulator::{
     Act, Clock, Config, Simulator, StorageConfig, TemplateConfig, TokenConfig, UserConfig,
     machines::imaginary::Imaginary,
@@ -149,14 +151,18 @@ impl Checks {
     }
 }
 
-fn settings() -> MachineSettings {
+/// The template on each node.
+pub(crate) fn templates() -> BTreeMap<NodeName, VmId> {
     let template =
-        |(node, vm): (&str, u32)| (node.parse().expect("a node"), VmId::new(vm).expect("a number"));
-    let templates = [("pve1", 9000), ("pve2", 9001), ("pve3", 9002)].map(template);
+        |(vm, node): (u32, &str)| (node.parse().expect("a node"), VmId::new(vm).expect("a number"));
+    TEMPLATES.map(template).into()
+}
+
+fn settings() -> MachineSettings {
     MachineSettings {
         installation: "test".to_owned(),
         pool: PoolId::new("warren").expect("a pool"),
-        templates: BTreeMap::from(templates),
+        templates: Templates::Named(templates()),
         storage: None,
         seed_storage: StorageId::new("local").expect("a storage"),
         bridge: Bridge::new("vmbr0").expect("a bridge"),
