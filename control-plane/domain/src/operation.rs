@@ -156,6 +156,14 @@ impl OperationKind {
     }
 }
 
+impl Operation {
+    /// Whether somebody wants what was done to be undone, and it is not being undone yet.
+    #[must_use]
+    pub fn is_to_turn_back(&self) -> bool {
+        self.cancel_requested_at.is_some() && self.state != OperationState::Undoing
+    }
+}
+
 impl OperationState {
     /// Whether nothing will change any more.
     #[must_use]

@@ -3,7 +3,7 @@
 
 mod copying;
 
-pub(crate) use copying::{Copier, Reason};
+pub(crate) use copying::{Copier, Reason, replaced, told};
 
 use crate::{
     api_server::{ApiError, ApiServer, Propagation, delete_options},

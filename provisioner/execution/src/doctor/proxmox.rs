@@ -61,8 +61,7 @@ pub async fn examine_proxmox(machines: &Machines, store: &Store, clock: &dyn Clo
     let present = templates.iter().filter(|(node, _)| cluster.is_online(node));
     let places = present.map(|(node, template)| Place::look(client, node, *template));
     let places = join_all(places).await;
-    let site = privileges::site(settings, &templates, &places);
-    let privileges = privileges::check(client, settings, version, (site, &places)).await;
+    let privileges = privileges::check(client, settings, version, (&templates, &places)).await;
 
     let mut checks = endpoint.judge(&token, cluster.offline().len());
     checks.extend([

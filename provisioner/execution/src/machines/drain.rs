@@ -17,7 +17,7 @@ mod pods;
 mod volumes;
 
 pub(crate) use pods::evict;
-pub(super) use pods::{Drain, EMPTIED};
+pub(super) use pods::{Drain, emptied};
 
 /// Keeps new pods off the node.
 #[derive(Debug)]

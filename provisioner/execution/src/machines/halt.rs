@@ -64,7 +64,7 @@ impl Step<OwnNode> for Empty {
     }
 
     fn deadline(&self) -> SignedDuration {
-        drain::EMPTIED
+        drain::emptied()
     }
 
     async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {

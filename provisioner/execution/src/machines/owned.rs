@@ -2,7 +2,7 @@
 //! free. A machine is ours if its number, its name and the mark in its description are what the record says.
 
 use crate::{
-    machines::{Machines, NodeContext, Templates},
+    machines::{Machines, NodeContext},
     sagas::StepError,
 };
 use domain::Node;
@@ -95,11 +95,8 @@ async fn find(client: &Client, node: &Node, id: VmId) -> Result<Option<(Vm, VmCo
 async fn is_cloning(machines: &Machines, node: &Node) -> Result<bool, StepError> {
     let Some(place) = placed(node)? else { return Ok(false) };
     let filter = TaskFilter {
-        vm: match &machines.settings.templates {
-            Templates::Named(named) => named.get(&place).copied(),
-            // It may have lost its tag since.
-            Templates::Tagged(_) => None,
-        },
+        // One that is told by its tag may have lost that since.
+        vm: machines.settings.templates.named().and_then(|named| named.get(&place).copied()),
         kind: Some("qmclone".to_owned()),
         since: u64::try_from(node.created_at.as_second()).ok(),
         limit: None,

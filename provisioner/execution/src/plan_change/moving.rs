@@ -10,7 +10,7 @@ use crate::{
     machines::{cordon, evict},
     sagas::{Step, StepError},
     session::{Emptying, drain},
-    volumes::{Copier, Reason},
+    volumes::{Copier, Reason, told},
 };
 use async_trait::async_trait;
 use domain::{NodeState, Subscription, Tenant, VolumesDuringMove};
@@ -82,8 +82,7 @@ pub(super) async fn move_to(cx: &MoveContext<'_>, side: Subscription) -> Result<
         let waits = cx.volumes() == VolumesDuringMove::Copy && !found.volumes.is_empty();
         if bare + running == 0 && !waits {
             tidy(cx, &tenant, side).await?;
-            let volumes =
-                if copied > 0 { format!(", {copied} volumes copied") } else { String::new() };
+            let volumes = told(copied);
             return Ok(format!("{moved} pods moved{volumes}; nothing is left where it was"));
         }
         let emptying = Emptying {

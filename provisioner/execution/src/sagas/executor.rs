@@ -55,15 +55,10 @@ async fn wait(cx: &Context, id: OperationId, time: Duration) {
             continue;
         }
         let operation = cx.store.operation_get(id).await;
-        if operation.is_ok_and(|operation| operation.is_some_and(|o| is_to_turn_back(&o))) {
+        if operation.is_ok_and(|operation| operation.is_some_and(|o| o.is_to_turn_back())) {
             return;
         }
     }
-}
-
-/// Whether somebody wants what was done to be undone, and it is not being undone yet.
-fn is_to_turn_back(operation: &Operation) -> bool {
-    operation.cancel_requested_at.is_some() && operation.state != OperationState::Undoing
 }
 
 async fn advance<S: Subject>(
@@ -75,7 +70,7 @@ async fn advance<S: Subject>(
     if operation.state.is_final() {
         return Ok(Turn::Over);
     }
-    if is_to_turn_back(&operation) && !is_committed(saga, &operation) {
+    if operation.is_to_turn_back() && !is_committed(saga, &operation) {
         turn_back(cx, operation, cancelled()).await?;
         return Ok(Turn::Next);
     }

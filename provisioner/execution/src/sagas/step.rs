@@ -1,6 +1,6 @@
 use crate::{Context, api_server::ApiError, plan_change::SurveyError};
 use async_trait::async_trait;
-use domain::{Operation, OperationId, OperationState, Problem};
+use domain::{Operation, OperationId, Problem};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     fmt,
@@ -176,10 +176,8 @@ impl<'a> Progress<'a> {
     pub(crate) async fn check_wanted(&self) -> Result<(), StepError> {
         let Some(id) = self.operation().await else { return Ok(()) };
         let operation = self.cx.store.operation_get(id).await?;
-        let is_wanted = operation.is_some_and(|operation| {
-            let is_undoing = operation.state == OperationState::Undoing;
-            !operation.state.is_final() && (is_undoing || operation.cancel_requested_at.is_none())
-        });
+        let is_wanted = operation
+            .is_some_and(|operation| !operation.state.is_final() && !operation.is_to_turn_back());
         if is_wanted {
             return Ok(());
         }
@@ -192,10 +190,7 @@ impl<'a> Progress<'a> {
         let mut changes = self.cx.store.changes();
         loop {
             let found = self.cx.store.operation_get(id).await;
-            let is_unwanted = |operation: Operation| {
-                operation.cancel_requested_at.is_some()
-                    && operation.state != OperationState::Undoing
-            };
+            let is_unwanted = |operation: Operation| operation.is_to_turn_back();
             if found.is_ok_and(|found| found.is_some_and(is_unwanted)) {
                 return;
             }

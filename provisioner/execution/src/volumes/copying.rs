@@ -9,7 +9,7 @@ use crate::{
     sagas::{Progress, StepError},
 };
 use clusters::{Passed, Relay};
-use domain::{Isolation, NodeId, Tenant};
+use domain::{Isolation, Node, NodeId, Tenant};
 use planning::{
     Key, Kind,
     pod::is_ready,
@@ -17,6 +17,7 @@ use planning::{
 };
 use serde_json::Value;
 use std::time::Duration;
+use store::StoreError;
 use tokio::time::Instant;
 
 /// Between two looks at something that is on its way.
@@ -66,7 +67,7 @@ impl Copier<'_> {
 
     /// Copies a volume that nobody uses, and lets the copy take its place.
     pub(crate) async fn copy(&self, bound: &Bound) -> Result<(), StepError> {
-        let copying = Copying { by: *self, host: self.host(), tenant: self.tenant, bound };
+        let copying = Copying { by: *self, host: self.host(), bound };
         copying.all().await
     }
 
@@ -103,13 +104,31 @@ impl Copier<'_> {
         tokio::time::sleep(LOOK).await;
         self.progress.check_wanted().await?;
         let Reason::Release(node) = self.reason else { return Ok(()) };
-        let node = self.cx.store.node_get(node).await?;
-        let tenant = self.cx.store.tenant_get(self.tenant.id).await?;
-        let is_leaving = tenant.is_none_or(|tenant| tenant.deletion_requested_at.is_some());
-        if !is_leaving && node.is_some_and(|node| node.is_copied()) {
+        if replaced(self.cx, node).await?.is_some_and(|(node, _)| node.is_copied()) {
             return Ok(());
         }
         Err(StepError::Retry("the volumes on its disk are given up".to_owned()))
+    }
+}
+
+/// A node that somebody has replaced, and its tenant; nothing if it is not, or if its tenant goes, which looks after its
+/// volumes itself.
+pub(crate) async fn replaced(
+    cx: &Context,
+    id: NodeId,
+) -> Result<Option<(Node, Tenant)>, StoreError> {
+    let node = cx.store.node_get(id).await?.filter(|node| node.volumes.is_some());
+    let Some(node) = node else { return Ok(None) };
+    let tenant = cx.store.tenant_get(node.tenant).await?;
+    let tenant = tenant.filter(|tenant| tenant.deletion_requested_at.is_none());
+    Ok(tenant.map(|tenant| (node, tenant)))
+}
+
+/// How many came along, in words that go on with others.
+pub(crate) fn told(copied: usize) -> String {
+    match copied {
+        0 => String::new(),
+        count => format!(", {count} volumes copied"),
     }
 }
 
@@ -122,7 +141,6 @@ async fn pods(host: &ApiServer, tenant: &Tenant) -> Result<Vec<Value>, ApiError>
 struct Copying<'a> {
     by: Copier<'a>,
     host: ApiServer,
-    tenant: &'a Tenant,
     bound: &'a Bound,
 }
 
@@ -195,7 +213,7 @@ impl Copying<'_> {
 
     /// The volume in which the copy is, which both ends say is whole.
     async fn copied(&self, relay: Relay) -> Result<Result<Value, String>, StepError> {
-        let key = volume::key(Kind::PersistentVolumeClaim, &self.tenant.cluster, IN);
+        let key = volume::key(Kind::PersistentVolumeClaim, &self.by.tenant.cluster, IN);
         let claim = self.host.get(&key).await?;
         let named = claim.as_ref().and_then(|claim| claim["spec"]["volumeName"].as_str());
         let Some(name) = named else { return Ok(Err(format!("{key} has no volume"))) };
@@ -206,7 +224,7 @@ impl Copying<'_> {
 
     /// Makes all that copying needs, in this order: what is mounted before who mounts it.
     async fn make(&self, (out, into): &(String, String)) -> Result<(), StepError> {
-        let (cluster, settings) = (&self.tenant.cluster, self.by.cx.settings.now());
+        let (cluster, settings) = (&self.by.tenant.cluster, self.by.cx.settings.now());
         let authority = self.by.cx.run_authority.certificate();
         let tokens = Tokens { out, into, authority };
         let node = self.node().await?;
@@ -245,9 +263,9 @@ impl Copying<'_> {
 
     /// The node on which what is used together with it is by now.
     async fn node(&self) -> Result<Option<String>, StepError> {
-        let pods = pods(&self.host, self.tenant).await?;
+        let pods = pods(&self.host, self.by.tenant).await?;
         let together = volume::together(&pods, &self.bound.name);
-        let namespace = self.tenant.cluster.host_namespace();
+        let namespace = self.by.tenant.cluster.host_namespace();
         let mut found = None;
         for claim in together.iter().filter(|claim| **claim != self.bound.name) {
             let key = Key::namespaced(Kind::PersistentVolumeClaim, &namespace, claim);
@@ -266,7 +284,7 @@ impl Copying<'_> {
     async fn look(&self, passed: &Passed) -> Result<(String, Option<String>), StepError> {
         let mut waiting = None;
         for side in [OUT, IN] {
-            let key = volume::key(Kind::Pod, &self.tenant.cluster, side);
+            let key = volume::key(Kind::Pod, &self.by.tenant.cluster, side);
             let Some(pod) = self.host.get(&key).await? else {
                 return Ok((String::new(), Some(format!("{key} is gone"))));
             };
@@ -288,8 +306,8 @@ impl Copying<'_> {
 
     /// Lets the copy take the volume's place. From when that is written down it goes forward, whatever happens.
     async fn swap(&self, copy: Value) -> Result<(), StepError> {
-        let (cluster, bound) = (&self.tenant.cluster, self.bound);
-        let pods = pods(&self.host, self.tenant).await?;
+        let (cluster, bound) = (&self.by.tenant.cluster, self.bound);
+        let pods = pods(&self.host, self.by.tenant).await?;
         if let Some(user) = volume::users(&pods, &bound.name).first() {
             let user = user["metadata"]["name"].as_str().unwrap_or_default();
             return Err(StepError::Retry(format!("pod {user} uses {} again", self.what())));
@@ -318,7 +336,7 @@ impl Copying<'_> {
     async fn ready(&self) -> Result<(), StepError> {
         let until = Instant::now() + READY;
         loop {
-            let pods = plan_change::pods(self.by.cx, self.tenant).await?;
+            let pods = plan_change::pods(self.by.cx, self.by.tenant).await?;
             let claims = std::slice::from_ref(&self.bound.claim);
             let is_down = |pod: &&Value| volume::uses_any(pod, claims) && !is_ready(pod);
             let down = pods.iter().filter(is_down).count();

@@ -1,7 +1,7 @@
 //! What the cluster says as a whole: its nodes, its majority, its pools, and who has the numbers of machines.
 
 use super::{Answer, ask, list, numbers, verdict};
-use crate::{MachineSettings, Templates, doctor::Check};
+use crate::{MachineSettings, doctor::Check};
 use proxmox_client::{
     Client, ClusterStatus, NodeEntry, NodeName, PoolEntry, Resource, ResourceKind, VmId,
 };
@@ -84,7 +84,7 @@ pub(super) fn nodes(
         }
     };
     let is_there = |name: &&NodeName| entries.iter().any(|entry| entry.name == **name);
-    let is_named = matches!(settings.templates, Templates::Named(_));
+    let is_named = settings.templates.named().is_some();
     let unknown: Vec<_> = templates.keys().filter(|name| is_named && !is_there(name)).collect();
     if !unknown.is_empty() {
         let found = format!(

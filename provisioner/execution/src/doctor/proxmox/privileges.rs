@@ -19,8 +19,9 @@ pub(super) async fn check(
     client: &Client,
     settings: &MachineSettings,
     version: Version,
-    (site, places): (Site, &[Place]),
+    (templates, places): (&BTreeMap<NodeName, VmId>, &[Place]),
 ) -> Check {
+    let site = site(settings, templates, places);
     let needs = needs(&site, version);
     let paths = needs.chunk_by(|one, next| one.path == next.path);
     let answers = paths.map(async |of_path| {
@@ -58,7 +59,7 @@ pub(super) async fn check(
 }
 
 /// What the token works with.
-pub(super) fn site(
+fn site(
     settings: &MachineSettings,
     templates: &BTreeMap<NodeName, VmId>,
     places: &[Place],

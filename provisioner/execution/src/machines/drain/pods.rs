@@ -11,6 +11,7 @@ use crate::{
     plan_change,
     sagas::{Step, StepError},
     session::{self, Emptying, Tally},
+    volumes::told,
 };
 use async_trait::async_trait;
 use domain::{Isolation, Node, NodeState, SessionsDuringMove, Tenant};
@@ -25,12 +26,15 @@ const REPLACED: SignedDuration = SignedDuration::from_mins(15);
 const ASKED: SignedDuration = SignedDuration::from_mins(5);
 /// How long pods may take to end when they are told to.
 const TOLD: SignedDuration = SignedDuration::from_secs(150);
-/// How long all of that takes at most.
-pub(in crate::machines) const EMPTIED: SignedDuration = SignedDuration::from_mins(25);
 /// How long volumes may take to be copied until it is tried anew.
 const COPIED: SignedDuration = SignedDuration::from_hours(24);
 /// Between two looks at the pods that are left.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long it takes at most until no pod is left.
+pub(in crate::machines) fn emptied() -> SignedDuration {
+    REPLACED + ASKED + TOLD * 2
+}
 
 /// Asks every pod to go. Sessions are waited for, stopped or begun again elsewhere, as they say themselves; of all others
 /// the tenant's API server is asked, whose budgets count. Then the host's, which knows no budgets but gives every process
@@ -46,7 +50,7 @@ impl Step<OwnNode> for Drain {
 
     fn deadline(&self) -> SignedDuration {
         // It says itself when it was too long.
-        EMPTIED + COPIED
+        emptied() + COPIED
     }
 
     async fn run(&self, cx: &NodeContext<'_>) -> Result<String, StepError> {
@@ -97,14 +101,6 @@ impl Step<OwnNode> for Drain {
             cx.progress.say(story.join("; ")).await;
             tokio::time::sleep(LOOK).await;
         }
-    }
-}
-
-/// What came along, in words.
-fn told(copied: usize) -> String {
-    match copied {
-        0 => String::new(),
-        count => format!(", {count} volumes copied"),
     }
 }
 

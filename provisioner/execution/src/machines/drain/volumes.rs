@@ -8,9 +8,9 @@ use crate::{
     },
     plan_change,
     sagas::StepError,
-    volumes::{Copier, Leftovers, Reason},
+    volumes::{Copier, Leftovers, Reason, replaced},
 };
-use domain::{Tenant, VolumesOnDisk};
+use domain::{Node, Tenant};
 
 /// How it is about them.
 #[derive(Debug)]
@@ -34,9 +34,8 @@ pub(super) struct Circumstances {
 
 /// Lets what an earlier attempt has begun come to its end; whether there was anything.
 pub(super) async fn resume(cx: &NodeContext<'_>) -> Result<bool, StepError> {
-    let Some((tenant, VolumesOnDisk::Stop | VolumesOnDisk::Copy)) = wanted(cx).await? else {
-        return Ok(false);
-    };
+    let found = wanted(cx).await?.filter(|(node, _)| node.is_copied());
+    let Some((_, tenant)) = found else { return Ok(false) };
     let is_begun = left(cx, &tenant).await?.is_some();
     if is_begun {
         copier(cx, &tenant).tidy().await?;
@@ -49,13 +48,13 @@ pub(super) async fn take_along(
     cx: &NodeContext<'_>,
     circumstances: Circumstances,
 ) -> Result<Volumes, StepError> {
-    let Some((tenant, wish)) = wanted(cx).await? else { return Ok(Volumes::Done) };
-    if wish == VolumesOnDisk::Lose {
+    let Some((node, tenant)) = wanted(cx).await? else { return Ok(Volumes::Done) };
+    if !node.is_copied() {
         // What was begun before they were given up goes as far as it goes.
         left(cx, &tenant).await?;
         return Ok(Volumes::Done);
     }
-    let bound = plan_change::bound_to(cx.cx, &tenant, &cx.subject.node.name).await?;
+    let bound = plan_change::bound_to(cx.cx, &tenant, &node.name).await?;
     if bound.is_empty() {
         return Ok(Volumes::Done);
     }
@@ -82,23 +81,19 @@ pub(super) async fn take_along(
 
 /// Fails while anything of a copy is left.
 pub(super) async fn are_settled(cx: &NodeContext<'_>) -> Result<(), StepError> {
-    let Some((tenant, _)) = wanted(cx).await? else { return Ok(()) };
+    let Some((_, tenant)) = wanted(cx).await? else { return Ok(()) };
     match left(cx, &tenant).await? {
         None => Ok(()),
         Some(story) => Err(StepError::Retry(story)),
     }
 }
 
-/// Whose they are, and what is wanted of them now; nothing if the node is not replaced, or its tenant goes, which looks
-/// after them itself.
-async fn wanted(cx: &NodeContext<'_>) -> Result<Option<(Tenant, VolumesOnDisk)>, StepError> {
+/// The node as it is wanted now, and its tenant; nothing if no volume of it is to come along or to be given up.
+async fn wanted(cx: &NodeContext<'_>) -> Result<Option<(Node, Tenant)>, StepError> {
     if cx.subject.node.volumes.is_none() {
         return Ok(None);
     }
-    let node = cx.cx.store.node_get(cx.subject.node.id).await?;
-    let tenant = cx.cx.store.tenant_get(cx.subject.node.tenant).await?;
-    let tenant = tenant.filter(|tenant| tenant.deletion_requested_at.is_none());
-    Ok(tenant.zip(node.and_then(|node| node.volumes)))
+    Ok(replaced(cx.cx, cx.subject.node.id).await?)
 }
 
 /// Goes on with what was begun, as far as it goes now. What it waits for; nothing if nothing is left.

@@ -18,7 +18,9 @@ use crate::{
 use domain::{Node, NodeState, Orphan, OrphanKind, OrphanProof, OrphanState};
 use jiff::SignedDuration;
 use planning::{Key, Kind, exclusive::SYSTEM};
-use proxmox_client::{ContentKind, NodeName, ResourceKind, Storage, StorageId, VolumeId};
+use proxmox_client::{
+    ContentKind, NodeEntry, NodeName, ResourceKind, Storage, StorageId, VolumeId,
+};
 use std::time::Duration;
 use store::StoreError;
 
@@ -188,9 +190,9 @@ async fn storage(machines: &Machines, orphan: &Orphan) -> Result<Storage, StepEr
     } else {
         let nodes = machines.client.nodes().await.map_err(of_proxmox)?;
         let nobody = || StepError::Retry("no node of Proxmox VE is there".to_owned());
-        let online = nodes.iter().filter(|node| node.is_online());
-        let mut usable = online.filter(|node| world::may_have_machines(machines, &node.name));
-        usable.next().ok_or_else(nobody)?.name.clone()
+        let usable = machines.settings.templates.places(&nodes);
+        let is_usable = |node: &&NodeEntry| node.is_online() && usable.contains(&&node.name);
+        nodes.iter().find(is_usable).ok_or_else(nobody)?.name.clone()
     };
     Ok(machines.client.node(&place).storage(&id))
 }

@@ -6,7 +6,7 @@ use super::things::{
 use crate::{
     Context,
     api_server::{ApiError, ApiServer},
-    machines::{Machines, Templates},
+    machines::Machines,
 };
 use domain::{Bytes, VmNumber};
 use jiff::Timestamp;
@@ -90,11 +90,8 @@ async fn look_at_machines(machines: &Machines) -> (Seen, HashSet<VmNumber>) {
         let (Some(id), Some(place)) = (resource.vm, &resource.node) else { continue };
         let vm = VmNumber(id.get());
         visible.insert(vm);
-        let is_named = match &settings.templates {
-            Templates::Named(named) => named.values().any(|template| *template == id),
-            Templates::Tagged(_) => false,
-        };
-        let is_template = resource.is_template || is_named;
+        let mut named = settings.templates.named().into_iter().flat_map(BTreeMap::values);
+        let is_template = resource.is_template || named.any(|template| *template == id);
         let is_in_pool = resource.pool.as_deref() == Some(settings.pool.as_str());
         if is_template || !(settings.vms.contains(&vm.0) || is_in_pool) {
             continue;
@@ -130,14 +127,6 @@ async fn describe(
     Ok((config.name().unwrap_or_default().to_owned(), config.description().to_owned()))
 }
 
-/// Whether machines are made on a node of Proxmox VE, or may have been: where templates are tagged that may have been any.
-pub(super) fn may_have_machines(machines: &Machines, node: &NodeName) -> bool {
-    match &machines.settings.templates {
-        Templates::Named(named) => named.contains_key(node),
-        Templates::Tagged(_) => true,
-    }
-}
-
 /// What lies on the storages of all nodes of Proxmox VE that machines are made on.
 async fn storages(machines: &Machines) -> Vec<Seen> {
     let entries = match machines.client.nodes().await {
@@ -149,11 +138,7 @@ async fn storages(machines: &Machines) -> Vec<Seen> {
         }
     };
     let mut all: BTreeMap<String, Seen> = BTreeMap::new();
-    let named: Vec<_> = match &machines.settings.templates {
-        Templates::Named(named) => named.keys().collect(),
-        Templates::Tagged(_) => entries.iter().map(|node| &node.name).collect(),
-    };
-    for place in named {
+    for place in machines.settings.templates.places(&entries) {
         let is_online = entries.iter().any(|node| node.name == *place && node.is_online());
         let listed = if is_online {
             machines.client.node(place).storages().await.map_err(|error| error.with_sources())

@@ -4,19 +4,19 @@
 use super::{
     check::expected,
     history::operation,
-    plan_change::replace,
+    plan_change::{own_node, replace},
     tenant,
     time::quickly,
-    world::{Beginning, World, proof},
+    world::{Beginning, World},
 };
 use crate::{machines::RELEASE, sagas::executor};
-use domain::{
-    NodeId, NodeState, OperationId, OperationState, PlanName, ReplaceNode, Scope, StepState,
-    VolumesOnDisk,
-};
+use domain::{NodeId, NodeState, OperationId, OperationState, PlanName, StepState, VolumesOnDisk};
 use proxmox_simulator::Act;
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 /// Longer than a node is believed that is not heard of.
 const MISSED: Duration = Duration::from_mins(1);
@@ -25,30 +25,29 @@ const LONG: Duration = Duration::from_mins(10);
 /// Longer than a release takes.
 const SOON: Duration = Duration::from_mins(10);
 
+/// The operation, and who takes it to its end.
+struct Release {
+    id: OperationId,
+    driving: JoinHandle<()>,
+}
+
 /// A world in which a node is being replaced whose machine something has happened to.
-async fn replaced(seed: u64, act: impl FnOnce(u32) -> Act) -> (World, NodeId, OperationId) {
+async fn replaced(seed: u64, act: impl FnOnce(u32) -> Act) -> (World, NodeId, Release) {
     let world = World::with_tenant(&Beginning::new().await, PlanName::DedicatedS, seed).await;
     tenant::live(&world).await;
-    let nodes = world.store.node_of_tenant(world.tenant.id).await.expect("readable");
-    let [node] = &nodes[..] else { panic!("its nodes are {nodes:?}") };
+    let node = own_node(&world).await;
     let vm = node.vm.expect("it has a machine").0;
     world.simulator.act(act(vm)).await.expect("the machine is there");
     sleep(MISSED).await;
-    let (id, release) = (node.id, replace(&world).await);
-    let cx = world.process();
-    tokio::spawn(async move { executor::drive(&cx, &RELEASE, release).await });
-    (world, id, release)
+    let (cx, id) = (world.process(), replace(&world, node.id, VolumesOnDisk::Copy).await);
+    let driving = tokio::spawn(async move { executor::drive(&cx, &RELEASE, id).await });
+    (world, node.id, Release { id, driving })
 }
 
 /// Waits for the end of it, of which nothing is left then.
-async fn is_over(world: &World, node: NodeId, release: OperationId) {
-    let end = async {
-        while !operation(world, release).await.state.is_final() {
-            sleep(Duration::from_secs(1)).await;
-        }
-    };
-    let in_time = timeout(SOON, end).await;
-    let over = operation(world, release).await;
+async fn is_over(world: &World, node: NodeId, release: Release) {
+    let in_time = timeout(SOON, release.driving).await;
+    let over = operation(world, release.id).await;
     assert!(in_time.is_ok() && over.state == OperationState::Succeeded, "{over:?}");
     let node = world.node(node).await;
     assert_eq!(node.state(), NodeState::Released);
@@ -68,15 +67,13 @@ fn volumes_that_cannot_be_read_are_waited_for_until_somebody_gives_them_up() {
     quickly(async {
         let (world, node, release) = replaced(1, |vm| Act::StopVm { vm }).await;
         sleep(LONG).await;
-        let waiting = operation(&world, release).await;
+        let waiting = operation(&world, release.id).await;
         let drain = waiting.steps.iter().find(|step| step.name == "drain").expect("it has one");
         assert_eq!(drain.state, StepState::Running, "{waiting:?}");
         for said in ["apps/data", "its kubelet does not answer", "--volumes lose"] {
             assert!(drain.message.contains(said), "{said}: {}", drain.message);
         }
-        let proof = proof::<ReplaceNode>(Scope::Tenant(world.tenant.id));
-        let given_up = world.store.node_replace(&proof, node, VolumesOnDisk::Lose).await;
-        assert_eq!(given_up.expect("it waits").id, release);
+        assert_eq!(replace(&world, node, VolumesOnDisk::Lose).await, release.id, "it goes on");
         is_over(&world, node, release).await;
     });
 }

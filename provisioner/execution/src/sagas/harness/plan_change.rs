@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{machines::RELEASE, plan_change::CHANGE};
 use domain::{
-    ChangePlan, Isolation, NodeState, OperationId, PlanName, PlanPreview, ReplaceNode, Scope,
-    SessionsDuringMove, Subscription, VolumesDuringMove, VolumesOnDisk, sample,
+    ChangePlan, Isolation, Node, NodeId, NodeState, OperationId, PlanName, PlanPreview,
+    ReplaceNode, Scope, SessionsDuringMove, Subscription, VolumesDuringMove, VolumesOnDisk, sample,
 };
 use futures::FutureExt as _;
 use planning::machine::password_key;
@@ -53,7 +53,7 @@ pub(super) static SAGAS: [Rehearsed; 3] = [
         begin: |world, _| {
             async move {
                 tenant::live(world).await;
-                replace(world).await
+                replace(world, own_node(world).await.id, VolumesOnDisk::Copy).await
             }
             .boxed()
         },
@@ -78,14 +78,18 @@ async fn begin(world: &World, to: Subscription) -> OperationId {
     begun.expect("nothing else is done about it").1.id
 }
 
-/// Asks for another node in the place of the tenant's own.
-pub(super) async fn replace(world: &World) -> OperationId {
-    let tenant = world.tenant().await;
-    let proof = proof::<ReplaceNode>(Scope::Tenant(tenant.id));
-    let nodes = world.store.node_of_tenant(tenant.id).await.expect("readable");
+/// The one node that the tenant has for itself.
+pub(super) async fn own_node(world: &World) -> Node {
+    let nodes = world.store.node_of_tenant(world.tenant.id).await.expect("readable");
     let [node] = &nodes[..] else { panic!("its nodes are {nodes:?}") };
-    let begun = world.store.node_replace(&proof, node.id, VolumesOnDisk::Copy).await;
-    begun.expect("it is ready, and nothing else is done").id
+    node.clone()
+}
+
+/// Asks for another node in the place of this one.
+pub(super) async fn replace(world: &World, node: NodeId, volumes: VolumesOnDisk) -> OperationId {
+    let proof = proof::<ReplaceNode>(Scope::Tenant(world.tenant.id));
+    let begun = world.store.node_replace(&proof, node, volumes).await;
+    begun.expect("it may be asked for").id
 }
 
 /// The tenant has exactly this plan, is there where it says, and nothing of another is left anywhere.

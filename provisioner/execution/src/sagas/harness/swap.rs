@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{api_server::ApiServer, volumes::Leftovers};
 use domain::PlanName;
-use planning::volume::{IN, Swap, namespace};
+use planning::volume::{IN, Swap, namespace, render_namespace};
 use serde_json::{Value, json};
 
 /// The claim on the host.
@@ -22,9 +22,7 @@ fn begun(world: &World) {
     let cluster = &world.tenant.cluster;
     let (own, copies) = (cluster.host_namespace(), namespace(cluster));
     world.host.objects(|objects| {
-        let labels = json!({ "warren.dev/volume-copy": cluster.as_str() });
-        let metadata = json!({ "name": copies, "labels": labels });
-        objects.put("v1", "namespaces", json!({ "metadata": metadata }));
+        objects.put("v1", "namespaces", render_namespace(cluster));
         let mut made = Vec::new();
         for (namespace, name, node) in [(&own, CLAIM, "old"), (&copies, IN, "new")] {
             objects.put("v1", "persistentvolumeclaims", claim(namespace, name));
