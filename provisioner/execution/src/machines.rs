@@ -15,6 +15,7 @@ mod seed;
 mod settings;
 mod sweep;
 mod templates;
+mod turns;
 
 pub(crate) use build::{first_disk, holds_volume};
 pub(crate) use capacity::{LookError, for_machines};
@@ -42,7 +43,8 @@ use jiff::Timestamp;
 use proxmox_client::Client;
 use std::{fmt, sync::Arc};
 use store::{NodeEnd, StoreError};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
+use turns::Turns;
 
 /// Makes a machine and lets it join.
 pub(crate) static ATTACH: Saga<OwnNode> = Saga {
@@ -149,8 +151,8 @@ impl Subject for OwnNode {
 pub struct Machines {
     pub(crate) client: Client,
     pub(crate) settings: Arc<MachineSettings>,
-    /// Clones that may be under way at the same time: a storage takes so many, and refuses the others.
-    clones: Arc<Semaphore>,
+    /// Who may copy a template now.
+    turns: Arc<Turns>,
     /// Held by whoever chooses where a machine is made, so that no two take the same for the emptiest.
     placing: Arc<Mutex<()>>,
     /// Held by whoever writes the list of expected nodes, so that no older list is written over a newer one.
@@ -169,11 +171,11 @@ impl Machines {
     /// Machines that are made by way of `client`.
     #[must_use]
     pub fn new(client: Client, settings: MachineSettings) -> Self {
-        let clones = Arc::new(Semaphore::new(settings.clones_at_once));
+        let turns = Arc::new(Turns::new(settings.clones_at_once));
         Self {
             client,
             settings: Arc::new(settings),
-            clones,
+            turns,
             placing: Arc::default(),
             expected: Arc::default(),
             statements: Statements::default(),

@@ -158,12 +158,13 @@ impl Leftovers<'_> {
         let Some(rest) = found else { return Ok(None) };
         let since = rest["metadata"]["creationTimestamp"].as_str();
         let since = since.and_then(|text| text.parse::<Timestamp>().ok());
-        if since.is_some_and(|since| self.now.duration_since(since) < REST) {
-            return Ok(Some(format!("the old folder on node {} is removed", swap.node())));
-        }
+        let is_early = since.is_some_and(|since| self.now.duration_since(since) < REST);
         let is_own = swap.node().starts_with(NodeName::PREFIX);
-        if is_own || node::ready(self.host, swap.node()).await?.is_none() {
+        if (is_own && !is_early) || self.is_gone(swap.node()).await? {
             return Ok(self.remove(&key).await?.then(|| format!("{key} is going")));
+        }
+        if is_early {
+            return Ok(Some(format!("the old folder on node {} is removed", swap.node())));
         }
         // Its name is needed for the next one.
         tracing::warn!(volume = key.name, node = swap.node(), "nobody removes an old folder");
@@ -188,9 +189,19 @@ impl Leftovers<'_> {
         let volumes = self.host.list(Kind::PersistentVolume, None, "").await?;
         let is_left =
             |volume: &&Value| volume["spec"]["claimRef"]["namespace"] == namespace.as_str();
-        let left = volumes.iter().find(is_left);
-        let name = left.and_then(|volume| volume["metadata"]["name"].as_str());
-        Ok(name.map(|name| format!("PersistentVolume {name} is removed by its provisioner")))
+        let Some(left) = volumes.iter().find(is_left) else { return Ok(None) };
+        let name = left["metadata"]["name"].as_str().unwrap_or_default();
+        let key = Key::global(Kind::PersistentVolume, name);
+        if self.is_gone(volume::at(left)).await? {
+            return Ok(self.remove(&key).await?.then(|| format!("{key} is going")));
+        }
+        Ok(Some(format!("{key} is removed by its provisioner")))
+    }
+
+    /// Whether a volume's node is not there any more: then its folder is not either, and its provisioner would wait for
+    /// ever. A volume that can be anywhere has no node.
+    async fn is_gone(&self, node: &str) -> Result<bool, ApiError> {
+        Ok(!node.is_empty() && node::ready(self.host, node).await?.is_none())
     }
 
     /// Removes objects of the copy's namespace; whether one is still there.

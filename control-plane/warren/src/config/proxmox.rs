@@ -41,7 +41,7 @@ pub(crate) struct Proxmox {
     pub(crate) vlan: Option<u16>,
     /// The numbers that are Warren's to give, e.g. `9000-9999`.
     pub(crate) vms: String,
-    /// Clones that may be under way at the same time.
+    /// Clones that may be under way at the same time on one storage; a storage that nodes do not share is one for each.
     #[serde(default = "clones_at_once")]
     pub(crate) clones_at_once: usize,
     /// Where the host cluster's servers take new nodes, e.g. `https://10.0.0.1:6443`.

@@ -18,7 +18,7 @@ use proxmox_client::{
     Smbios, Task, TaskEnd, TaskEvent, Vm, VmConfig, VmId, VmName,
 };
 use std::time::Duration;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// How long a template's disk may take to be copied.
 const CLONE: SignedDuration = SignedDuration::from_mins(20);
@@ -110,7 +110,7 @@ impl Step<OwnNode> for Clone {
             }
             Machine::Absent => {}
         }
-        let (place, template, turn, task) = self.begin(cx, id).await?;
+        let Copy { place, template, task, turn } = self.begin(cx, id).await?;
         follow(cx, &task).await?;
         // Whoever is next need not wait until this one has looked at what it got.
         drop(turn);
@@ -130,42 +130,53 @@ impl Step<OwnNode> for Clone {
     }
 }
 
+/// A template that is being copied.
+struct Copy {
+    place: NodeName,
+    template: VmId,
+    task: Task,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
 impl Clone {
     /// Begins to copy, elsewhere if it is refused in one place: a template may be missing on one node of Proxmox VE, or
     /// a storage be away.
-    async fn begin<'a>(
-        &self,
-        cx: &'a NodeContext<'_>,
-        id: VmId,
-    ) -> Result<(NodeName, VmId, SemaphorePermit<'a>, Task), StepError> {
-        let machines = &cx.subject.machines;
+    async fn begin(&self, cx: &NodeContext<'_>, id: VmId) -> Result<Copy, StepError> {
         let mut refused: Vec<(NodeName, StepError)> = Vec::new();
         loop {
             let Some(place) = self.place(cx, &refused).await? else {
                 return Err(refused.swap_remove(0).1);
             };
-            let templates = machines.templates().await.map_err(of_proxmox)?;
-            let Some(template) = templates.get(&place).copied() else {
-                let detail = format!("there is no template for machines on {place}");
-                refused.push((place, StepError::fail("template-missing", detail, NO_TEMPLATE)));
-                continue;
-            };
-            cx.progress
-                .say("it waits for its turn: a storage takes few clones at the same time")
-                .await;
-            let turn = cx.progress.turn(machines.clones.acquire()).await?;
-            let turn = turn.map_err(|_| StepError::Retry("this process ends".to_owned()))?;
-            cx.progress.say(format!("template {template} is being copied")).await;
-            let source = machines.client.node(&place).vm(template);
-            match source.clone_to(id, &options(cx)?).await.map_err(of_proxmox) {
-                Ok(task) => return Ok((place, template, turn, task)),
+            match self.begin_on(cx, id, &place).await {
                 Err(StepError::Fail(why)) => {
-                    tracing::warn!(%place, %template, why = why.detail, "a template is not copied");
+                    tracing::warn!(%place, why = why.detail, "no template is copied there");
                     refused.push((place, StepError::Fail(why)));
                 }
-                Err(error) => return Err(error),
+                begun => return begun,
             }
         }
+    }
+
+    async fn begin_on(
+        &self,
+        cx: &NodeContext<'_>,
+        id: VmId,
+        place: &NodeName,
+    ) -> Result<Copy, StepError> {
+        let machines = &cx.subject.machines;
+        let templates = machines.templates().await.map_err(of_proxmox)?;
+        let template = templates.get(place).copied().ok_or_else(|| {
+            let detail = format!("there is no template for machines on {place}");
+            StepError::fail("template-missing", detail, NO_TEMPLATE)
+        })?;
+        let storage = capacity::disk_storage(machines, place, template).await;
+        let storage = storage.map_err(of_proxmox)?;
+        cx.progress.say("it waits for its turn: a storage takes few clones at the same time").await;
+        let turn = cx.progress.turn(machines.turns.wait(place, storage.as_ref())).await?;
+        cx.progress.say(format!("template {template} is being copied")).await;
+        let source = machines.client.node(place).vm(template);
+        let task = source.clone_to(id, &options(cx)?).await.map_err(of_proxmox)?;
+        Ok(Copy { place: place.clone(), template, task, turn })
     }
 
     /// Where the machine is to be: where it was to be, else where the fewest of ours are, of those that are there and

@@ -154,7 +154,7 @@ async fn look_at(
         let used = used.saturating_add(promised(|shape| shape.hardware().memory, false));
         Memory { all: Bytes(all), free: Bytes(all.saturating_sub(used)) }
     });
-    let disk = known(disk_storage(machines, &entry.name, template).await)?.flatten();
+    let disk = disk_storage(machines, &entry.name, template).await?;
     let disk = disk.and_then(|found| {
         let promised = promised(|shape| shape.hardware().disk, found.is_shared);
         disk_of(&found, promised)
@@ -163,17 +163,19 @@ async fn look_at(
     Ok(Place { load, memory, disk })
 }
 
-/// What was told; nothing if this token may not know.
-fn known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
-    match answer {
-        Ok(told) => Ok(Some(told)),
+/// The storage of machines' disks: the one that is configured, or the template's. Nothing if the token does not see it.
+pub(super) async fn disk_storage(
+    machines: &Machines,
+    place: &NodeName,
+    template: VmId,
+) -> Result<Option<StorageEntry>, Error> {
+    match look_for_storage(machines, place, template).await {
         Err(error) if matches!(error.fault(), Some(Fault::Forbidden { .. })) => Ok(None),
-        Err(error) => Err(error),
+        found => found,
     }
 }
 
-/// The storage of machines' disks: the one that is configured, or the template's. Nothing if the token does not see it.
-async fn disk_storage(
+async fn look_for_storage(
     machines: &Machines,
     place: &NodeName,
     template: VmId,

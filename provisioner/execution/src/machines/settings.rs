@@ -27,7 +27,8 @@ pub struct MachineSettings {
     pub vms: RangeInclusive<u32>,
     /// Their addresses; nothing lets them ask for one.
     pub addresses: Option<Addresses>,
-    /// Clones that may be under way at the same time.
+    /// Clones that may be under way at the same time on one storage; each node's part of one that is not shared counts by
+    /// itself.
     pub clones_at_once: usize,
     /// Where the host's servers take new nodes, e.g. `https://10.0.0.1:6443`.
     pub server: String,

@@ -89,14 +89,13 @@ impl Copier<'_> {
         ApiServer::host(self.cx.host.client())
     }
 
-    /// Waits a moment, and says for what; not for ever.
+    /// Waits a moment, and says for what; not for ever, and not if nobody wants the copy any more.
     async fn wait(&self, until: Instant, story: String) -> Result<(), StepError> {
         if Instant::now() > until {
             return Err(StepError::Retry(story));
         }
         self.progress.say(story).await;
-        tokio::time::sleep(LOOK).await;
-        Ok(())
+        self.pause().await
     }
 
     /// Waits a moment; fails if nobody wants the copy any more.

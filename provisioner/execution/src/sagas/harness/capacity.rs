@@ -4,7 +4,7 @@ use super::{
     history::operation,
     it::grants::{TOKEN, USER},
     node::{attached, begin_attach},
-    site::Site,
+    site::{Site, Storage},
     time::quickly,
     world::{Beginning, World, put_pod},
 };
@@ -125,7 +125,7 @@ fn a_thin_storage_that_is_given_out_more_often_than_it_is_there_takes_machines()
 #[test]
 fn a_storage_that_takes_the_whole_size_of_disks_takes_none_that_is_too_large() {
     quickly(async {
-        let world = world(Site { is_thick: true, ..Site::default() }).await;
+        let world = world(Site { storage: Storage::Thick, ..Site::default() }).await;
         fill(&world, 150).await;
         let capacity = asked(&world, PlanName::DedicatedS, 1).await.expect("it answers");
         let problem = capacity.blocker().expect("200 GiB do not go into 150");

@@ -29,14 +29,24 @@ pub(super) struct Site {
     pub(super) addresses: u32,
     /// Of each node, in GiB.
     pub(super) memory_gib: u64,
-    /// Whether disks are whole copies on a storage that takes their whole size, and not layers on one that is thin.
-    pub(super) is_thick: bool,
+    pub(super) storage: Storage,
     pub(super) clones_at_once: usize,
     /// The tag of the templates, if that is all that Warren is told of them.
     pub(super) tag: Option<&'static str>,
     pub(super) times: Times,
     /// What Warren's token may do beyond what it has to.
     pub(super) more: Vec<(&'static str, &'static str)>,
+}
+
+/// What machines' disks are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Storage {
+    /// Each node's own, with layers on the template's.
+    Thin,
+    /// Each node's own, with whole copies that take their whole size at once.
+    Thick,
+    /// One of all nodes, with layers on the template's.
+    Shared,
 }
 
 impl Default for Site {
@@ -46,7 +56,7 @@ impl Default for Site {
             numbers: 11,
             addresses: 8,
             memory_gib: 64,
-            is_thick: false,
+            storage: Storage::Thin,
             clones_at_once: 2,
             tag: None,
             times: Times::default(),
@@ -69,7 +79,7 @@ impl Site {
                 Some(tag) => Templates::Tagged(Tag::new(tag).expect("a tag")),
                 None => Templates::Named(templates.collect()),
             },
-            storage: self.is_thick.then(|| "local-lvm".parse().expect("a name")),
+            storage: (self.storage == Storage::Thick).then(|| "local-lvm".parse().expect("a name")),
             seed_storage: "local".parse().expect("a name"),
             bridge: "vmbr0".parse().expect("a name"),
             vlan: None,
@@ -94,13 +104,16 @@ impl Site {
         let taken = (places[0].0, NUMBER - 1);
         let templates = places.iter().chain([&taken]);
         let memory_mib = self.memory_gib << 10;
+        let (kind, is_shared) = match self.storage {
+            Storage::Thin => ("lvmthin", false),
+            Storage::Thick => ("lvm", false),
+            Storage::Shared => ("rbd", true),
+        };
+        let disks = StorageConfig { is_shared, ..storage("local-lvm", kind, "images", 4000) };
         let node = |place| NodeConfig { memory_mib, ..NodeConfig::named(place) };
         Config {
             nodes: places.iter().map(|(place, _)| node(place)).collect(),
-            storages: vec![
-                storage("local", "dir", "iso", 100),
-                storage("local-lvm", if self.is_thick { "lvm" } else { "lvmthin" }, "images", 4000),
-            ],
+            storages: vec![storage("local", "dir", "iso", 100), disks],
             templates: templates.map(|(place, id)| template(*id, place, self.tag)).collect(),
             pools: vec!["warren".to_owned()],
             users: vec![user("root@pam", "test", false), user(USER, "control", true)],

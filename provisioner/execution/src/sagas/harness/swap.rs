@@ -1,4 +1,4 @@
-//! A copy that takes its volume's place although nobody wants the volume any more.
+//! What copying left, whatever has become of those who wanted it.
 
 use super::{
     time::quickly,
@@ -25,6 +25,7 @@ fn begun(world: &World) {
         objects.put("v1", "namespaces", render_namespace(cluster));
         let mut made = Vec::new();
         for (namespace, name, node) in [(&own, CLAIM, "old"), (&copies, IN, "new")] {
+            objects.put("v1", "nodes", json!({ "metadata": { "name": node } }));
             objects.put("v1", "persistentvolumeclaims", claim(namespace, name));
             let found = objects.get("persistentvolumeclaims", namespace, name).cloned();
             let found = found.expect("it was just made");
@@ -77,5 +78,30 @@ fn whoever_wants_the_volume_no_more_is_not_waited_for_and_no_folder_is_left() {
                 assert_eq!(objects.list("persistentvolumes"), Vec::<Value>::new());
             });
         }
+    });
+}
+
+#[test]
+fn a_copy_is_not_waited_for_whose_node_is_gone() {
+    quickly(async {
+        let world = World::of(&Beginning::new().await, PlanName::Pro, 1).await;
+        let cluster = &world.tenant.cluster;
+        world.host.objects(|objects| {
+            objects.put("v1", "namespaces", render_namespace(cluster));
+            let copies = namespace(cluster);
+            objects.put("v1", "persistentvolumeclaims", claim(&copies, IN));
+            let made = objects.get("persistentvolumeclaims", &copies, IN).cloned();
+            provision(
+                objects,
+                &world.disks,
+                &made.expect("it was just made"),
+                "lost",
+                "half of it",
+            );
+        });
+        assert_eq!(tidied(&world).await, None);
+        world.host.objects(|objects| {
+            assert_eq!(objects.list("persistentvolumes"), Vec::<Value>::new());
+        });
     });
 }

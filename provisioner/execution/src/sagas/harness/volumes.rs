@@ -162,6 +162,10 @@ fn release(objects: &mut Objects, disks: &Disks, volume: &Value) {
     if claim.is_some_and(|claim| claim["metadata"]["uid"] == of["uid"]) {
         return;
     }
+    if objects.get("nodes", "", node_of(volume)).is_none() {
+        // Nobody can remove a folder there.
+        return;
+    }
     let is_made = volume["metadata"]["annotations"][PROVISIONED_BY] == PROVISIONER;
     if is_made && volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete" {
         disks.all().remove(text(&volume["spec"]["hostPath"]["path"]));

@@ -8,7 +8,7 @@ use super::{
         grants::{SECRET, TOKEN},
     },
     kubelet::Kubelets,
-    site::{ELSEWHERE, Site},
+    site::{ELSEWHERE, Site, Storage},
     tenant::Incidents,
     time::{QuickClock, timelessly},
     volumes::{Disks, settle},
@@ -230,7 +230,7 @@ impl World {
         let stranger = VmId::new(number).expect("a number");
         let patience = Duration::from_hours(1);
         let named = CloneOptions::new().name(&name);
-        let options = if self.site.is_thick { named.full(None) } else { named };
+        let options = if self.site.storage == Storage::Thick { named.full(None) } else { named };
         let cloned = template.clone_to(stranger, &options).await;
         cloned.expect("it may").finish(patience).await.expect("there is room");
         let started = place.vm(stranger).start().await.expect("it may");
