@@ -43,19 +43,20 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The router of the REST API and its probes.
 ///
-/// `shutdown` ends streams that would otherwise go on for ever; cancel it when the server begins
-/// to shut down, so that it can finish.
-pub fn router(app: App, metrics: &Metrics, shutdown: CancellationToken) -> Router {
+/// Routes of `beside` are named, measured and logged in the same way, and answer for themselves. `shutdown` ends streams
+/// that would otherwise go on for ever; cancel it when the server begins to shut down, so that it can finish.
+pub fn router(app: App, metrics: &Metrics, beside: Router, shutdown: CancellationToken) -> Router {
     let (router, document) = routes().split_for_parts();
     let api = Api::new(app, metrics.clone(), openapi::finish(document), shutdown);
     router
         .merge(planned::router())
+        .with_state(api.clone())
+        .merge(beside)
         .fallback(async |uri: Uri| Problem::no_such_route(uri.path()))
         .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
         .layer(CatchPanicLayer::custom(of_panic))
         .layer(middleware::from_fn(linger))
-        .layer(middleware::from_fn_with_state(api.clone(), observe))
-        .with_state(api)
+        .layer(middleware::from_fn_with_state(api, observe))
 }
 
 fn routes() -> OpenApiRouter<Api> {

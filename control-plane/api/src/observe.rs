@@ -36,11 +36,16 @@ impl RequestId {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+
+    fn header(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.0).expect("an identifier is plain ASCII")
+    }
 }
 
 pub(crate) async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers(), &*api.app.ids);
     request.extensions_mut().insert(id.clone());
+    request.headers_mut().insert(HEADER, id.header());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let method = request.method().clone();
@@ -64,8 +69,7 @@ fn finish(mut response: Response, id: &RequestId) -> Response {
         *response.body_mut() = Body::from(body);
     }
     let headers = response.headers_mut();
-    let value = HeaderValue::from_str(id.as_str()).expect("an identifier is plain ASCII");
-    headers.insert(HEADER, value);
+    headers.insert(HEADER, id.header());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

@@ -8,10 +8,8 @@ use crate::{
 use axum::{Router, routing::any};
 
 /// The paths, and what will be there.
-pub(crate) const PLANNED: [(&str, &str); 7] = [
+pub(crate) const PLANNED: [(&str, &str); 5] = [
     ("/", "the portal"),
-    ("/k8s/{tenant}", "kubectl through Warren"),
-    ("/k8s/{tenant}/{*path}", "kubectl through Warren"),
     ("/api/v1/tenants/{tenant}/workflows", "workflows"),
     ("/api/v1/tenants/{tenant}/schedules", "schedules"),
     ("/api/v1/tenants/{tenant}/members", "people and their roles"),

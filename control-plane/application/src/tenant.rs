@@ -226,11 +226,20 @@ pub async fn kubeconfig(
     actor: &Actor,
     tenant: &TenantRef,
 ) -> Result<SecretString, ReachError> {
+    let tenant = reach(app, actor, tenant).await?;
+    Ok(app.access.kubeconfig(tenant, actor).await?)
+}
+
+/// The tenant whose API server the caller may use, as what its role is inside.
+///
+/// # Errors
+/// If the caller may not, or the tenant has none any more.
+pub async fn reach(app: &App, actor: &Actor, tenant: &TenantRef) -> Result<TenantId, ReachError> {
     let (tenant, _) = find::<ReadKubeconfig>(app, actor, tenant).await?;
     if tenant.deletion_requested_at.is_some() {
         return Err(ReachError::Deleting);
     }
-    Ok(app.access.kubeconfig(tenant.id, actor).await?)
+    Ok(tenant.id)
 }
 
 /// Finds a tenant and asks the policy table. What is not there and what may not be known are the

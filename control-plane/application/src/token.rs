@@ -10,7 +10,8 @@ use domain::{
     TokenId,
 };
 use secrecy::SecretString;
-use store::{StoreError, Token, TokenRevokeError};
+use store::{Change, StoreError, Token, TokenRevokeError};
+use tokio::sync::broadcast::error::RecvError;
 
 /// What a caller sends to make a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,26 @@ pub async fn actor(
     request_id: String,
 ) -> Result<Option<Actor>, FindError> {
     Ok(app.store.actor_by_token(secret, request_id).await?)
+}
+
+/// Waits until a caller's token is nobody's any more.
+pub async fn revoked(app: &App, actor: &Actor) {
+    let mut changes = app.store.changes();
+    loop {
+        // What cannot be read now is looked at again with the next change.
+        if let Ok(None) = app.store.token_get(actor.tenant, actor.token).await {
+            return;
+        }
+        loop {
+            match changes.recv().await {
+                Ok(Change::Token(id)) if id == actor.token => break,
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => break,
+                // This process ends.
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
 }
 
 /// Makes a token: for a tenant, at most as mighty as the caller's own; or, without one, an

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, marker::PhantomData};
 
 /// What a person or program may be in a tenant, or over all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Runs the platform: all tenants.

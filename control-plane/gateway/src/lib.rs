@@ -1,7 +1,7 @@
-//! What passes between tenants' clusters and Warren: here, the reports of runs, and volumes on their way from node to
-//! node.
+//! What passes between tenants' clusters and Warren: the reports of runs, volumes on their way from node to node, and what
+//! people ask of their own API servers.
 //!
-//! [`serve_run_endpoint`] answers runners; [`serve_gate`] is the address that a runner must not be
+//! [`kubernetes_router`] lets requests of `kubectl` pass. [`serve_run_endpoint`] answers runners; [`serve_gate`] is the address that a runner must not be
 //! able to reach before it starts an agent; [`serve`] does both.
 
 mod caller;
@@ -9,11 +9,13 @@ mod connections;
 mod copies;
 mod endpoint;
 mod gate;
+mod kubernetes;
 mod places;
 mod problem;
 
 pub use connections::serve_run_endpoint;
 pub use gate::serve_gate;
+pub use kubernetes::{Ways, kubernetes_router};
 
 use application::App;
 use clusters::Relays;

@@ -1,5 +1,5 @@
 use crate::entity::outbox;
-use domain::{NodeId, OperationId, OrphanId, PlanBatchId, RunId, SessionId, TenantId};
+use domain::{NodeId, OperationId, OrphanId, PlanBatchId, RunId, SessionId, TenantId, TokenId};
 use sea_orm::{ActiveValue::NotSet, Set};
 use uuid::Uuid;
 
@@ -30,6 +30,8 @@ pub enum Change {
     Orphan(OrphanId),
     /// A batch of changes of plan, or one of its lines.
     PlanBatch(PlanBatchId),
+    /// A token is nobody's any more.
+    Token(TokenId),
 }
 
 impl Change {
@@ -42,6 +44,7 @@ impl Change {
             Self::Log(run) => ("log", run.uuid()),
             Self::Orphan(orphan) => ("orphan", orphan.uuid()),
             Self::PlanBatch(batch) => ("plan-batch", batch.uuid()),
+            Self::Token(token) => ("token", token.uuid()),
         };
         outbox::ActiveModel {
             sequence: NotSet,

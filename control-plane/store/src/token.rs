@@ -1,5 +1,5 @@
 use crate::{
-    Store, StoreError, column,
+    Change, Store, StoreError, column,
     entity::tokens,
     error::write_error,
     secret::sha256,
@@ -223,6 +223,7 @@ async fn revoke_in_txn(
     if deleted.rows_affected != 1 {
         return Err(StoreError::Stale.into());
     }
+    txn.changed(Change::Token(id));
     txn.audit(Some(proof.actor()), "token.revoke", tenant, id.to_string()).await?;
     Ok(())
 }

@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Token(Box<Group<token::Command>>),
     /// Get a kubeconfig for a tenant's own API server
     Kubeconfig(Box<kubeconfig::Arguments>),
+    /// Print a credential for kubectl, which asks for it by itself
+    Credential(Box<kubeconfig::Credential>),
     /// Show what a reconcile would change on the host, without changing it
     Explain(Box<Group<explain::Command>>),
     /// Look at an operation: its steps, times and, when it failed, the way out
@@ -129,6 +131,7 @@ impl Command {
     fn common(&self) -> (&Connection, Format) {
         let common = match self {
             Self::Kubeconfig(arguments) => return (&arguments.connection, Format::Table),
+            Self::Credential(credential) => &credential.common,
             Self::Tenant(group) => &group.common,
             Self::Session(group) => &group.common,
             Self::Token(group) => &group.common,
@@ -150,6 +153,7 @@ async fn dispatch(cx: &Context, command: &Command) -> Result<(), Failure> {
         Command::Session(group) => session::run(cx, &group.command).await,
         Command::Token(group) => token::run(cx, &group.command).await,
         Command::Kubeconfig(arguments) => kubeconfig::run(cx, arguments).await,
+        Command::Credential(arguments) => kubeconfig::credential(cx, arguments),
         Command::Explain(group) => explain::run(cx, &group.command).await,
         Command::Operation(group) => operation::run(cx, &group.command).await,
         Command::Node(group) => node::run(cx, &group.command).await,

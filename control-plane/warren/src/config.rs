@@ -65,7 +65,7 @@ pub(crate) struct Blobs {
     pub(crate) path: PathBuf,
 }
 
-/// The REST API.
+/// The REST API, and on the same port requests to tenants' API servers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Api {
@@ -73,6 +73,32 @@ pub(crate) struct Api {
     pub(crate) listen: SocketAddr,
     /// Where the first operator's token is written; printed once if absent.
     pub(crate) bootstrap_token_file: Option<PathBuf>,
+    /// Without it somebody else has to end TLS: `kubectl` shows a token to nobody who has no certificate.
+    pub(crate) tls: Option<Tls>,
+}
+
+/// The API's certificate.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// PEM, the server's own certificate first, then those that lead to an authority.
+    pub(crate) certificate_file: PathBuf,
+    /// PEM.
+    pub(crate) key_file: PathBuf,
+    /// Whether connections without TLS are taken on the same port, e.g. from loopback.
+    #[serde(default)]
+    pub(crate) plaintext: Plaintext,
+}
+
+/// What becomes of connections without TLS where there is a certificate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Plaintext {
+    /// They are told to use TLS.
+    #[default]
+    Refused,
+    /// They are served.
+    Served,
 }
 
 /// Prometheus metrics, on a port of their own.
@@ -397,6 +423,16 @@ mod tests {
         let config = config.expect("the file is good");
         assert_eq!(config.database.url.expose_secret(), url);
         assert!(!format!("{config:?} {config:#?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_port_with_a_certificate_refuses_plain_text_unless_it_is_told_to_serve_it() {
+        let section = "[api.tls]\ncertificate_file = \"a.crt\"\nkey_file = \"a.key\"\n";
+        let tls = |text: &str| load(&format!("{GOOD}{section}{text}")).map(|config| config.api.tls);
+        let plaintext = |text| tls(text).ok().flatten().map(|tls| tls.plaintext);
+        assert_eq!(plaintext(""), Some(Plaintext::Refused));
+        assert_eq!(plaintext("plaintext = \"served\""), Some(Plaintext::Served));
+        assert!(tls("plaintext = true").is_err());
     }
 
     #[test]

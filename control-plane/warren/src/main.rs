@@ -10,6 +10,7 @@ mod provisioner;
 mod serve;
 mod system;
 mod telemetry;
+mod tls;
 
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};

@@ -1,15 +1,11 @@
 //! The provisioner inside the server: makes things once the host cluster has answered, asks until it
 //! does, and tells tenants meanwhile what is in the way.
 
-use crate::{
-    access::Access,
-    config::{self, Config},
-    host,
-};
+use crate::{access::Access, config::Config, host};
 use anyhow::Result;
 use clusters::{HostCluster, Relays, RunAuthority, TenantClusters};
 use domain::{Clock, IdGen};
-use execution::{Backoff, Context, Machines, Obstacle, RecordedTenants, Settings};
+use execution::{Backoff, Context, Machines, Obstacle, Settings};
 use std::{sync::Arc, time::Duration};
 use store::Store;
 use tokio::sync::watch;
@@ -23,6 +19,7 @@ pub(crate) struct Provisioner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdGen>,
     pub(crate) host: HostCluster,
+    pub(crate) tenants: TenantClusters,
     pub(crate) authority: RunAuthority,
     /// The way of bytes between pods that copy volumes.
     pub(crate) relays: Relays,
@@ -78,13 +75,8 @@ impl Provisioner {
     }
 
     fn context(&self) -> Result<Context> {
-        let reach = match self.config.host_cluster.reach {
-            config::Reach::ClusterIp => clusters::Reach::ClusterIp,
-            config::Reach::PortForward => clusters::Reach::PortForward,
-        };
-        let source = Arc::new(RecordedTenants(self.store.clone()));
         Ok(Context {
-            tenants: TenantClusters::new(self.host.clone(), reach, source, Arc::clone(&self.clock)),
+            tenants: self.tenants.clone(),
             host: self.host.clone(),
             store: self.store.clone(),
             clock: Arc::clone(&self.clock),

@@ -8,16 +8,20 @@ use crate::{
     provisioner::Provisioner,
     system::{SystemClock, SystemIds},
     telemetry,
+    tls::Door,
 };
 use anyhow::{Context as _, Result};
 use api::{About, Metrics};
 use application::{App, blobs::Blobs};
-use clusters::{HostCluster, Relays, RunAuthority};
+use axum::serve::Listener;
+use clusters::{HostCluster, Reach, Relays, RunAuthority, TenantClusters};
 use domain::{Clock, IdGen};
+use execution::RecordedTenants;
 use futures::FutureExt as _;
+use gateway::Ways;
 use jiff::SignedDuration;
 use secrecy::ExposeSecret as _;
-use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{fmt, future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use store::Store;
 use tokio::{
     net::TcpListener,
@@ -88,6 +92,7 @@ async fn run(
     let api = TcpListener::from_std(
         config::api_listener(config.api.listen).context("listen for the API")?,
     )?;
+    let api = Door::new(api, config.api.tls.as_ref())?;
     let metrics = listen(config.metrics.listen, "metrics.listen").await?;
     // In this order: where the endpoint is, the gate has to be.
     let gate = listen(config.run_endpoint.gate_listen, "run_endpoint.gate_listen").await?;
@@ -97,7 +102,9 @@ async fn run(
         version: env!("CARGO_PKG_VERSION"),
         commit: option_env!("WARREN_COMMIT").unwrap_or("unknown"),
     });
-    let router = api::router(app.clone(), &figures, stop.clone());
+    let tenants = tenants(config, &host, store, &clock);
+    let router = gateway::kubernetes_router(app.clone(), Ways::new(tenants.clone()), stop.clone());
+    let router = api::router(app.clone(), &figures, router, stop.clone());
     let metrics_router = api::metrics_router(app.clone(), &figures);
     let mut parts = JoinSet::new();
     parts.spawn(part("api", http(api, router, stop.clone())));
@@ -116,6 +123,7 @@ async fn run(
         clock,
         ids,
         host,
+        tenants,
         authority,
         relays,
         machines,
@@ -125,6 +133,21 @@ async fn run(
     tracing::info!(api = %addresses.0, metrics = %addresses.1, "serving");
 
     until_stopped(parts, stop).await
+}
+
+/// The ways to tenants' API servers.
+fn tenants(
+    config: &Config,
+    host: &HostCluster,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+) -> TenantClusters {
+    let reach = match config.host_cluster.reach {
+        config::Reach::ClusterIp => Reach::ClusterIp,
+        config::Reach::PortForward => Reach::PortForward,
+    };
+    let source = Arc::new(RecordedTenants(store.clone()));
+    TenantClusters::new(host.clone(), reach, source, Arc::clone(clock))
 }
 
 /// What a part of the server came to.
@@ -197,7 +220,10 @@ async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener> {
         .with_context(|| format!("configuration key {key} = {address}: listen"))
 }
 
-async fn http(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> Result<()> {
+async fn http<L>(listener: L, router: axum::Router, stop: CancellationToken) -> Result<()>
+where
+    L: Listener<Addr: fmt::Debug>,
+{
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await

@@ -37,6 +37,8 @@ enum Hold {
 pub struct Lab {
     /// Where Warren's API answers on loopback.
     pub api_url: String,
+    /// Whom to trust there with TLS, at the same port.
+    pub ca_file: PathBuf,
     /// The file with the first operator's token.
     pub token_file: PathBuf,
     /// The `warren` program.

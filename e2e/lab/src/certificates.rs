@@ -51,6 +51,8 @@ pub(crate) fn create(layout: &Layout) -> Result<()> {
     ];
     let server = Subject::named("kube-apiserver");
     ca.sign(layout, "kube-apiserver", &server, Usage::ServerAuth, &names)?;
+    let warren = Subject::named("warren");
+    ca.sign(layout, "warren-api", &warren, Usage::ServerAuth, &["localhost", "127.0.0.1"])?;
     let to_kubelets = Subject { group: Some("system:masters"), name: "kube-apiserver-to-kubelets" };
     ca.client(layout, "kube-apiserver-to-kubelets", &to_kubelets)?;
 

@@ -17,11 +17,13 @@ use crate::warren;
 pub(crate) struct Lab {
     /// Warren's API, in the machine's own network namespace.
     pub(crate) api_url: String,
+    /// Whom to trust there with TLS, at the same port.
+    pub(crate) ca_file: PathBuf,
     /// Holds the operator token that Warren makes at its first start.
     pub(crate) token_file: PathBuf,
     pub(crate) warren: Option<PathBuf>,
     warren_config: PathBuf,
-    kubectl: PathBuf,
+    pub(crate) kubectl: PathBuf,
     /// Of the host cluster's administrator.
     kubeconfig: PathBuf,
     pki: PathBuf,
@@ -65,6 +67,7 @@ pub(crate) fn write(layout: &Layout, plan: &Plan, api: SocketAddr) -> Result<()>
     let image = |image: &crate::catalogue::Written| (image.name.clone(), image.reference.clone());
     let lab = Lab {
         api_url: format!("http://{api}"),
+        ca_file: layout.pki("ca.crt"),
         token_file: warren::token_file(layout),
         warren: plan.warren.is_some().then(|| layout.program("warren")),
         warren_config: warren::config_file(layout),

@@ -22,8 +22,10 @@ pub(crate) fn print(layout: &Layout) -> Result<()> {
 /// What the command line reads, and the images that the README speaks of.
 pub(crate) fn variables(layout: &Layout, lab: &Lab) -> Result<Vec<(&'static str, String)>> {
     Ok(vec![
-        ("WARREN_URL", lab.api_url.clone()),
+        ("WARREN_URL", lab.api_url.replace("http://", "https://")),
+        ("WARREN_CA_FILE", text(lab.ca_file.clone())?),
         ("WARREN_TOKEN_FILE", text(lab.token_file.clone())?),
+        ("WARREN_KUBECTL", text(lab.kubectl.clone())?),
         ("WARREN_IMAGE_BUSYBOX", lab.image("busybox")?.into()),
         ("WARREN_IMAGE_AGENT", lab.image("agent")?.into()),
         ("WARREN_LAB", text(layout.lab_json())?),

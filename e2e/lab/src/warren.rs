@@ -83,6 +83,8 @@ pub(crate) fn prepare(layout: &Layout, plan: &Plan, api: SocketAddr) -> Result<(
         ("FOLDER", path(folder)?),
         ("API", api.to_string()),
         ("TOKEN_FILE", path(token_file(layout))?),
+        ("CERTIFICATE", path(layout.pki("warren-api.crt"))?),
+        ("KEY", path(layout.pki("warren-api.key"))?),
         ("RUN_ENDPOINT", run_endpoint().to_string()),
         ("GATE", gate().to_string()),
         ("KUBECONFIG", path(kubeconfig)?),

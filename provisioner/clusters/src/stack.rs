@@ -1,8 +1,13 @@
-use http::Uri;
-use hyper::rt::{Read, Write};
+use crate::passage::PassingBody;
+use http::{Request, Response, Uri};
+use hyper::{
+    body::Incoming,
+    rt::{Read, Write},
+};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{
-        Client,
+        self, Client,
         connect::{Connection, HttpConnector},
     },
     rt::{TokioExecutor, TokioTimer},
@@ -48,18 +53,58 @@ where
     C::Future: Send + 'static,
     C::Error: Into<BoxError>,
 {
-    let https = config.rustls_https_connector_with_connector(connector)?;
-    let pool: Client<_, Body> = Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
-        .build(https);
     let service = ServiceBuilder::new()
         .layer(TimeoutLayer::new(ANSWER))
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
-        .service(pool);
+        .service(pool::<_, Body>(config, connector)?);
     Ok(ClientBuilder::new(service, "default").with_valid_until(valid_until).build())
+}
+
+/// A client that sends what it is given, to a path of the API server, and waits for as long as that takes.
+pub(crate) fn passing<C>(
+    config: &kube::Config,
+    connector: C,
+) -> Result<
+    impl Service<
+        Request<PassingBody>,
+        Response = Response<Incoming>,
+        Error = legacy::Error,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + Sync
+    + use<C>,
+    kube::Error,
+>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Connection + Read + Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    let pool = pool(config, connector)?;
+    Ok(ServiceBuilder::new().layer(config.base_uri_layer()).service(pool))
+}
+
+/// Connections to one API server.
+fn pool<C, B>(
+    config: &kube::Config,
+    connector: C,
+) -> Result<Client<HttpsConnector<C>, B>, kube::Error>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Connection + Read + Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+    B: http_body::Body<Data: Send> + Send,
+{
+    let https = config.rustls_https_connector_with_connector(connector)?;
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .build(https))
 }

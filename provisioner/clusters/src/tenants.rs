@@ -1,5 +1,6 @@
 use crate::{
-    Authority, AuthorityError, HostCluster, Identity, Reach, reach::PortForwardConnector, stack,
+    Authority, AuthorityError, HostCluster, Identity, Passage, Reach, reach::PortForwardConnector,
+    stack,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dashmap::DashMap;
@@ -183,6 +184,30 @@ impl TenantClusters {
         self.inner.address(&entry.cluster).await
     }
 
+    /// Opens a way to a tenant's API server for somebody. Whoever asks keeps it.
+    ///
+    /// # Errors
+    /// As [`TenantClusters::connection`].
+    pub async fn passage(
+        &self,
+        tenant: TenantId,
+        identity: &Identity,
+    ) -> Result<Passage, ReachError> {
+        let inner = &self.inner;
+        if inner.given.is_some() {
+            return Err(ReachError::NoService);
+        }
+        let entry = inner.entry(tenant).await?;
+        let (config, _, valid_until) = inner.config(&entry, identity).await?;
+        let passage = match inner.reach {
+            Reach::ClusterIp => Passage::new(&config, stack::direct(), valid_until),
+            Reach::PortForward => {
+                Passage::new(&config, inner.forwarder(&entry.cluster), valid_until)
+            }
+        };
+        passage.map_err(|source| ReachError::Client(Box::new(source)))
+    }
+
     /// Closes what is open to a tenant: it is gone, or its address may have changed.
     pub fn forget(&self, tenant: TenantId) {
         self.inner.pool.remove(&tenant);
@@ -201,11 +226,28 @@ impl Inner {
             return Ok(TenantConnection { client, valid_until, address: None });
         }
         let entry = self.entry(tenant).await?;
+        let (config, address, valid_until) = self.config(&entry, &Identity::warren()).await?;
+        let client = match self.reach {
+            Reach::ClusterIp => stack::client(&config, stack::direct(), Some(valid_until)),
+            Reach::PortForward => {
+                stack::client(&config, self.forwarder(&entry.cluster), Some(valid_until))
+            }
+        };
+        let client = client.map_err(|source| ReachError::Client(Box::new(source)))?;
+        Ok(TenantConnection { client, valid_until, address })
+    }
+
+    /// How an API server is reached as somebody, the address of its Service if it is reached that way, and for how long.
+    async fn config(
+        &self,
+        entry: &TenantEntry,
+        identity: &Identity,
+    ) -> Result<(kube::Config, Option<IpAddr>, Timestamp), ReachError> {
         let now = self.clock.now();
         let not_after = now + VALID;
         let credential = entry
             .authority
-            .client_certificate(&Identity::warren(), now, not_after)
+            .client_certificate(identity, now, not_after)
             .map_err(ReachError::Credential)?;
         let address = match self.reach {
             Reach::ClusterIp => Some(self.address(&entry.cluster).await?),
@@ -229,20 +271,15 @@ impl Inner {
         config.auth_info.client_certificate_data = Some(STANDARD.encode(&credential.certificate));
         config.auth_info.client_key_data =
             Some(SecretString::from(STANDARD.encode(credential.expose_key())));
-        let valid_until = not_after - RENEWED_BEFORE;
-        let client = match self.reach {
-            Reach::ClusterIp => stack::client(&config, stack::direct(), Some(valid_until)),
-            Reach::PortForward => {
-                let connector = PortForwardConnector {
-                    host: self.host.client(),
-                    namespace: entry.cluster.host_namespace(),
-                    pod: format!("{}-0", entry.cluster),
-                };
-                stack::client(&config, connector, Some(valid_until))
-            }
-        };
-        let client = client.map_err(|source| ReachError::Client(Box::new(source)))?;
-        Ok(TenantConnection { client, valid_until, address })
+        Ok((config, address, not_after - RENEWED_BEFORE))
+    }
+
+    fn forwarder(&self, cluster: &ClusterName) -> PortForwardConnector {
+        PortForwardConnector {
+            host: self.host.client(),
+            namespace: cluster.host_namespace(),
+            pod: format!("{cluster}-0"),
+        }
     }
 
     async fn address(&self, cluster: &ClusterName) -> Result<IpAddr, ReachError> {

@@ -100,7 +100,8 @@ pub(crate) async fn run(
                     | Change::Session { .. }
                     | Change::Log(_)
                     | Change::Orphan(_)
-                    | Change::PlanBatch(_),
+                    | Change::PlanBatch(_)
+                    | Change::Token(_),
                 ) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => controller.learn_all().await,
                 Err(broadcast::error::RecvError::Closed) => break,

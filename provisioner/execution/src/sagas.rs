@@ -36,7 +36,8 @@ pub(crate) async fn run(cx: Context, cancel: CancellationToken) {
                     | Change::Log(_)
                     | Change::Node { .. }
                     | Change::Orphan(_)
-                    | Change::PlanBatch(_),
+                    | Change::PlanBatch(_)
+                    | Change::Token(_),
                 ) => {}
                 Err(RecvError::Lagged(_)) => sagas.start_all().await,
                 Err(RecvError::Closed) => break,

@@ -63,7 +63,8 @@ pub(crate) async fn run(cx: Context, tenants: UnboundedSender<Wake>, cancel: Can
                     | Change::Log(_)
                     | Change::Node { .. }
                     | Change::Orphan(_)
-                    | Change::PlanBatch(_),
+                    | Change::PlanBatch(_)
+                    | Change::Token(_),
                 ) => {}
                 Err(RecvError::Lagged(_)) => workers.wake_all().await,
                 Err(RecvError::Closed) => break,

@@ -131,7 +131,7 @@ impl TestApp {
         let metrics = Metrics::new(About { version: "0.0.0-test", commit: "" });
         let shutdown = CancellationToken::new();
         Self {
-            router: router(app.clone(), &metrics, shutdown.clone()),
+            router: router(app.clone(), &metrics, Router::new(), shutdown.clone()),
             metrics: metrics_router(app.clone(), &metrics),
             app,
             clock,

@@ -120,7 +120,8 @@ impl PlanBatches {
                 Change::Session { .. }
                 | Change::Node { .. }
                 | Change::Log(_)
-                | Change::Orphan(_) => false,
+                | Change::Orphan(_)
+                | Change::Token(_) => false,
             };
             if is_news {
                 return;

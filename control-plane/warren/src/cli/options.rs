@@ -65,20 +65,30 @@ pub(crate) struct TenantOption {
 impl Connection {
     /// The token: `--token-file`, else `WARREN_TOKEN`, else the file that `WARREN_TOKEN_FILE` names.
     pub(super) fn token(&self) -> Result<Option<SecretString>, Failure> {
-        let path = match (&self.token_file, variable("WARREN_TOKEN")) {
-            (Some(path), _) => path.clone(),
-            (None, Some(token)) => return Ok(Some(token.trim().into())),
-            (None, None) => match std::env::var_os("WARREN_TOKEN_FILE") {
-                Some(path) if !path.is_empty() => path.into(),
-                _ => return Ok(None),
-            },
-        };
+        if self.token_file.is_none()
+            && let Some(token) = variable("WARREN_TOKEN")
+        {
+            return Ok(Some(token.trim().into()));
+        }
+        let Some(path) = self.token_path() else { return Ok(None) };
         match std::fs::read_to_string(&path) {
             Ok(text) if !text.trim().is_empty() => Ok(Some(text.trim().into())),
             Ok(_) => Err(Failure::new(Exit::Denied, "The token file is empty")
                 .detail(path.display().to_string())),
             Err(error) => Err(Failure::new(Exit::Denied, "The token file cannot be read")
                 .detail(format!("{}: {error}", path.display()))),
+        }
+    }
+}
+
+impl Connection {
+    /// The file that has the token, if one has.
+    pub(super) fn token_path(&self) -> Option<PathBuf> {
+        let named = || std::env::var_os("WARREN_TOKEN_FILE").filter(|path| !path.is_empty());
+        match &self.token_file {
+            Some(path) => Some(path.clone()),
+            None if variable("WARREN_TOKEN").is_some() => None,
+            None => named().map(PathBuf::from),
         }
     }
 }

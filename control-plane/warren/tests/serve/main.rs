@@ -5,5 +5,6 @@ mod command_line;
 mod lifetime;
 mod proxmox;
 mod server;
+mod tls;
 mod tokens;
 mod traces;

@@ -10,6 +10,7 @@ mod failure;
 mod host;
 mod hostile_node;
 mod isolation;
+mod kubectl;
 mod log;
 mod main_job;
 mod names;

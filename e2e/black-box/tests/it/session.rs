@@ -232,8 +232,9 @@ fn a_session_whose_time_is_up_is_timed_out() -> Result<()> {
     let tenant = TestTenant::shared(&lab)?;
     let id = tenant.session(&json!({
         "image": lab.image("busybox"), "command": ["/bin/sh", "-c", "echo begun; sleep 600"],
-        "timeoutSeconds": 5, "gracePeriodSeconds": 1}))?;
-    let session = tenant.session_end(&id, 60)?;
+        // A pod's way to its node counts, and on a busy lab that takes its time.
+        "timeoutSeconds": 25, "gracePeriodSeconds": 1}))?;
+    let session = tenant.session_end(&id, 90)?;
     ensure!(session["state"] == "timed-out", "{session}");
     ensure!(
         session["cause"]["message"].as_str().is_some_and(|text| text.contains("timeoutSeconds"))

@@ -1,6 +1,6 @@
 //! What has to be so when an operation about a node is over.
 
-use super::{it::fake::Objects, world::World};
+use super::{it::fake::Objects, tenant::SHARED, world::World};
 use domain::{Node, NodeState, Operation, OperationState};
 use planning::machine::{HEARD_LAST, LABEL, TAINT, UNPROVEN, expected_key, password_key};
 use serde_json::Value;
@@ -210,10 +210,11 @@ async fn rest(world: &World, node: &Node) -> Option<String> {
     given.expect("writable").map(|vm| format!("number {vm} is given away at once"))
 }
 
-/// What the host has of a kind; the list of nodes that may register is always there.
+/// What the host has of a kind; the list of nodes that may register is always there, and so is the node of all tenants.
 pub(super) fn listed(objects: &Objects, plural: &str) -> Vec<Value> {
     let mut found = objects.list(plural);
-    found.retain(|object| name(object) != expected_key().name);
+    let always = [expected_key().name, SHARED.to_owned()];
+    found.retain(|object| !always.contains(&name(object)));
     found
 }
 

@@ -129,6 +129,9 @@ pub(super) async fn delete(world: &World, driven: Option<OperationId>) {
 
 /// From now on time goes on in it, and in all operations that nobody else drives.
 fn begin(world: &World, driven: HashSet<OperationId>) {
+    world.host.objects(|objects| {
+        objects.put("v1", "nodes", json!({ "metadata": { "name": SHARED } }));
+    });
     let mut life = Life {
         cx: world.process(),
         host: world.host.clone(),
