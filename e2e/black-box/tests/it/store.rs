@@ -46,8 +46,42 @@ fn a_new_tenants_cluster_holds_what_kubernetes_itself_would_have_made() -> Resul
         ours.is_some() && ours != system(&serde_json::from_str(&theirs)?),
         "the identifier of a cluster is its own"
     );
-    let warnings = tenant.objects(&["events", "-A", "--field-selector=type=Warning"])?;
-    ensure!(!warnings.to_string().contains("ClusterIP"), "no address was repaired: {warnings}");
+    addresses_are_services(&tenant)
+}
+
+/// Each Service has its address, no address is anybody else's, and none had to be taken from somebody.
+fn addresses_are_services(tenant: &TestTenant) -> Result<()> {
+    let items = |list: &Value| list["items"].as_array().cloned().context("a list");
+    let owner = |name: &Value, namespace: &Value| format!("{namespace}/{name}");
+    let services = items(&tenant.objects(&["services", "-A"])?)?;
+    let services: BTreeMap<String, String> = services
+        .iter()
+        .filter_map(|service| {
+            let (metadata, address) =
+                (&service["metadata"], service["spec"]["clusterIP"].as_str()?);
+            let owner = owner(&metadata["name"], &metadata["namespace"]);
+            (address != "None").then(|| (address.to_owned(), owner))
+        })
+        .collect();
+    let addresses = items(&tenant.objects(&["ipaddresses.networking.k8s.io"])?)?;
+    let addresses: BTreeMap<String, String> = addresses
+        .iter()
+        .filter_map(|address| {
+            let parent = &address["spec"]["parentRef"];
+            let name = address["metadata"]["name"].as_str()?;
+            Some((name.to_owned(), owner(&parent["name"], &parent["namespace"])))
+        })
+        .collect();
+    ensure!(!services.is_empty() && services == addresses, "{services:?} {addresses:?}");
+    // Whoever looks after them hears of Services and of addresses by two watches: on a busy machine a new Service comes
+    // before its address, which then counts as not allocated for a moment (`ipallocator-repair-controller`).
+    let warnings = items(&tenant.objects(&["events", "-A", "--field-selector=type=Warning"])?)?;
+    let is_repair = |event: &&Value| {
+        let reason = event["reason"].as_str().unwrap_or_default();
+        reason.starts_with("ClusterIP") && reason != "ClusterIPNotAllocated"
+    };
+    let repaired: Vec<_> = warnings.iter().filter(is_repair).collect();
+    ensure!(repaired.is_empty(), "no address was repaired: {repaired:?}");
     Ok(())
 }
 
