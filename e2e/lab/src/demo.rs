@@ -163,7 +163,7 @@ impl Demo<'_> {
         let start = Instant::now();
         self.answer(&words)?;
         say("$ kubectl --kubeconfig demo.kubeconfig get jobs,pods -A");
-        let mut get = kubectl::from_control(&self.cx.layout, &kubeconfig);
+        let mut get = kubectl::through_warren(&self.cx.layout, &kubeconfig);
         let said = output(&self.cx.cancel, get.args(["get", "jobs,pods", "-A"]))?;
         say(&text(said)?);
         took(start);

@@ -11,7 +11,7 @@ use crate::command::{capture, feed};
 use crate::context::Context;
 use crate::layout::Layout;
 use crate::namespace;
-use crate::network::{CONTROL, DNS_SERVICE, FIRST, NODES};
+use crate::network::{DNS_SERVICE, FIRST, NODES};
 use crate::plan::Plan;
 
 /// How long nodes and DNS may take after their parts run.
@@ -27,10 +27,10 @@ pub(crate) fn command(layout: &Layout) -> Command {
     kubectl
 }
 
-/// kubectl where Warren runs: from there tenants' API servers can be reached.
-pub(crate) fn from_control(layout: &Layout, kubeconfig: &Path) -> Command {
-    let mut kubectl = namespace::command(CONTROL);
-    kubectl.arg("--").arg(layout.program("kubectl")).arg("--request-timeout=20s");
+/// kubectl where people are: it reaches tenants' API servers through Warren.
+pub(crate) fn through_warren(layout: &Layout, kubeconfig: &Path) -> Command {
+    let mut kubectl = Command::new(layout.program("kubectl"));
+    kubectl.arg("--request-timeout=20s");
     kubectl.env("KUBECONFIG", kubeconfig).env("KUBECACHEDIR", layout.state.join("kubectl"));
     kubectl
 }
