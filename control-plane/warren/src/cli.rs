@@ -111,12 +111,11 @@ impl Context {
 /// Runs a command to its exit code; everything that it has to say is said.
 pub(crate) async fn run(command: Command) -> ExitCode {
     let (_, format) = command.common();
-    let outcome = match Context::new(&command) {
-        Ok(cx) => tokio::select! {
-            outcome = Box::pin(dispatch(&cx, &command)) => outcome,
-            () = interrupt() => Err(interrupted(&cx)),
-        },
-        Err(failure) => Err(failure),
+    // It asks nobody, so it needs nothing to ask with.
+    let outcome = if let Command::Credential(arguments) = &command {
+        kubeconfig::credential(arguments)
+    } else {
+        ask(&command).await
     };
     match outcome {
         Ok(()) => Exit::Ok.into(),
@@ -124,6 +123,14 @@ pub(crate) async fn run(command: Command) -> ExitCode {
             failure.report(format);
             failure.exit.into()
         }
+    }
+}
+
+async fn ask(command: &Command) -> Result<(), Failure> {
+    let cx = Context::new(command)?;
+    tokio::select! {
+        outcome = Box::pin(dispatch(&cx, command)) => outcome,
+        () = interrupt() => Err(interrupted(&cx)),
     }
 }
 
@@ -153,7 +160,7 @@ async fn dispatch(cx: &Context, command: &Command) -> Result<(), Failure> {
         Command::Session(group) => session::run(cx, &group.command).await,
         Command::Token(group) => token::run(cx, &group.command).await,
         Command::Kubeconfig(arguments) => kubeconfig::run(cx, arguments).await,
-        Command::Credential(arguments) => kubeconfig::credential(cx, arguments),
+        Command::Credential(arguments) => kubeconfig::credential(arguments),
         Command::Explain(group) => explain::run(cx, &group.command).await,
         Command::Operation(group) => operation::run(cx, &group.command).await,
         Command::Node(group) => node::run(cx, &group.command).await,

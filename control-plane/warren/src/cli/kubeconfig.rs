@@ -17,7 +17,7 @@ use std::{
 use super::{
     Context,
     options::{Common, Connection, reference},
-    output::yaml,
+    output::{Printer, yaml},
     problem::{Exit, Failure},
 };
 
@@ -157,7 +157,7 @@ pub(crate) struct Credential {
 }
 
 /// What client-go reads.
-pub(super) fn credential(cx: &Context, Credential { common }: &Credential) -> Result<(), Failure> {
+pub(super) fn credential(Credential { common }: &Credential) -> Result<(), Failure> {
     let token = common.connection.token()?.ok_or_else(|| {
         Failure::new(Exit::Denied, "There is no token")
             .hint("set WARREN_TOKEN_FILE, or fetch the kubeconfig again with --token-file")
@@ -167,7 +167,7 @@ pub(super) fn credential(cx: &Context, Credential { common }: &Credential) -> Re
         "kind": "ExecCredential",
         "status": { "token": token.expose_secret() },
     });
-    cx.printer.text(&format!("{credential}\n"))
+    Printer::new(common.output).text(&format!("{credential}\n"))
 }
 
 /// A kubeconfig with other contexts is somebody's collection, and not ours to replace.
