@@ -47,15 +47,12 @@ impl FromRequestParts<Api> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let unknown = || Problem::new(Code::Unauthenticated);
-        let value = parts.headers.get(header::AUTHORIZATION).ok_or_else(unknown)?;
-        let (scheme, secret) =
-            value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(unknown)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(unknown());
-        }
+        let value = parts.headers.get(header::AUTHORIZATION);
+        let secret = value.and_then(|value| token::bearer(value.to_str().ok()?));
+        let secret = secret.ok_or_else(unknown)?;
         let request_id = parts.extensions.get::<RequestId>().map(RequestId::as_str);
         let request_id = request_id.unwrap_or_default().to_owned();
-        let actor = token::actor(&api.app, secret.trim(), request_id).await?;
+        let actor = token::actor(&api.app, secret, request_id).await?;
         let actor = actor.ok_or_else(unknown)?;
         Ok(Self { app: api.app.clone(), actor, shutdown: Arc::clone(&api.shutdown) })
     }

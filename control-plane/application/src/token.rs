@@ -4,6 +4,7 @@ use crate::{
     App, Draft, Page,
     error::{FindError, Noun, permit},
     tenant::{self, TenantRef},
+    wait::{Closed, Listener},
 };
 use domain::{
     Action, Actor, Authorized, CreateToken, Invalid, ReadToken, RevokeToken, Role, Scope, TenantId,
@@ -11,7 +12,6 @@ use domain::{
 };
 use secrecy::SecretString;
 use store::{Change, StoreError, Token, TokenRevokeError};
-use tokio::sync::broadcast::error::RecvError;
 
 /// What a caller sends to make a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,15 @@ pub enum RevokeError {
     LastOperator,
 }
 
+/// The secret in the value of an `Authorization` header, which is of the scheme `Bearer`.
+///
+/// Source: RFC 6750, section 2.1; RFC 9110, section 11.1, for the scheme in any case.
+#[must_use]
+pub fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, secret) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
+}
+
 /// Whose token this is; nothing if it is nobody's.
 ///
 /// # Errors
@@ -73,20 +82,15 @@ pub async fn actor(
 
 /// Waits until a caller's token is nobody's any more.
 pub async fn revoked(app: &App, actor: &Actor) {
-    let mut changes = app.store.changes();
+    let mut listener = Listener::new(app);
+    let is_its = |change| matches!(change, Change::Token(id) if id == actor.token);
     loop {
         // What cannot be read now is looked at again with the next change.
         if let Ok(None) = app.store.token_get(actor.tenant, actor.token).await {
             return;
         }
-        loop {
-            match changes.recv().await {
-                Ok(Change::Token(id)) if id == actor.token => break,
-                Ok(_) => {}
-                Err(RecvError::Lagged(_)) => break,
-                // This process ends.
-                Err(RecvError::Closed) => return,
-            }
+        if let Err(Closed) = listener.hear(is_its).await {
+            return;
         }
     }
 }
@@ -194,4 +198,19 @@ impl TokenRequest {
 /// The place in the list of roles: a smaller number is mightier.
 fn rank(role: Role) -> usize {
     Role::ALL.iter().position(|other| *other == role).expect("the list has every role")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bearer;
+
+    #[test]
+    fn a_secret_is_read_from_the_scheme_bearer_alone() {
+        for value in ["Bearer wrn_1", "bearer wrn_1", "BEARER  wrn_1 "] {
+            assert_eq!(bearer(value), Some("wrn_1"), "{value}");
+        }
+        for value in ["", "Bearer", "wrn_1", "Basic wrn_1", "Bearerwrn_1 x"] {
+            assert_eq!(bearer(value), None, "{value}");
+        }
+    }
 }

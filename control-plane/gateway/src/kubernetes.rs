@@ -28,7 +28,7 @@ use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use refusal::Refusal;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::{io::copy_bidirectional, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -39,18 +39,21 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// (`--request-timeout`, 60 s).
 const ANSWER: Duration = Duration::from_secs(65);
 
+/// Ends when what goes on has to.
+type Enough = BoxFuture<'static, ()>;
+
 /// What handlers share.
 #[derive(Debug, Clone)]
 struct Gateway {
     app: App,
     ways: Ways,
     /// Ends what goes on until somebody has enough.
-    stop: Arc<CancellationToken>,
+    stop: CancellationToken,
 }
 
 /// The routes. `stop` ends watches, and streams of bytes in both directions.
 pub fn kubernetes_router(app: App, ways: Ways, stop: CancellationToken) -> Router {
-    let gateway = Gateway { app, ways, stop: Arc::new(stop) };
+    let gateway = Gateway { app, ways, stop };
     Router::new()
         .route("/k8s/{tenant}", any(pass))
         .route("/k8s/{tenant}/", any(pass))
@@ -75,17 +78,18 @@ impl Gateway {
         let ours = parts.extensions.remove::<OnUpgrade>();
         let upgrade = head::upgrade(&parts.headers).filter(|_| ours.is_some());
         let is_long = upgrade.is_some() || head::is_long_running(&target);
+        let mut enough = is_long.then(|| self.enough(&actor));
         let mut passing = http::Request::new(body.map_err(Into::into).boxed_unsync());
         *passing.method_mut() = parts.method;
         *passing.headers_mut() = head::towards(&parts.headers, upgrade);
         *passing.uri_mut() = target;
 
-        let mut answer = self.send(tenant, &actor, passing, is_long).await?;
+        let mut answer = self.send(tenant, &actor, passing, enough.as_mut()).await?;
         let (status, headers) = (answer.status(), head::back(&answer));
         let body = if status != StatusCode::SWITCHING_PROTOCOLS {
-            passed(answer.into_body(), is_long.then(|| self.enough(&actor)))
-        } else if let Some(ours) = ours {
-            join(ours, hyper::upgrade::on(&mut answer), self.enough(&actor));
+            passed(answer.into_body(), enough)
+        } else if let (Some(ours), Some(enough)) = (ours, enough) {
+            join(ours, hyper::upgrade::on(&mut answer), enough);
             Body::empty()
         } else {
             return Err(Refusal::no_upgrade());
@@ -97,31 +101,29 @@ impl Gateway {
 
     async fn actor(&self, parts: &Parts) -> Result<Actor, Refusal> {
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let (scheme, secret) = text(&AUTHORIZATION)
-            .and_then(|value| value.split_once(' '))
-            .ok_or_else(Refusal::unauthorized)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Refusal::unauthorized());
-        }
+        let secret =
+            text(&AUTHORIZATION).and_then(token::bearer).ok_or_else(Refusal::unauthorized)?;
         let request = text(&REQUEST_ID).unwrap_or_default().to_owned();
-        let actor = token::actor(&self.app, secret.trim(), request).await?;
+        let actor = token::actor(&self.app, secret, request).await?;
         actor.ok_or_else(Refusal::unauthorized)
     }
 
-    /// The head of the API server's answer.
+    /// The head of the API server's answer. What may go on until there is `enough` may also begin that late.
     async fn send(
         &self,
         tenant: TenantId,
         actor: &Actor,
         request: http::Request<PassingBody>,
-        is_long: bool,
+        enough: Option<&mut Enough>,
     ) -> Result<http::Response<Incoming>, Refusal> {
         let way = self.ways.open(tenant, actor, self.app.clock.now()).await?;
         let answer = way.send(request);
-        let answer = if is_long {
-            self.stop.run_until_cancelled(answer).await.ok_or_else(Refusal::stopping)?
-        } else {
-            timeout(ANSWER, answer).await.map_err(|_| Refusal::late())?
+        let answer = match enough {
+            Some(enough) => tokio::select! {
+                answer = answer => answer,
+                () = enough => return Err(Refusal::cut_short()),
+            },
+            None => timeout(ANSWER, answer).await.map_err(|_| Refusal::late())?,
         };
         match answer {
             Ok(answer) => Ok(answer),
@@ -138,7 +140,7 @@ impl Gateway {
     }
 
     /// Until this process ends, or the caller's token is nobody's any more.
-    fn enough(&self, actor: &Actor) -> BoxFuture<'static, ()> {
+    fn enough(&self, actor: &Actor) -> Enough {
         let Self { app, ways: _, stop } = self.clone();
         let actor = actor.clone();
         async move {
@@ -152,7 +154,7 @@ impl Gateway {
 }
 
 /// What comes is passed on as it comes, for as long as it may. A watch that ends is begun anew by whoever watches.
-fn passed(body: Incoming, enough: Option<BoxFuture<'static, ()>>) -> Body {
+fn passed(body: Incoming, enough: Option<Enough>) -> Body {
     match enough {
         None => Body::new(body),
         Some(enough) => Body::from_stream(Body::new(body).into_data_stream().take_until(enough)),
@@ -160,7 +162,7 @@ fn passed(body: Incoming, enough: Option<BoxFuture<'static, ()>>) -> Body {
 }
 
 /// Lets bytes pass in both directions until one side has enough, or for as long as it may.
-fn join(ours: OnUpgrade, theirs: OnUpgrade, enough: BoxFuture<'static, ()>) {
+fn join(ours: OnUpgrade, theirs: OnUpgrade, enough: Enough) {
     let joined = async move {
         let (ours, theirs) = tokio::try_join!(ours, theirs)?;
         let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(theirs));

@@ -1,8 +1,8 @@
 //! What passes between tenants' clusters and Warren: the reports of runs, volumes on their way from node to node, and what
 //! people ask of their own API servers.
 //!
-//! [`kubernetes_router`] lets requests of `kubectl` pass. [`serve_run_endpoint`] answers runners; [`serve_gate`] is the address that a runner must not be
-//! able to reach before it starts an agent; [`serve`] does both.
+//! [`kubernetes_router`] lets requests of `kubectl` pass. [`serve_run_endpoint`] answers runners; [`serve_gate`] is the
+//! address that a runner must not be able to reach before it starts an agent; [`serve`] does both.
 
 mod caller;
 mod connections;

@@ -24,6 +24,8 @@ mod upload;
 mod version;
 mod wait;
 
+pub(crate) use kubeconfig::Credential;
+
 use clap::{Args, Subcommand};
 use client::Client;
 use options::{Common, Connection, Format};
@@ -32,7 +34,7 @@ use problem::{Exit, Failure};
 use progress::Messages;
 use std::{process::ExitCode, sync::Mutex};
 
-/// What the command line can do beside `serve`.
+/// What the command line asks a server for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make, look at, wait for and delete tenants
@@ -43,8 +45,6 @@ pub(crate) enum Command {
     Token(Box<Group<token::Command>>),
     /// Get a kubeconfig for a tenant's own API server
     Kubeconfig(Box<kubeconfig::Arguments>),
-    /// Print a credential for kubectl, which asks for it by itself
-    Credential(Box<kubeconfig::Credential>),
     /// Show what a reconcile would change on the host, without changing it
     Explain(Box<Group<explain::Command>>),
     /// Look at an operation: its steps, times and, when it failed, the way out
@@ -111,12 +111,15 @@ impl Context {
 /// Runs a command to its exit code; everything that it has to say is said.
 pub(crate) async fn run(command: Command) -> ExitCode {
     let (_, format) = command.common();
-    // It asks nobody, so it needs nothing to ask with.
-    let outcome = if let Command::Credential(arguments) = &command {
-        kubeconfig::credential(arguments)
-    } else {
-        ask(&command).await
-    };
+    exit(ask(&command).await, format)
+}
+
+/// Prints a credential for `kubectl`. It asks nobody, so it needs nothing to ask with.
+pub(crate) fn credential(arguments: &Credential) -> ExitCode {
+    exit(kubeconfig::credential(arguments), arguments.common.output)
+}
+
+fn exit(outcome: Result<(), Failure>, format: Format) -> ExitCode {
     match outcome {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => {
@@ -138,7 +141,6 @@ impl Command {
     fn common(&self) -> (&Connection, Format) {
         let common = match self {
             Self::Kubeconfig(arguments) => return (&arguments.connection, Format::Table),
-            Self::Credential(credential) => &credential.common,
             Self::Tenant(group) => &group.common,
             Self::Session(group) => &group.common,
             Self::Token(group) => &group.common,
@@ -160,7 +162,6 @@ async fn dispatch(cx: &Context, command: &Command) -> Result<(), Failure> {
         Command::Session(group) => session::run(cx, &group.command).await,
         Command::Token(group) => token::run(cx, &group.command).await,
         Command::Kubeconfig(arguments) => kubeconfig::run(cx, arguments).await,
-        Command::Credential(arguments) => kubeconfig::credential(arguments),
         Command::Explain(group) => explain::run(cx, &group.command).await,
         Command::Operation(group) => operation::run(cx, &group.command).await,
         Command::Node(group) => node::run(cx, &group.command).await,

@@ -40,6 +40,8 @@ enum Command {
     },
     #[command(flatten)]
     Client(cli::Command),
+    /// Print a credential for kubectl, which asks for it by itself
+    Credential(Box<cli::Credential>),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     let runtime = runtime.expect("the operating system gives threads to a starting process");
     match arguments.command {
         Command::Client(command) => runtime.block_on(cli::run(command)),
+        Command::Credential(arguments) => cli::credential(&arguments),
         Command::Serve { config } => exit(runtime.block_on(serve::serve(&config))),
         Command::Bootstrap { config } => exit(runtime.block_on(bootstrap::recover(&config))),
     }

@@ -7,22 +7,16 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::JoinSet,
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::either::Either;
 
 /// How long somebody who connects may take until it is known who serves him.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -30,14 +24,15 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HANDSHAKES: usize = 512;
 /// How many wait to be served after it.
 const QUEUE: usize = 64;
-/// After a failure to accept, e.g. for want of file descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
 /// The first byte of a TLS handshake (RFC 8446, section 5.1: `ContentType` `handshake`).
 const TLS: u8 = 22;
 /// What somebody is told who speaks no TLS where he has to.
 const SPEAK_TLS: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 40\r\n\
     Connection: close\r\n\r\nThis port speaks HTTPS: use https://...\n";
+
+/// A connection, without TLS and with it.
+type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// Where connections come in.
 #[derive(Debug)]
@@ -47,13 +42,6 @@ pub(crate) struct Door {
     ready: mpsc::Receiver<(Stream, SocketAddr)>,
     /// Accepts; ends with this.
     _accepting: JoinSet<()>,
-}
-
-/// A connection.
-#[derive(Debug)]
-pub(crate) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// How connections are received.
@@ -98,28 +86,27 @@ fn acceptor(tls: &config::Tls) -> Result<TlsAcceptor> {
 }
 
 /// Nobody who takes his time keeps others waiting.
-async fn accept(listener: TcpListener, porter: Porter, tell: mpsc::Sender<(Stream, SocketAddr)>) {
+async fn accept(
+    mut listener: TcpListener,
+    porter: Porter,
+    tell: mpsc::Sender<(Stream, SocketAddr)>,
+) {
     let mut coming = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept(), if coming.len() < HANDSHAKES => match accepted {
-                Ok((connection, peer)) => {
-                    let (porter, tell) = (porter.clone(), tell.clone());
-                    coming.spawn(async move {
-                        match timeout(HANDSHAKE, porter.receive(connection)).await {
-                            // Nobody listens any more at the very end.
-                            Ok(Ok(Some(stream))) => drop(tell.send((stream, peer)).await),
-                            Ok(Ok(None)) => {}
-                            Ok(Err(error)) => tracing::debug!(%peer, %error, "no handshake"),
-                            Err(_) => tracing::debug!(%peer, "no handshake in time"),
-                        }
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "accept a connection to the API");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            },
+            // Of `Listener`: after a failure, e.g. for want of file descriptors, it says so and pauses by itself.
+            (connection, peer) = Listener::accept(&mut listener), if coming.len() < HANDSHAKES => {
+                let (porter, tell) = (porter.clone(), tell.clone());
+                coming.spawn(async move {
+                    match timeout(HANDSHAKE, porter.receive(connection)).await {
+                        // Nobody listens any more at the very end.
+                        Ok(Ok(Some(stream))) => drop(tell.send((stream, peer)).await),
+                        Ok(Ok(None)) => {}
+                        Ok(Err(error)) => tracing::debug!(%peer, %error, "no handshake"),
+                        Err(_) => tracing::debug!(%peer, "no handshake in time"),
+                    }
+                });
+            }
             Some(_) = coming.join_next() => {}
         }
     }
@@ -129,14 +116,14 @@ impl Porter {
     /// A connection that can be served; nothing if it is not.
     async fn receive(&self, mut connection: TcpStream) -> io::Result<Option<Stream>> {
         connection.set_nodelay(true)?;
-        let Some(acceptor) = &self.acceptor else { return Ok(Some(Stream::Plain(connection))) };
+        let Some(acceptor) = &self.acceptor else { return Ok(Some(Either::Left(connection))) };
         let mut first = [0];
         match connection.peek(&mut first).await? {
             0 => Ok(None),
             _ if first[0] == TLS => {
-                Ok(Some(Stream::Tls(Box::new(acceptor.accept(connection).await?))))
+                Ok(Some(Either::Right(Box::new(acceptor.accept(connection).await?))))
             }
-            _ if self.serves_plaintext => Ok(Some(Stream::Plain(connection))),
+            _ if self.serves_plaintext => Ok(Some(Either::Left(connection))),
             _ => {
                 connection.write_all(SPEAK_TLS).await?;
                 connection.shutdown().await?;
@@ -160,45 +147,5 @@ impl Listener for Door {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.address)
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }

@@ -1,17 +1,14 @@
 use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::{
-    body::Incoming,
-    rt::{Read, Write},
-};
-use hyper_util::client::legacy::{self, connect::Connection};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
 use jiff::Timestamp;
 use std::fmt;
-use tower::{BoxError, Service, ServiceExt as _, util::BoxCloneSyncService};
+use tower::{BoxError, ServiceExt as _, util::BoxCloneSyncService};
 
-use crate::stack;
+use crate::stack::{self, Connector};
 
 /// What passes towards an API server.
 pub type PassingBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -25,17 +22,11 @@ pub struct Passage {
 }
 
 impl Passage {
-    pub(crate) fn new<C>(
+    pub(crate) fn new(
         config: &kube::Config,
-        connector: C,
+        connector: impl Connector,
         valid_until: Timestamp,
-    ) -> Result<Self, kube::Error>
-    where
-        C: Service<Uri> + Clone + Send + Sync + 'static,
-        C::Response: Connection + Read + Write + Send + Unpin + 'static,
-        C::Future: Send + 'static,
-        C::Error: Into<BoxError>,
-    {
+    ) -> Result<Self, kube::Error> {
         let service = stack::passing(config, connector)?;
         Ok(Self { service: BoxCloneSyncService::new(service), valid_until })
     }

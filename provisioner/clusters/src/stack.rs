@@ -29,6 +29,33 @@ const IDLE: Duration = Duration::from_mins(4);
 /// How many unused connections are kept per API server.
 const IDLE_CONNECTIONS: usize = 16;
 
+/// What opens connections to API servers.
+pub(crate) trait Connector:
+    Service<
+        Uri,
+        Response: Connection + Read + Write + Send + Unpin + 'static,
+        Future: Send + 'static,
+        Error: Into<BoxError>,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<C> Connector for C where
+    C: Service<
+            Uri,
+            Response: Connection + Read + Write + Send + Unpin + 'static,
+            Future: Send + 'static,
+            Error: Into<BoxError>,
+        > + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// A connector for addresses that are reached directly.
 pub(crate) fn direct() -> HttpConnector {
     let mut connector = HttpConnector::new();
@@ -42,17 +69,11 @@ pub(crate) fn direct() -> HttpConnector {
 }
 
 /// A client with time limits and without retries: who calls decides what a failure means.
-pub(crate) fn client<C>(
+pub(crate) fn client<C: Connector>(
     config: &kube::Config,
     connector: C,
     valid_until: Option<Timestamp>,
-) -> Result<kube::Client, kube::Error>
-where
-    C: Service<Uri> + Clone + Send + Sync + 'static,
-    C::Response: Connection + Read + Write + Send + Unpin + 'static,
-    C::Future: Send + 'static,
-    C::Error: Into<BoxError>,
-{
+) -> Result<kube::Client, kube::Error> {
     let service = ServiceBuilder::new()
         .layer(TimeoutLayer::new(ANSWER))
         .layer(config.base_uri_layer())
@@ -64,7 +85,7 @@ where
 }
 
 /// A client that sends what it is given, to a path of the API server, and waits for as long as that takes.
-pub(crate) fn passing<C>(
+pub(crate) fn passing<C: Connector>(
     config: &kube::Config,
     connector: C,
 ) -> Result<
@@ -78,13 +99,7 @@ pub(crate) fn passing<C>(
     + Sync
     + use<C>,
     kube::Error,
->
-where
-    C: Service<Uri> + Clone + Send + Sync + 'static,
-    C::Response: Connection + Read + Write + Send + Unpin + 'static,
-    C::Future: Send + 'static,
-    C::Error: Into<BoxError>,
-{
+> {
     let pool = pool(config, connector)?;
     Ok(ServiceBuilder::new().layer(config.base_uri_layer()).service(pool))
 }
@@ -95,10 +110,7 @@ fn pool<C, B>(
     connector: C,
 ) -> Result<Client<HttpsConnector<C>, B>, kube::Error>
 where
-    C: Service<Uri> + Clone + Send + Sync + 'static,
-    C::Response: Connection + Read + Write + Send + Unpin + 'static,
-    C::Future: Send + 'static,
-    C::Error: Into<BoxError>,
+    C: Connector,
     B: http_body::Body<Data: Send> + Send,
 {
     let https = config.rustls_https_connector_with_connector(connector)?;

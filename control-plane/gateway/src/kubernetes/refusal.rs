@@ -46,9 +46,9 @@ impl Refusal {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
     }
 
-    /// This process ends.
-    pub(super) fn stopping() -> Self {
-        let message = "Warren is starting again; try again";
+    /// This process ends, or the caller's token is nobody's any more: whoever tries again hears which.
+    pub(super) fn cut_short() -> Self {
+        let message = "Warren is starting again, or the token was taken back; try again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
     }
 

@@ -1,8 +1,9 @@
-//! The run endpoint over real TLS, on a real record.
+//! The run endpoint over real TLS, and the way of kubectl, on a real record.
 
 mod bombs;
 mod endpoint;
 mod gate;
+mod kubernetes;
 mod log_limit;
 mod pieces;
 mod places;

@@ -107,7 +107,7 @@ pub(crate) struct World {
     /// The certificate that runners verify the endpoint with, as PEM.
     pub(crate) authority: String,
     pub(crate) folder: TempDir,
-    tenant: TenantId,
+    pub(crate) tenant: TenantId,
     operator: Actor,
     pub(crate) tls: Arc<ServerConfig>,
     pub(crate) relays: Relays,

@@ -65,12 +65,9 @@ pub(crate) struct TenantOption {
 impl Connection {
     /// The token: `--token-file`, else `WARREN_TOKEN`, else the file that `WARREN_TOKEN_FILE` names.
     pub(super) fn token(&self) -> Result<Option<SecretString>, Failure> {
-        if self.token_file.is_none()
-            && let Some(token) = variable("WARREN_TOKEN")
-        {
-            return Ok(Some(token.trim().into()));
-        }
-        let Some(path) = self.token_path() else { return Ok(None) };
+        let Some(path) = self.token_path() else {
+            return Ok(variable("WARREN_TOKEN").map(|token| token.trim().into()));
+        };
         match std::fs::read_to_string(&path) {
             Ok(text) if !text.trim().is_empty() => Ok(Some(text.trim().into())),
             Ok(_) => Err(Failure::new(Exit::Denied, "The token file is empty")
@@ -79,9 +76,7 @@ impl Connection {
                 .detail(format!("{}: {error}", path.display()))),
         }
     }
-}
 
-impl Connection {
     /// The file that has the token, if one has.
     pub(super) fn token_path(&self) -> Option<PathBuf> {
         let named = || std::env::var_os("WARREN_TOKEN_FILE").filter(|path| !path.is_empty());

@@ -1,6 +1,6 @@
 //! One kubeconfig among others, in a file that people and programs share.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::{
     ffi::OsString,
     fs::{self, OpenOptions},
@@ -69,7 +69,7 @@ fn read(file: &Path, text: &[u8]) -> Result<Value, Failure> {
             .hint("mend it, or write to another file with --output")
     };
     if text.trim_ascii().is_empty() {
-        return Ok(json!({ "apiVersion": "v1", "kind": "Config" }));
+        return Ok(json!({}));
     }
     let read: Value =
         serde_saphyr::from_slice(text).map_err(|error| unreadable(error.to_string()))?;
@@ -97,13 +97,9 @@ fn put(into: &mut Value, new: &Value, is_switched: bool) -> bool {
     if is_switched || into["current-context"].as_str().is_none_or(str::is_empty) {
         into["current-context"] = current.clone();
     }
-    let usual: Map<String, Value> = Map::from_iter([
-        ("apiVersion".to_owned(), "v1".into()),
-        ("kind".to_owned(), "Config".into()),
-    ]);
-    for (name, value) in usual {
-        if into[&name].is_null() {
-            into[&name] = value;
+    for (name, usual) in [("apiVersion", "v1"), ("kind", "Config")] {
+        if into[name].is_null() {
+            into[name] = usual.into();
         }
     }
     into["current-context"] == *current
