@@ -19,6 +19,7 @@ mod m0012_plan_batches;
 mod m0013_drains;
 mod m0014_operation_kinds;
 mod m0015_replacements;
+mod m0016_people;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_drains::MIGRATION),
             Box::new(m0014_operation_kinds::MIGRATION),
             Box::new(m0015_replacements::MIGRATION),
+            Box::new(m0016_people::MIGRATION),
         ]
     }
 }

@@ -3,7 +3,7 @@
 use crate::{openapi::words, operation::OperationBody, problem::Problem};
 use application::{App, operation::typicals};
 use axum::{Json, http::StatusCode, response::IntoResponse};
-use domain::{Node, NodeState, Operation, Role};
+use domain::{Node, NodeState, Operation};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -61,9 +61,9 @@ async fn begun(app: &App, operation: Operation) -> Result<impl IntoResponse + us
 }
 
 impl NodeBody {
-    fn new(node: Node, operation: Option<String>, role: Role) -> Self {
+    fn new(node: Node, operation: Option<String>, is_operator: bool) -> Self {
         let state = node.state();
-        let machine = (role == Role::Operator).then(|| MachineBody {
+        let machine = is_operator.then(|| MachineBody {
             vm: node.vm.map(|vm| vm.0),
             place: node.place,
             address: node.address.map(|address| address.to_string()),

@@ -2,7 +2,7 @@
 
 use crate::openapi::words;
 use application::tenant::TenantView;
-use domain::{Actor, Condition, ConditionStatus, Role, Share, Tenant, Usage};
+use domain::{Actor, Condition, ConditionStatus, Share, Tenant, Usage};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,6 +24,9 @@ pub(crate) struct TenantBody {
     id: String,
     #[schema(examples("acme"))]
     name: String,
+    /// The organisation that it belongs to; nothing if it is the platform's.
+    #[schema(examples("org_01893f2ec3a77d6ab54bd0a2d0c1c1f5"))]
+    organisation: Option<String>,
     #[schema(schema_with = words::plan)]
     plan: &'static str,
     /// How many nodes of its own it pays for; none on a shared plan.
@@ -104,10 +107,11 @@ impl TenantBody {
     /// A tenant as the actor may see it.
     pub(crate) fn new(tenant: &Tenant, operation: Option<String>, actor: &Actor) -> Self {
         let phase = tenant.phase().as_str();
-        let is_operator = actor.role == Role::Operator;
+        let is_operator = actor.is_operator();
         Self {
             id: tenant.id.to_string(),
             name: tenant.name.to_string(),
+            organisation: tenant.organisation.map(|id| id.to_string()),
             plan: tenant.plan.as_str(),
             nodes: tenant.nodes,
             phase,

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{
-    Actor, Capacity, Exclusivity, LocalVolume, NodeName, PlanName, Subscription, Survey, TenantId,
+    Acting, Capacity, Exclusivity, LocalVolume, NodeName, PlanName, Subscription, Survey, TenantId,
 };
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -24,7 +24,7 @@ pub trait TenantAccess: Send + Sync + fmt::Debug {
     async fn kubeconfig(
         &self,
         tenant: TenantId,
-        actor: &Actor,
+        actor: &Acting,
     ) -> Result<SecretString, AccessError>;
 
     /// What the last look found about who runs on a tenant's own nodes; nothing if it has none, or was not looked at

@@ -29,6 +29,14 @@ pub enum Noun {
     Node,
     /// Something that is left over.
     Orphan,
+    /// An organisation.
+    Organisation,
+    /// Somebody in an organisation.
+    Member,
+    /// An invite.
+    Invite,
+    /// A browser in which somebody is signed in.
+    SignIn,
     /// Something that only operators know of.
     Page,
 }

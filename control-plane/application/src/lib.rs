@@ -4,6 +4,7 @@
 //! checks what the caller sent, and writes once.
 
 pub mod access;
+pub mod account;
 pub mod blob;
 pub mod blobs;
 mod choice;
@@ -15,7 +16,9 @@ pub mod log;
 pub mod node;
 pub mod numbers;
 pub mod operation;
+pub mod organisation;
 pub mod orphan;
+pub mod password;
 pub mod plan;
 pub mod plan_batch;
 pub mod plan_change;

@@ -7,9 +7,7 @@ use crate::{
     trace::note,
     wait::Waiter,
 };
-use domain::{
-    Actor, Operation, OperationId, OperationKind, ReadOperation, Scope, Typical, Typicals,
-};
+use domain::{Actor, Operation, OperationId, OperationKind, ReadOperation, Typical, Typicals};
 use std::{collections::BTreeSet, time::Duration};
 use store::Change;
 
@@ -23,7 +21,8 @@ const MEASURED: u64 = 20;
 pub async fn get(app: &App, actor: &Actor, id: OperationId) -> Result<Operation, FindError> {
     let missing = FindError::Missing(Noun::Operation);
     let operation = app.store.operation_get(id).await?.ok_or(missing)?;
-    permit::<ReadOperation>(actor, Scope::Tenant(operation.tenant), Noun::Operation)?;
+    let scope = app.store.tenant_scope(operation.tenant).await?;
+    permit::<ReadOperation>(actor, scope, Noun::Operation)?;
     note("tenant.id", operation.tenant);
     note("operation.id", operation.id);
     Ok(operation)

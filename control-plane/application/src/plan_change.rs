@@ -149,10 +149,10 @@ pub async fn preview(
     tenant: &TenantRef,
     new: Draft<NewPlanChange>,
 ) -> Result<(PlanPreview, Approval), ChangeError> {
-    let (tenant, _) = tenant::find::<PreviewPlan>(app, actor, tenant).await?;
+    let (tenant, proof) = tenant::find::<PreviewPlan>(app, actor, tenant).await?;
     let Wish { to, sessions, volumes, .. } = checked(app, &tenant, new)?;
     let preview = foresee(&Room::new(app, to), &tenant, sessions, volumes).await?;
-    Ok((preview, Approval::needed_by(actor.role)))
+    Ok((preview, Approval::needed_by(proof.actor().role)))
 }
 
 /// Begins to change a tenant's plan, after another look at what that would do; or plans that for later.

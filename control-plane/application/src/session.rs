@@ -349,7 +349,8 @@ async fn with_run(
         Some(run) => app.store.run_get(run).await?,
         None => None,
     };
-    let is_env_shown = allows(actor.role, CreateSession::PERMISSION);
+    let is_env_shown =
+        actor.role_in(tenant.scope()).is_some_and(|role| allows(role, CreateSession::PERMISSION));
     let plan = tenant.plan();
     let (next_step, retention) = (session.next_step(&plan), plan.retention);
     Ok(SessionView { session, run, next_step, retention, is_env_shown })

@@ -4,12 +4,14 @@ use crate::{
     App, Draft, Page,
     access::{AccessError, Explanation},
     error::{FindError, Noun, permit},
+    organisation::{self, OrganisationRef},
     trace::note,
     wait::Waiter,
 };
 use domain::{
-    Action, Actor, Authorized, CreateTenant, DeleteTenant, ExplainTenant, Invalid, ListTenants,
-    Operation, PlanName, ReadKubeconfig, ReadTenant, Role, Scope, Tenant, TenantId, TenantName,
+    Acting, Action, Actor, Authorized, CreateTenant, DeleteTenant, ExplainTenant, Grant, Invalid,
+    ListTenants, Operation, OrganisationName, PlanName, ReadKubeconfig, ReadTenant, Scope, Tenant,
+    TenantId, TenantName, Within, allows,
 };
 use secrecy::SecretString;
 use std::{fmt, str::FromStr, time::Duration};
@@ -41,6 +43,9 @@ pub struct TenantView {
 pub struct NewTenant {
     /// Its name.
     pub name: String,
+    /// The name or identifier of the organisation that it will belong to. If absent, the only one that the caller may
+    /// make tenants in; an operator's belongs to the platform.
+    pub organisation: Option<String>,
     /// The name of its plan.
     pub plan: String,
     /// How many nodes of its own it gets; one if a plan with such nodes says nothing.
@@ -67,6 +72,14 @@ pub enum CreateError {
     /// A tenant has that name.
     #[error("the name {0} is taken")]
     NameTaken(TenantName),
+    /// Its organisation has as many as it may have.
+    #[error("{name} may have {most} tenants, and has them")]
+    TooMany {
+        /// Which.
+        name: OrganisationName,
+        /// How many.
+        most: u32,
+    },
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
@@ -119,7 +132,7 @@ pub async fn create(
     new: Draft<NewTenant>,
     key: Option<&IdempotencyKey>,
 ) -> Result<Created<TenantView>, CreateError> {
-    let proof = permit::<CreateTenant>(actor, Scope::Platform, Noun::Page)?;
+    let proof = maker(app, actor, new.value.organisation.as_deref()).await?;
     let wanted = new.check(|new| new.check(app.makes_nodes)).map_err(CreateError::Invalid)?;
     let Wanted { name, plan, nodes } = wanted;
     match app.store.tenant_create(&proof, name.clone(), plan, nodes, key).await {
@@ -130,9 +143,38 @@ pub async fn create(
             Ok(Created { value: TenantView { tenant, operation }, is_replay })
         }
         Err(TenantCreateError::NameTaken) => Err(CreateError::NameTaken(name)),
+        Err(TenantCreateError::TooMany(organisation)) => {
+            Err(CreateError::TooMany { name: organisation.name, most: organisation.max_tenants })
+        }
         Err(TenantCreateError::IdempotencyMismatch) => Err(CreateError::IdempotencyMismatch),
         Err(TenantCreateError::Store(error)) => Err(FindError::from(error).into()),
     }
+}
+
+/// Whether the caller may make a tenant in an organisation, or for the platform.
+async fn maker(
+    app: &App,
+    actor: &Actor,
+    organisation: Option<&str>,
+) -> Result<Authorized<CreateTenant>, CreateError> {
+    const FIELD: &str = "/organisation";
+    if let Some(text) = organisation {
+        let rule = "an organisation's name or id";
+        let organisation: OrganisationRef =
+            text.parse().map_err(|_| CreateError::Invalid(Invalid::field(FIELD, text, rule)))?;
+        return Ok(organisation::find(app, actor, &organisation).await?.1);
+    }
+    let may_make = |grant: &&Grant| allows(grant.role, CreateTenant::PERMISSION);
+    let places: Vec<_> = actor.grants.iter().filter(may_make).map(|grant| grant.within).collect();
+    let scope = match places.as_slice() {
+        [Within::Organisation(id)] => Scope::Organisation(*id),
+        [Within::Organisation(_), Within::Organisation(_), ..] => {
+            let rule = "named: you may make tenants in more than one organisation";
+            return Err(CreateError::Invalid(Invalid::field(FIELD, "", rule)));
+        }
+        _ => Scope::Platform,
+    };
+    Ok(permit(actor, scope, Noun::Page)?)
 }
 
 /// The tenants that the caller may see, by identifier.
@@ -145,15 +187,13 @@ pub async fn list(
     after: Option<TenantId>,
     limit: u64,
 ) -> Result<Page<Tenant, TenantId>, FindError> {
+    if actor.grants.is_empty() {
+        return Ok(Page::cut(Vec::new(), limit, |tenant: &Tenant| tenant.id));
+    }
     permit::<ListTenants>(actor, Scope::Platform, Noun::Page)?;
-    let tenants = if actor.role == Role::Operator {
-        app.store.tenant_list(after, limit + 1).await?
-    } else if let Some(own) = actor.tenant.filter(|own| after.is_none_or(|after| after < *own)) {
-        permit::<ReadTenant>(actor, Scope::Tenant(own), Noun::Tenant)?;
-        app.store.tenant_get(own).await?.into_iter().collect()
-    } else {
-        Vec::new()
-    };
+    let may_read = |grant: &&Grant| allows(grant.role, ReadTenant::PERMISSION);
+    let reach: Vec<Within> = actor.grants.iter().filter(may_read).map(|it| it.within).collect();
+    let tenants = app.store.tenant_list_within(&reach, after, limit + 1).await?;
     Ok(Page::cut(tenants, limit, |tenant| tenant.id))
 }
 
@@ -226,20 +266,24 @@ pub async fn kubeconfig(
     actor: &Actor,
     tenant: &TenantRef,
 ) -> Result<SecretString, ReachError> {
-    let tenant = reach(app, actor, tenant).await?;
-    Ok(app.access.kubeconfig(tenant, actor).await?)
+    let (tenant, acting) = reach(app, actor, tenant).await?;
+    Ok(app.access.kubeconfig(tenant, &acting).await?)
 }
 
-/// The tenant whose API server the caller may use, as what its role is inside.
+/// The tenant whose API server the caller may use, and as what.
 ///
 /// # Errors
 /// If the caller may not, or the tenant has none any more.
-pub async fn reach(app: &App, actor: &Actor, tenant: &TenantRef) -> Result<TenantId, ReachError> {
-    let (tenant, _) = find::<ReadKubeconfig>(app, actor, tenant).await?;
+pub async fn reach(
+    app: &App,
+    actor: &Actor,
+    tenant: &TenantRef,
+) -> Result<(TenantId, Acting), ReachError> {
+    let (tenant, proof) = find::<ReadKubeconfig>(app, actor, tenant).await?;
     if tenant.deletion_requested_at.is_some() {
         return Err(ReachError::Deleting);
     }
-    Ok(tenant.id)
+    Ok((tenant.id, proof.actor().clone()))
 }
 
 /// Finds a tenant and asks the policy table. What is not there and what may not be known are the
@@ -255,7 +299,7 @@ pub(crate) async fn find<A: Action>(
     };
     let tenant = found.ok_or(FindError::Missing(Noun::Tenant))?;
     note("tenant.id", tenant.id);
-    let proof = permit(actor, Scope::Tenant(tenant.id), Noun::Tenant)?;
+    let proof = permit(actor, tenant.scope(), Noun::Tenant)?;
     Ok((tenant, proof))
 }
 

@@ -7,8 +7,8 @@ use crate::{
     wait::{Closed, Listener},
 };
 use domain::{
-    Action, Actor, Authorized, CreateToken, Invalid, ReadToken, RevokeToken, Role, Scope, TenantId,
-    TokenId,
+    Action, Actor, Authorized, CreateToken, Invalid, ReadToken, RevokeToken, Role, Scope, Subject,
+    TenantId, TokenId,
 };
 use secrecy::SecretString;
 use store::{Change, StoreError, Token, TokenRevokeError};
@@ -80,16 +80,21 @@ pub async fn actor(
     Ok(app.store.actor_by_token(secret, request_id).await?)
 }
 
-/// Waits until a caller's token is nobody's any more.
+/// Waits until a caller may something else than when they asked: mostly, because their token was taken back.
 pub async fn revoked(app: &App, actor: &Actor) {
     let mut listener = Listener::new(app);
-    let is_its = |change| matches!(change, Change::Token(id) if id == actor.token);
+    let theirs = match actor.subject {
+        Subject::Token(id) => Change::Token(id),
+        Subject::Account(id) => Change::Account(id),
+    };
     loop {
         // What cannot be read now is looked at again with the next change.
-        if let Ok(None) = app.store.token_get(actor.tenant, actor.token).await {
+        if let Ok(now) = app.store.actor_of(actor.subject, String::new()).await
+            && now.is_none_or(|now| now.grants != actor.grants)
+        {
             return;
         }
-        if let Err(Closed) = listener.hear(is_its).await {
+        if let Err(Closed) = listener.hear(|change| change == theirs).await {
             return;
         }
     }
@@ -108,7 +113,7 @@ pub async fn create(
 ) -> Result<IssuedToken, CreateError> {
     let proof = authorized::<CreateToken>(app, actor, tenant).await?;
     let tenant = proof.tenant();
-    let checked = request.check(|request| request.check(actor.role, tenant.is_some()));
+    let checked = request.check(|request| request.check(proof.actor().role, tenant.is_some()));
     let (name, role) = checked.map_err(CreateError::Invalid)?;
     let token = app.store.token_create(Some(&proof), role, tenant, &name).await;
     let token = token.map_err(|error| FindError::of_write(error, Noun::Tenant))?;
@@ -145,8 +150,9 @@ pub async fn revoke(
     let proof = authorized::<RevokeToken>(app, actor, tenant).await?;
     let token = app.store.token_get(proof.tenant(), id).await.map_err(FindError::from)?;
     let token = token.ok_or(FindError::Missing(Noun::Token))?;
-    if rank(token.role) < rank(actor.role) {
-        return Err(FindError::Forbidden { role: actor.role.as_str() }.into());
+    let own = proof.actor().role;
+    if token.role < own {
+        return Err(FindError::Forbidden { role: own.as_str() }.into());
     }
     match app.store.token_revoke(&proof, id).await {
         Ok(()) => Ok(()),
@@ -182,7 +188,7 @@ impl TokenRequest {
         match role {
             None if is_tenants => invalid.add("/role", &self.role, GRANTABLE),
             None => invalid.add("/role", &self.role, "operator; other roles are a tenant's"),
-            Some(role) if rank(role) < rank(own) => {
+            Some(role) if role < own => {
                 let limit = format!("at most your own role, {}", own.as_str());
                 invalid.add("/role", role.as_str(), limit);
             }
@@ -193,11 +199,6 @@ impl TokenRequest {
             _ => Err(invalid),
         }
     }
-}
-
-/// The place in the list of roles: a smaller number is mightier.
-fn rank(role: Role) -> usize {
-    Role::ALL.iter().position(|other| *other == role).expect("the list has every role")
 }
 
 #[cfg(test)]

@@ -120,6 +120,26 @@ id!(
     TokenId,
     "tok_"
 );
+id!(
+    /// Names a person's account.
+    AccountId,
+    "acc_"
+);
+id!(
+    /// Names an organisation: several people and the tenants that are theirs together.
+    OrganisationId,
+    "org_"
+);
+id!(
+    /// Names an invite; the secret that opens it is never stored.
+    InviteId,
+    "inv_"
+);
+id!(
+    /// Names a browser in which somebody is signed in.
+    SignInId,
+    "sin_"
+);
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,8 @@
 //! Pure: no I/O, no clock, no randomness. Time comes from [`Clock`], identifiers from [`IdGen`].
 #![warn(missing_docs)]
 
+mod account;
+mod actor;
 mod blob;
 mod capacity;
 mod clock;
@@ -24,16 +26,19 @@ pub mod sample;
 mod session;
 mod tenant;
 
+pub use account::{Account, Email, Invite, Member, Organisation, SignIn, person_name};
+pub use actor::{Acting, Actor, Grant, Scope, Subject, Within};
 pub use blob::{Digest, ParseDigestError};
 pub use capacity::{Bound, Capacity, Needs, Requests, Resource, Unit, Verdict};
 pub use clock::{Clock, IdGen};
 pub use condition::{Condition, ConditionKind, ConditionStatus, Conditions};
 pub use id::{
-    NodeId, OperationId, OrphanId, ParseIdError, PlanBatchId, RunId, SessionId, TenantId, TokenId,
+    AccountId, InviteId, NodeId, OperationId, OrganisationId, OrphanId, ParseIdError, PlanBatchId,
+    RunId, SessionId, SignInId, TenantId, TokenId,
 };
 pub use input::{Invalid, InvalidField};
 pub use measured::{Measured, Typical, Typicals};
-pub use name::{ClusterName, NodeName, ProjectName, TenantName, letters};
+pub use name::{ClusterName, NodeName, OrganisationName, ProjectName, TenantName, letters};
 pub use node::{
     Exclusivity, Hardware, LocalVolume, Node, NodePower, NodeShape, NodeState, PowerChange,
     VmNumber, VolumesOnDisk,
@@ -49,11 +54,11 @@ pub use plan_change::{
     VolumesDuringMove, blockers,
 };
 pub use policy::{
-    Action, Actor, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant,
-    Denied, ExplainTenant, ListTenants, ManagePlanBatch, Permission, PowerNode, PreviewPlan,
-    ReadKubeconfig, ReadOperation, ReadOrphans, ReadPlanBatches, ReadSession, ReadTenant,
-    ReadToken, RemoveOrphan, ReplaceNode, RevokeToken, Role, Scope, StopSession, UploadBlob,
-    allows, authorize,
+    Action, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant, Denied,
+    ExplainTenant, ListTenants, ManageMembers, ManageOrganisations, ManagePlanBatch, Permission,
+    PowerNode, PreviewPlan, ReadKubeconfig, ReadMembers, ReadOperation, ReadOrganisation,
+    ReadOrphans, ReadPlanBatches, ReadSession, ReadTenant, ReadToken, RemoveOrphan, ReplaceNode,
+    RevokeToken, Role, StopSession, UploadBlob, allows, authorize,
 };
 pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{

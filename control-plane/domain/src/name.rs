@@ -30,6 +30,10 @@ name!(
     TenantName
 );
 name!(
+    /// What people call an organisation: a DNS label (RFC 1123) of 3 to 40 characters.
+    OrganisationName
+);
+name!(
     /// A project of a tenant, at the same time a namespace in the tenant's cluster: a DNS label of
     /// 1 to 40 characters that is none of Kubernetes' own.
     ProjectName
@@ -46,21 +50,28 @@ name!(
     NodeName
 );
 
-impl TenantName {
-    /// Checks a name.
-    ///
-    /// # Errors
-    /// If it is not a DNS label of 3 to 40 characters.
-    pub fn parse(field: &str, text: &str) -> Result<Self, Invalid> {
-        const RULE: &str =
-            "3 to 40 characters: a-z, 0-9 and '-', starting with a letter, not ending with '-'";
-        if (3..=40).contains(&text.len()) && is_label(text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Invalid::field(field, text, RULE))
+/// Names that are a DNS label of 3 to 40 characters, and nothing else.
+macro_rules! label {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// Checks a name.
+            ///
+            /// # Errors
+            /// If it is not a DNS label of 3 to 40 characters.
+            pub fn parse(field: &str, text: &str) -> Result<Self, Invalid> {
+                const RULE: &str = "3 to 40 characters: a-z, 0-9 and '-', starting with a letter, \
+                                    not ending with '-'";
+                if (3..=40).contains(&text.len()) && is_label(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(Invalid::field(field, text, RULE))
+                }
+            }
         }
-    }
+    )+};
 }
+
+label!(TenantName, OrganisationName);
 
 impl ProjectName {
     /// The project that a session belongs to when it names none.

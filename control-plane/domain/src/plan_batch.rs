@@ -1,6 +1,6 @@
 use crate::{
-    Digest, OperationId, PlanBatchId, Problem, SessionsDuringMove, Subscription, TenantId,
-    TenantName, TokenId,
+    Digest, OperationId, PlanBatchId, Problem, SessionsDuringMove, Subject, Subscription, TenantId,
+    TenantName,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,8 @@ pub struct PlanBatch {
     pub stop_on_failure: bool,
     /// When the first change begins; nothing if at once.
     pub start_at: Option<Timestamp>,
-    /// In whose name changes are begun: the token of whoever asked for it, or for its retry.
-    pub token: TokenId,
+    /// In whose name changes are begun: whoever asked for it, or for its retry.
+    pub subject: Subject,
     /// The request in which that was asked for.
     pub request_id: String,
     /// When it was made.

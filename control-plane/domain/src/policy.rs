@@ -1,9 +1,9 @@
-use crate::{TenantId, TokenId};
+use crate::{Acting, Actor, OrganisationId, Scope, TenantId};
 use serde::{Deserialize, Serialize};
 use std::{fmt, marker::PhantomData};
 
-/// What a person or program may be in a tenant, or over all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What a person or program may be in a tenant, or over all of them; the mightiest first, also in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Runs the platform: all tenants.
@@ -43,19 +43,6 @@ impl Role {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == text)
     }
-}
-
-/// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Actor {
-    /// The token that was shown.
-    pub token: TokenId,
-    /// What its holder may be.
-    pub role: Role,
-    /// The tenant that the role is for; nothing for an operator.
-    pub tenant: Option<TenantId>,
-    /// The request, for the audit log.
-    pub request_id: String,
 }
 
 /// What can be allowed.
@@ -105,11 +92,19 @@ pub enum Permission {
     SessionStop,
     /// Upload an input.
     BlobUpload,
+    /// See every organisation, and make one.
+    OrganisationManage,
+    /// See an organisation.
+    OrganisationRead,
+    /// See who is in an organisation, and who is invited.
+    MemberRead,
+    /// Invite people, change their roles, let them go.
+    MemberManage,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::TenantCreate,
         Self::TenantList,
         Self::TenantRead,
@@ -132,6 +127,10 @@ impl Permission {
         Self::SessionRead,
         Self::SessionStop,
         Self::BlobUpload,
+        Self::OrganisationManage,
+        Self::OrganisationRead,
+        Self::MemberRead,
+        Self::MemberManage,
     ];
 }
 
@@ -155,11 +154,16 @@ pub const fn allows(role: Role, permission: Permission) -> bool {
                 | P::SessionRead
                 | P::SessionStop
                 | P::BlobUpload
+                | P::OrganisationRead
         ),
-        Role::Viewer => {
-            matches!(permission, P::TenantList | P::TenantRead | P::OperationRead | P::SessionRead)
-        }
-        Role::Billing => matches!(permission, P::TenantList | P::TenantRead | P::OperationRead),
+        Role::Viewer => matches!(
+            permission,
+            P::TenantList | P::TenantRead | P::OperationRead | P::SessionRead | P::OrganisationRead
+        ),
+        Role::Billing => matches!(
+            permission,
+            P::TenantList | P::TenantRead | P::OperationRead | P::OrganisationRead
+        ),
     }
 }
 
@@ -168,8 +172,8 @@ const fn is_platform(permission: Permission) -> bool {
     use Permission as P;
     matches!(
         permission,
-        P::TenantCreate
-            | P::TenantExplain
+        P::TenantExplain
+            | P::OrganisationManage
             | P::OrphanRead
             | P::OrphanRemove
             | P::PlanBatchRead
@@ -189,15 +193,6 @@ pub enum Denied {
         /// The caller's role.
         role: &'static str,
     },
-}
-
-/// What is acted upon: everything, or one tenant and what is in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// The platform.
-    Platform,
-    /// One tenant.
-    Tenant(TenantId),
 }
 
 /// Something that can be done; a type, so that a proof of one cannot stand for another.
@@ -263,29 +258,46 @@ actions! {
     StopSession => SessionStop;
     /// Upload an input.
     UploadBlob => BlobUpload;
+    /// See every organisation, and make one.
+    ManageOrganisations => OrganisationManage;
+    /// See an organisation.
+    ReadOrganisation => OrganisationRead;
+    /// See who is in an organisation.
+    ReadMembers => MemberRead;
+    /// Invite people, change their roles, let them go.
+    ManageMembers => MemberManage;
 }
 
 /// The proof that `A` was allowed; only [`authorize`] makes it.
 #[derive(Debug, Clone)]
 pub struct Authorized<A: Action> {
-    actor: Actor,
+    acting: Acting,
     scope: Scope,
     action: PhantomData<fn() -> A>,
 }
 
 impl<A: Action> Authorized<A> {
-    /// Who was allowed.
+    /// Who was allowed, and as what.
     #[must_use]
-    pub const fn actor(&self) -> &Actor {
-        &self.actor
+    pub const fn actor(&self) -> &Acting {
+        &self.acting
     }
 
-    /// The tenant that it was allowed in; nothing for the platform.
+    /// The tenant that it was allowed in; nothing for the platform or an organisation.
     #[must_use]
     pub const fn tenant(&self) -> Option<TenantId> {
         match self.scope {
-            Scope::Platform => None,
-            Scope::Tenant(tenant) => Some(tenant),
+            Scope::Tenant { id, .. } => Some(id),
+            Scope::Platform | Scope::Organisation(_) => None,
+        }
+    }
+
+    /// The organisation that it was allowed in; nothing for the platform or a tenant.
+    #[must_use]
+    pub const fn organisation(&self) -> Option<OrganisationId> {
+        match self.scope {
+            Scope::Organisation(id) => Some(id),
+            Scope::Platform | Scope::Tenant { .. } => None,
         }
     }
 }
@@ -295,31 +307,53 @@ impl<A: Action> Authorized<A> {
 /// # Errors
 /// [`Denied::Hidden`] for another tenant's things, [`Denied::Forbidden`] for what the role lacks.
 pub fn authorize<A: Action>(actor: &Actor, scope: Scope) -> Result<Authorized<A>, Denied> {
-    let is_own = match (actor.role, scope) {
-        (Role::Operator, _) => true,
-        (_, Scope::Platform) => {
-            matches!(A::PERMISSION, Permission::TenantList | Permission::TenantCreate)
-        }
-        (_, Scope::Tenant(tenant)) => actor.tenant == Some(tenant),
+    let role = actor.role_in(scope);
+    // That there are tenants, and that they are made by somebody, is no secret.
+    let open = match (scope, A::PERMISSION) {
+        (Scope::Platform, Permission::TenantList | Permission::TenantCreate) => actor.mightiest(),
+        _ => None,
     };
-    if !is_own {
-        return Err(Denied::Hidden);
+    let known = role.or(open).ok_or(Denied::Hidden)?;
+    // A tenant that belongs to no organisation is the platform's.
+    let is_foreign = role.is_none() && A::PERMISSION == Permission::TenantCreate;
+    if is_foreign || !allows(known, A::PERMISSION) {
+        return Err(Denied::Forbidden { role: known.as_str() });
     }
-    if !allows(actor.role, A::PERMISSION) {
-        return Err(Denied::Forbidden { role: actor.role.as_str() });
-    }
-    Ok(Authorized { actor: actor.clone(), scope, action: PhantomData })
+    let acting =
+        Acting { subject: actor.subject, role: known, request_id: actor.request_id.clone() };
+    Ok(Authorized { acting, scope, action: PhantomData })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{AccountId, Grant, Subject, TokenId, Within};
     use std::fmt::Write as _;
     use uuid::Uuid;
 
     fn actor(role: Role, tenant: u128) -> Actor {
         let tenant = (role != Role::Operator).then(|| TenantId::new(Uuid::from_u128(tenant)));
-        Actor { token: TokenId::new(Uuid::nil()), role, tenant, request_id: "request".to_owned() }
+        Actor::of_token(TokenId::new(Uuid::nil()), role, tenant, "request".to_owned())
+    }
+
+    /// Somebody with roles in organisations.
+    fn member(grants: &[(Role, u128)]) -> Actor {
+        let grant = |(role, id): &(Role, u128)| {
+            let id = OrganisationId::new(Uuid::from_u128(*id));
+            Grant { role: *role, within: Within::Organisation(id) }
+        };
+        Actor {
+            subject: Subject::Account(AccountId::new(Uuid::nil())),
+            grants: grants.iter().map(grant).collect(),
+            request_id: "request".to_owned(),
+        }
+    }
+
+    fn of_organisation(tenant: u128, organisation: u128) -> Scope {
+        Scope::Tenant {
+            id: TenantId::new(Uuid::from_u128(tenant)),
+            organisation: Some(OrganisationId::new(Uuid::from_u128(organisation))),
+        }
     }
 
     #[test]
@@ -333,7 +367,7 @@ mod tests {
             writeln!(table, "{row} {permission:?}").expect("writing to a string cannot fail");
         }
         let expected = "\
-+----- TenantCreate
++++--- TenantCreate
 ++++++ TenantList
 ++++++ TenantRead
 ++---- TenantDelete
@@ -355,13 +389,17 @@ mod tests {
 +++++- SessionRead
 ++++-- SessionStop
 ++++-- BlobUpload
++----- OrganisationManage
+++++++ OrganisationRead
++++--- MemberRead
++++--- MemberManage
 ";
         assert_eq!(table, expected);
     }
 
     #[test]
     fn another_tenant_is_hidden_from_everybody_but_the_operator() {
-        let theirs = Scope::Tenant(TenantId::new(Uuid::from_u128(2)));
+        let theirs = Scope::tenant(TenantId::new(Uuid::from_u128(2)));
         for role in Role::ALL {
             let result = authorize::<ReadTenant>(&actor(role, 1), theirs);
             if role == Role::Operator {
@@ -374,11 +412,36 @@ mod tests {
 
     #[test]
     fn in_the_own_tenant_a_missing_right_is_named() {
-        let own = Scope::Tenant(TenantId::new(Uuid::from_u128(1)));
+        let own = Scope::tenant(TenantId::new(Uuid::from_u128(1)));
         let denied = authorize::<DeleteTenant>(&actor(Role::Viewer, 1), own).err();
         assert_eq!(denied, Some(Denied::Forbidden { role: "viewer" }));
         let proof =
             authorize::<DeleteTenant>(&actor(Role::Owner, 1), own).expect("an owner may delete");
         assert_eq!(proof.tenant(), Some(TenantId::new(Uuid::from_u128(1))));
+    }
+    #[test]
+    fn a_role_reaches_the_tenants_of_its_own_organisation_only() {
+        let anna = member(&[(Role::Viewer, 7), (Role::Owner, 8)]);
+        assert!(authorize::<ReadTenant>(&anna, of_organisation(1, 7)).is_ok());
+        let denied = authorize::<DeleteTenant>(&anna, of_organisation(1, 7)).err();
+        assert_eq!(denied, Some(Denied::Forbidden { role: "viewer" }));
+        let proof = authorize::<DeleteTenant>(&anna, of_organisation(2, 8)).expect("hers");
+        assert_eq!(proof.actor().role, Role::Owner);
+        for scope in [of_organisation(3, 9), Scope::tenant(TenantId::new(Uuid::from_u128(1)))] {
+            assert_eq!(authorize::<ReadTenant>(&anna, scope).err(), Some(Denied::Hidden));
+        }
+    }
+
+    #[test]
+    fn only_members_make_tenants_in_an_organisation_and_only_operators_outside() {
+        let anna = member(&[(Role::Owner, 8)]);
+        let own = Scope::Organisation(OrganisationId::new(Uuid::from_u128(8)));
+        let other = Scope::Organisation(OrganisationId::new(Uuid::from_u128(9)));
+        assert!(authorize::<CreateTenant>(&anna, own).is_ok());
+        assert_eq!(authorize::<CreateTenant>(&anna, other).err(), Some(Denied::Hidden));
+        let outside = authorize::<CreateTenant>(&anna, Scope::Platform).err();
+        assert_eq!(outside, Some(Denied::Forbidden { role: "owner" }));
+        let token = actor(Role::Owner, 1);
+        assert_eq!(authorize::<CreateTenant>(&token, own).err(), Some(Denied::Hidden));
     }
 }

@@ -1,6 +1,6 @@
 use crate::{
-    Bytes, ClusterName, ConditionKind, Conditions, Isolation, Millicores, NodeShape, Plan,
-    PlanName, Share, Shift, Subscription, TenantId, TenantName,
+    Bytes, ClusterName, ConditionKind, Conditions, Isolation, Millicores, NodeShape,
+    OrganisationId, Plan, PlanName, Scope, Share, Shift, Subscription, TenantId, TenantName,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ pub struct Tenant {
     pub id: TenantId,
     /// What people call it; unique among tenants that are not deleted.
     pub name: TenantName,
+    /// Whose it is; nothing if it is the platform's.
+    pub organisation: Option<OrganisationId>,
     /// What it pays for.
     pub plan: PlanName,
     /// How many nodes of its own it pays for; none on a shared plan.
@@ -88,6 +90,12 @@ impl TenantPhase {
 }
 
 impl Tenant {
+    /// Where rights in it are looked for.
+    #[must_use]
+    pub const fn scope(&self) -> Scope {
+        Scope::Tenant { id: self.id, organisation: self.organisation }
+    }
+
     /// What it gets, in the present version of its plan.
     #[must_use]
     pub fn plan(&self) -> Plan {

@@ -22,7 +22,7 @@ use axum::{
     routing::any,
 };
 use clusters::PassingBody;
-use domain::{Actor, TenantId};
+use domain::{Acting, Actor, TenantId};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -73,7 +73,7 @@ impl Gateway {
         let (tenant, target) = head::target(&parts.uri).ok_or_else(Refusal::no_tenant)?;
         let actor = self.actor(&parts).await?;
         let tenant: TenantRef = tenant.parse().map_err(|_| Refusal::no_tenant())?;
-        let tenant = tenant::reach(&self.app, &actor, &tenant).await?;
+        let (tenant, acting) = tenant::reach(&self.app, &actor, &tenant).await?;
 
         let ours = parts.extensions.remove::<OnUpgrade>();
         let upgrade = head::upgrade(&parts.headers).filter(|_| ours.is_some());
@@ -84,7 +84,7 @@ impl Gateway {
         *passing.headers_mut() = head::towards(&parts.headers, upgrade);
         *passing.uri_mut() = target;
 
-        let mut answer = self.send(tenant, &actor, passing, enough.as_mut()).await?;
+        let mut answer = self.send(tenant, &acting, passing, enough.as_mut()).await?;
         let (status, headers) = (answer.status(), head::back(&answer));
         let body = if status != StatusCode::SWITCHING_PROTOCOLS {
             passed(answer.into_body(), enough)
@@ -112,11 +112,11 @@ impl Gateway {
     async fn send(
         &self,
         tenant: TenantId,
-        actor: &Actor,
+        acting: &Acting,
         request: http::Request<PassingBody>,
         enough: Option<&mut Enough>,
     ) -> Result<http::Response<Incoming>, Refusal> {
-        let way = self.ways.open(tenant, actor, self.app.clock.now()).await?;
+        let way = self.ways.open(tenant, acting, self.app.clock.now()).await?;
         let answer = way.send(request);
         let answer = match enough {
             Some(enough) => tokio::select! {
@@ -130,7 +130,7 @@ impl Gateway {
             Err(error) => {
                 if error.is_connect() {
                     // It may answer at another address by now.
-                    self.ways.forget(tenant, actor).await;
+                    self.ways.forget(tenant, acting).await;
                 }
                 let error: &dyn std::error::Error = &error;
                 tracing::info!(error, "a tenant's API server does not answer");

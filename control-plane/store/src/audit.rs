@@ -1,5 +1,5 @@
 use crate::{Store, StoreError, column, entity::audit};
-use domain::{Role, TenantId, TokenId};
+use domain::{AccountId, OrganisationId, Role, Subject, TenantId, TokenId};
 use jiff::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
@@ -11,12 +11,14 @@ pub struct AuditEntry {
     pub id: Uuid,
     /// When.
     pub at: Timestamp,
-    /// The token that was shown; nothing if Warren did it by itself.
-    pub token: Option<TokenId>,
-    /// What the token's holder was.
+    /// Who did it; nothing if Warren did it by itself.
+    pub subject: Option<Subject>,
+    /// What they were where they did it.
     pub role: Option<Role>,
     /// In which tenant.
     pub tenant: Option<TenantId>,
+    /// In which organisation.
+    pub organisation: Option<OrganisationId>,
     /// What was done, e.g. `tenant.delete`.
     pub action: String,
     /// To what: an identifier.
@@ -55,12 +57,14 @@ impl TryFrom<audit::Model> for AuditEntry {
 
     fn try_from(row: audit::Model) -> Result<Self, StoreError> {
         let role = row.role.as_deref();
+        let account = row.account.map(|id| Subject::Account(AccountId::new(id)));
         Ok(Self {
             id: row.id,
             at: column::to_time("audit.at", row.at)?,
-            token: row.token.map(TokenId::new),
+            subject: row.token.map(|id| Subject::Token(TokenId::new(id))).or(account),
             role: role.map(|role| column::to_word("audit.role", role)).transpose()?,
             tenant: row.tenant.map(TenantId::new),
+            organisation: row.organisation.map(OrganisationId::new),
             action: row.action,
             target: row.target,
             request_id: row.request_id,

@@ -1,5 +1,7 @@
 use crate::entity::outbox;
-use domain::{NodeId, OperationId, OrphanId, PlanBatchId, RunId, SessionId, TenantId, TokenId};
+use domain::{
+    AccountId, NodeId, OperationId, OrphanId, PlanBatchId, RunId, SessionId, TenantId, TokenId,
+};
 use sea_orm::{ActiveValue::NotSet, Set};
 use uuid::Uuid;
 
@@ -32,6 +34,8 @@ pub enum Change {
     PlanBatch(PlanBatchId),
     /// A token is nobody's any more.
     Token(TokenId),
+    /// A person may be signed in nowhere any more, or may do less.
+    Account(AccountId),
 }
 
 impl Change {
@@ -45,6 +49,7 @@ impl Change {
             Self::Orphan(orphan) => ("orphan", orphan.uuid()),
             Self::PlanBatch(batch) => ("plan-batch", batch.uuid()),
             Self::Token(token) => ("token", token.uuid()),
+            Self::Account(account) => ("account", account.uuid()),
         };
         outbox::ActiveModel {
             sequence: NotSet,

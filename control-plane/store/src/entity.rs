@@ -42,6 +42,62 @@ entity!(tenants, "tenants" {
     next_plan: Option<String>,
     next_nodes: i64,
     is_placed: bool,
+    organisation: Option<Uuid>,
+});
+
+entity!(organisations, "organisations" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    name: String,
+    max_tenants: i64,
+    created_at: i64,
+});
+
+entity!(accounts, "accounts" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    email: String,
+    name: String,
+    password: String,
+    created_at: i64,
+});
+
+entity!(members, "members" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    account: Uuid,
+    organisation: Option<Uuid>,
+    role: String,
+    since: i64,
+});
+
+entity!(invites, "invites" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    hash: Vec<u8>,
+    organisation: Option<Uuid>,
+    role: String,
+    note: String,
+    created_at: i64,
+    expires_at: i64,
+});
+
+entity!(sign_ins, "sign_ins" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: Uuid,
+    account: Uuid,
+    hash: Vec<u8>,
+    device: String,
+    created_at: i64,
+    last_used_at: i64,
+    expires_at: i64,
+});
+
+entity!(sign_in_failures, "sign_in_failures" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    key: Vec<u8>,
+    failures: i64,
+    last_at: i64,
 });
 
 entity!(nodes, "nodes" {
@@ -101,6 +157,7 @@ entity!(plan_batches, "plan_batches" {
     paused_at: Option<i64>,
     cancelled_at: Option<i64>,
     finished_at: Option<i64>,
+    is_account: bool,
 });
 
 entity!(plan_batch_lines, "plan_batch_lines" {
@@ -211,6 +268,8 @@ entity!(audit, "audit" {
     action: String,
     target: String,
     request_id: String,
+    account: Option<Uuid>,
+    organisation: Option<Uuid>,
 });
 
 entity!(outbox, "outbox" {

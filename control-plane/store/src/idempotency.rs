@@ -1,5 +1,5 @@
 use crate::{StoreError, entity::idempotency, txn::Txn};
-use domain::TokenId;
+use domain::Subject;
 use sea_orm::{EntityTrait, IntoActiveModel};
 use uuid::Uuid;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
     /// Whose key it is.
-    pub actor: TokenId,
+    pub actor: Subject,
     /// The key, as the caller chose it.
     pub key: String,
     /// SHA-256 of the request: the same key cannot stand for another one.

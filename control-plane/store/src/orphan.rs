@@ -2,7 +2,7 @@ use crate::{
     Change, Store, StoreError, column,
     entity::{nodes, orphans, swept_areas},
     error::write_error,
-    txn::{Txn, in_txn},
+    txn::{Place, Txn, in_txn},
 };
 use domain::{
     Authorized, Bytes, Node, NodeId, Orphan, OrphanId, OrphanProof, OrphanState, RemoveOrphan,
@@ -214,7 +214,7 @@ async fn remove_in_txn(
         ..row.clone()
     };
     put_in_txn(txn, &row, asked.clone()).await?;
-    txn.audit(Some(proof.actor()), "orphan.remove", None, id.to_string()).await?;
+    txn.audit(Some(proof.actor()), "orphan.remove", Place::NOWHERE, id.to_string()).await?;
     Ok(Orphan::try_from(asked)?)
 }
 
@@ -244,7 +244,7 @@ async fn end_in_txn(
     };
     let ended = orphans::Model { state: state.as_str().to_owned(), cause, ended_at, ..row.clone() };
     put_in_txn(txn, &row, ended).await?;
-    txn.audit(None, &format!("orphan.{}", state.as_str()), None, id.to_string()).await
+    txn.audit(None, &format!("orphan.{}", state.as_str()), Place::NOWHERE, id.to_string()).await
 }
 
 /// One that is to be removed; nobody else changes it before the transaction ends.

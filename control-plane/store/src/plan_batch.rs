@@ -5,9 +5,9 @@ use crate::{
     txn::in_txn,
 };
 use domain::{
-    Authorized, ChangePlan, Digest, ManagePlanBatch, OperationId, PlanBatch, PlanBatchCounts,
-    PlanBatchId, PlanBatchLine, PlanBatchLineState, SessionsDuringMove, Subscription, TenantId,
-    TenantName, TokenId,
+    AccountId, Authorized, ChangePlan, Digest, ManagePlanBatch, OperationId, PlanBatch,
+    PlanBatchCounts, PlanBatchId, PlanBatchLine, PlanBatchLineState, SessionsDuringMove, Subject,
+    Subscription, TenantId, TenantName, TokenId,
 };
 use jiff::Timestamp;
 use sea_orm::{
@@ -312,7 +312,11 @@ fn batch(row: batches::Model, counts: PlanBatchCounts) -> Result<PlanBatch, Stor
         max_parallel: number("plan_batches.max_parallel", row.max_parallel)?,
         stop_on_failure: row.stop_on_failure,
         start_at: time("plan_batches.start_at", row.start_at)?,
-        token: TokenId::new(row.token),
+        subject: if row.is_account {
+            Subject::Account(AccountId::new(row.token))
+        } else {
+            Subject::Token(TokenId::new(row.token))
+        },
         request_id: row.request_id,
         created_at: column::to_time("plan_batches.created_at", row.created_at)?,
         paused_at: time("plan_batches.paused_at", row.paused_at)?,

@@ -4,16 +4,17 @@ use crate::{
     error::write_error,
     idempotency::Known,
     operation::{self, About},
-    plan_batch,
+    organisation, plan_batch,
     txn::{Txn, in_txn},
 };
 use domain::{
     Authorized, ClusterName, CreateTenant, DeleteTenant, Generation, Operation, OperationKind,
-    PlanName, Problem, Shift, Subscription, Tenant, TenantId, TenantName,
+    Organisation, OrganisationId, PlanName, Problem, Scope, Shift, Subscription, Tenant, TenantId,
+    TenantName, Within,
 };
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, Select, Set,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Select, Set,
 };
 
 mod erase;
@@ -30,6 +31,9 @@ pub enum TenantCreateError {
     /// Another tenant has the name.
     #[error("the name is taken")]
     NameTaken,
+    /// The organisation has as many tenants as it may have.
+    #[error("{} may have {} tenants", .0.name, .0.max_tenants)]
+    TooMany(Organisation),
     /// The idempotency key stands for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
@@ -95,6 +99,48 @@ impl Store {
         select.all(&self.0.read).await?.into_iter().map(Tenant::try_from).collect()
     }
 
+    /// At most `limit` tenants that are not deleted and that somebody's roles reach, by identifier, starting after
+    /// `after`.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.tenant.list_within", skip_all)]
+    pub async fn tenant_list_within(
+        &self,
+        reach: &[Within],
+        after: Option<TenantId>,
+        limit: u64,
+    ) -> Result<Vec<Tenant>, StoreError> {
+        if reach.contains(&Within::Platform) {
+            return self.tenant_list(after, limit).await;
+        }
+        let reached = reach.iter().fold(Condition::any(), |any, within| match within {
+            Within::Platform => any,
+            Within::Organisation(id) => any.add(tenants::Column::Organisation.eq(id.uuid())),
+            Within::Tenant(id) => any.add(tenants::Column::Id.eq(id.uuid())),
+        });
+        if reached.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut select = existing().filter(reached);
+        if let Some(after) = after {
+            select = select.filter(tenants::Column::Id.gt(after.uuid()));
+        }
+        let select = select.order_by_asc(tenants::Column::Id).limit(limit);
+        select.all(&self.0.read).await?.into_iter().map(Tenant::try_from).collect()
+    }
+
+    /// Whose a tenant is or was: also of one that is deleted.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.tenant.scope", skip_all)]
+    pub async fn tenant_scope(&self, id: TenantId) -> Result<Scope, StoreError> {
+        let row = tenants::Entity::find_by_id(id.uuid()).one(&self.0.read).await?;
+        let organisation = row.and_then(|row| row.organisation).map(OrganisationId::new);
+        Ok(Scope::Tenant { id, organisation })
+    }
+
     /// Every tenant that exists: what the provisioner looks at when it starts.
     ///
     /// # Errors
@@ -144,6 +190,13 @@ async fn create_in_txn(
     if named(&txn.db, name).await?.is_some() {
         return Err(TenantCreateError::NameTaken);
     }
+    if let Some(id) = proof.organisation() {
+        let organisation = organisation::for_update(txn, id).await?;
+        let tenants = existing().filter(tenants::Column::Organisation.eq(id.uuid()));
+        if tenants.count(&txn.db).await? >= u64::from(organisation.max_tenants) {
+            return Err(TenantCreateError::TooMany(organisation));
+        }
+    }
     let id = TenantId::new(txn.store.ids.uuid());
     let row = tenants::Model {
         id: id.uuid(),
@@ -167,6 +220,7 @@ async fn create_in_txn(
         next_plan: None,
         next_nodes: 0,
         is_placed: false,
+        organisation: proof.organisation().map(OrganisationId::uuid),
     };
     tenants::Entity::insert(row.clone().into_active_model())
         .exec_without_returning(&txn.db)
@@ -307,6 +361,7 @@ impl TryFrom<tenants::Model> for Tenant {
         Ok(Self {
             id: TenantId::new(row.id),
             name: name.map_err(|error| StoreError::corrupt("tenants.name", error))?,
+            organisation: row.organisation.map(OrganisationId::new),
             plan: column::to_word("tenants.plan", &row.plan)?,
             nodes: nodes(row.nodes)?,
             shift: row.next_plan.as_deref().map(|plan| shift(plan, &row)).transpose()?,

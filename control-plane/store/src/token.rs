@@ -4,7 +4,7 @@ use crate::{
     error::write_error,
     secret::sha256,
     tenant,
-    txn::{Txn, in_txn},
+    txn::{Place, Txn, in_txn},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use domain::{Actor, Authorized, CreateToken, RevokeToken, Role, TenantId, TokenId};
@@ -169,12 +169,7 @@ impl Store {
         let hash = sha256(token.as_bytes()).to_vec();
         let select = tokens::Entity::find().filter(tokens::Column::Hash.eq(hash));
         let Some(row) = select.one(&self.0.read).await? else { return Ok(None) };
-        Ok(Some(Actor {
-            token: TokenId::new(row.id),
-            role: column::to_word("tokens.role", &row.role)?,
-            tenant: row.tenant.map(TenantId::new),
-            request_id,
-        }))
+        actor_of(&row, request_id).map(Some)
     }
 }
 
@@ -200,7 +195,7 @@ async fn create_in_txn(
 
 async fn recover_in_txn(txn: &mut Txn, name: &str) -> Result<NewToken, StoreError> {
     let token = insert_in_txn(txn, Role::Operator, None, name, false).await?;
-    txn.audit(None, "token.recover", None, token.id.to_string()).await?;
+    txn.audit(None, "token.recover", Place::NOWHERE, token.id.to_string()).await?;
     Ok(token)
 }
 
@@ -249,6 +244,13 @@ async fn insert_in_txn(
     };
     tokens::Entity::insert(row.into_active_model()).exec_without_returning(&txn.db).await?;
     Ok(NewToken { id, secret })
+}
+
+/// Who shows a token.
+pub(crate) fn actor_of(row: &tokens::Model, request_id: String) -> Result<Actor, StoreError> {
+    let role = column::to_word("tokens.role", &row.role)?;
+    let tenant = row.tenant.map(TenantId::new);
+    Ok(Actor::of_token(TokenId::new(row.id), role, tenant, request_id))
 }
 
 /// The tokens of a tenant, or those of operators.

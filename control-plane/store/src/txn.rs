@@ -5,7 +5,7 @@ use crate::{
     open::write_options,
     store::Inner,
 };
-use domain::{Actor, TenantId};
+use domain::{AccountId, Acting, OrganisationId, Role, Subject, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel, TransactionTrait};
 use std::sync::Arc;
@@ -20,6 +20,44 @@ pub(crate) struct Txn {
     pub(crate) now: Timestamp,
     pub(crate) store: Arc<Inner>,
     changes: Vec<Change>,
+}
+
+/// Where something was done: in a tenant, in an organisation, or nowhere in particular.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place {
+    tenant: Option<TenantId>,
+    organisation: Option<OrganisationId>,
+}
+
+/// Who did something.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct By {
+    pub(crate) subject: Option<Subject>,
+    pub(crate) role: Option<Role>,
+    pub(crate) request_id: String,
+}
+
+impl Place {
+    pub(crate) const NOWHERE: Self = Self { tenant: None, organisation: None };
+}
+
+impl By {
+    /// A person about their own account.
+    pub(crate) const fn own(account: AccountId, request_id: String) -> Self {
+        Self { subject: Some(Subject::Account(account)), role: None, request_id }
+    }
+}
+
+impl From<Option<TenantId>> for Place {
+    fn from(tenant: Option<TenantId>) -> Self {
+        Self { tenant, organisation: None }
+    }
+}
+
+impl From<Option<OrganisationId>> for Place {
+    fn from(organisation: Option<OrganisationId>) -> Self {
+        Self { tenant: None, organisation }
+    }
 }
 
 /// Runs `$body`, which borrows the transaction, until it commits or fails for good.
@@ -66,23 +104,48 @@ impl Txn {
         }
     }
 
-    /// Notes who did what; no actor means Warren itself.
+    /// Notes who did what, and where; no actor means Warren itself.
     pub(crate) async fn audit(
         &self,
-        actor: Option<&Actor>,
+        actor: Option<&Acting>,
         action: &str,
-        tenant: Option<TenantId>,
+        place: impl Into<Place>,
         target: String,
     ) -> Result<(), StoreError> {
+        let by = actor.map_or_else(By::default, |actor| By {
+            subject: Some(actor.subject),
+            role: Some(actor.role),
+            request_id: actor.request_id.clone(),
+        });
+        self.audit_by(by, action, place, target).await
+    }
+
+    /// Notes what somebody did for whom no role counts: people about their own account.
+    pub(crate) async fn audit_by(
+        &self,
+        by: By,
+        action: &str,
+        place: impl Into<Place>,
+        target: String,
+    ) -> Result<(), StoreError> {
+        let (mut token, mut account) = (None, None);
+        match by.subject {
+            Some(Subject::Token(id)) => token = Some(id.uuid()),
+            Some(Subject::Account(id)) => account = Some(id.uuid()),
+            None => {}
+        }
+        let Place { tenant, organisation } = place.into();
         let entry = audit::Model {
             id: self.store.ids.uuid(),
             at: self.at(),
-            token: actor.map(|actor| actor.token.uuid()),
-            role: actor.map(|actor| actor.role.as_str().to_owned()),
+            token,
+            account,
+            role: by.role.map(|role| role.as_str().to_owned()),
             tenant: tenant.map(TenantId::uuid),
+            organisation: organisation.map(OrganisationId::uuid),
             action: action.to_owned(),
             target,
-            request_id: actor.map_or_else(String::new, |actor| actor.request_id.clone()),
+            request_id: by.request_id,
         };
         audit::Entity::insert(entry.into_active_model()).exec_without_returning(&self.db).await?;
         Ok(())

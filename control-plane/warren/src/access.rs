@@ -6,7 +6,7 @@ use application::access::{
 use async_trait::async_trait;
 use clusters::{Authority, Identity, Reach, ReachError, kubeconfig};
 use domain::{
-    Actor, Capacity, Clock, Exclusivity, LocalVolume, NodeName, PlanName, Subscription, Survey,
+    Acting, Capacity, Clock, Exclusivity, LocalVolume, NodeName, PlanName, Subscription, Survey,
     Tenant, TenantId,
 };
 use execution::{CapacityError, Context, ExplainError, Machines, SurveyError, doctor};
@@ -94,7 +94,7 @@ impl TenantAccess for Access {
     async fn kubeconfig(
         &self,
         tenant: TenantId,
-        actor: &Actor,
+        actor: &Acting,
     ) -> Result<SecretString, AccessError> {
         let (cx, record) = self.tenant(tenant).await?;
         let internal = |error| AccessError::Internal(Box::new(error));
@@ -119,7 +119,7 @@ impl TenantAccess for Access {
             // The name in the certificate for ports that are forwarded from the pod.
             Reach::PortForward => "https://localhost:8443".to_owned(),
         };
-        let user = actor.token.to_string();
+        let user = actor.subject.to_string();
         let now = cx.clock.now();
         let identity = Identity::of_role(actor.role, &user);
         let certificate = authority

@@ -101,7 +101,8 @@ pub(crate) async fn run(
                     | Change::Log(_)
                     | Change::Orphan(_)
                     | Change::PlanBatch(_)
-                    | Change::Token(_),
+                    | Change::Token(_)
+                    | Change::Account(_),
                 ) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => controller.learn_all().await,
                 Err(broadcast::error::RecvError::Closed) => break,

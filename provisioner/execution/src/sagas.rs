@@ -37,7 +37,8 @@ pub(crate) async fn run(cx: Context, cancel: CancellationToken) {
                     | Change::Node { .. }
                     | Change::Orphan(_)
                     | Change::PlanBatch(_)
-                    | Change::Token(_),
+                    | Change::Token(_)
+                    | Change::Account(_),
                 ) => {}
                 Err(RecvError::Lagged(_)) => sagas.start_all().await,
                 Err(RecvError::Closed) => break,

@@ -64,7 +64,8 @@ pub(crate) async fn run(cx: Context, tenants: UnboundedSender<Wake>, cancel: Can
                     | Change::Node { .. }
                     | Change::Orphan(_)
                     | Change::PlanBatch(_)
-                    | Change::Token(_),
+                    | Change::Token(_)
+                    | Change::Account(_),
                 ) => {}
                 Err(RecvError::Lagged(_)) => workers.wake_all().await,
                 Err(RecvError::Closed) => break,

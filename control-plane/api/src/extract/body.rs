@@ -37,7 +37,7 @@ impl<T> Body<T> {
 
     /// What a repetition of this request is known by.
     pub(crate) fn key(&self, caller: &Caller, key: RetryKey) -> Option<IdempotencyKey> {
-        let actor = caller.actor.token;
+        let actor = caller.actor.subject;
         key.0.map(|key| IdempotencyKey { actor, key, request_digest: self.digest })
     }
 

@@ -3,7 +3,7 @@
 use crate::{caller::Caller, extract::TenantPath, problem::Problem};
 use application::node;
 use axum::Json;
-use domain::{Exclusivity, Role};
+use domain::Exclusivity;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -42,11 +42,11 @@ pub(crate) async fn exclusivity(
     TenantPath(tenant): TenantPath,
 ) -> Result<Json<ExclusivityBody>, Problem> {
     let found = node::exclusivity(&app, &actor, &tenant).await?;
-    Ok(Json(ExclusivityBody::new(found, actor.role)))
+    Ok(Json(ExclusivityBody::new(found, actor.is_operator())))
 }
 
 impl ExclusivityBody {
-    fn new(found: Option<Exclusivity>, role: Role) -> Self {
+    fn new(found: Option<Exclusivity>, is_operator: bool) -> Self {
         let is_exclusive = found.as_ref().map(Exclusivity::holds);
         let observed_at = found.as_ref().map(|found| found.at);
         let empty = || Exclusivity {
@@ -63,7 +63,7 @@ impl ExclusivityBody {
             nodes: found.nodes.iter().map(ToString::to_string).collect(),
             system_pods: found.system,
             foreign_count: found.foreign.len(),
-            foreign_pods: (role == Role::Operator).then_some(found.foreign),
+            foreign_pods: is_operator.then_some(found.foreign),
             pods_elsewhere: found.elsewhere,
         }
     }

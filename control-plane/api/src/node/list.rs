@@ -18,7 +18,7 @@ pub(crate) async fn list(
 ) -> Result<Json<List<NodeBody>>, Problem> {
     let nodes = node::list(&app, &actor, &tenant).await?;
     let body = |(node, operation): (_, Option<domain::OperationId>)| {
-        NodeBody::new(node, operation.map(|id| id.to_string()), actor.role)
+        NodeBody::new(node, operation.map(|id| id.to_string()), actor.is_operator())
     };
     Ok(Json(List { items: nodes.into_iter().map(body).collect(), next_cursor: None }))
 }

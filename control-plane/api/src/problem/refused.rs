@@ -32,6 +32,10 @@ impl From<tenant::CreateError> for Problem {
         match error {
             E::Find(error) => error.into(),
             E::Invalid(invalid) => Self::with_fields(Code::InvalidInput, invalid),
+            E::TooMany { name, most } => Self::with_detail(
+                Code::QuotaExceeded,
+                format!("The organisation {name} may have {most} tenants, and has them."),
+            ),
             E::NameTaken(name) => {
                 Self::with_detail(Code::NameTaken, format!("A tenant has the name {name}."))
             }
@@ -358,6 +362,12 @@ fn missing(noun: Noun) -> Problem {
             "The session has left no file of that path (yet).",
             Some("The list of artifacts has all paths."),
         ),
+        Noun::Organisation => ("There is no such organisation, or you are not in it.", None),
+        Noun::Member => ("There is nobody like that in it.", None),
+        Noun::Invite => {
+            ("There is no such invite: it was followed, taken back, or is too old.", None)
+        }
+        Noun::SignIn => ("You are not signed in there.", None),
         Noun::Page => return Problem::new(Code::NotFound),
     };
     let problem = Problem::with_detail(Code::NotFound, detail);

@@ -27,6 +27,10 @@ pub(crate) struct CreateTenant {
         examples("acme")
     )]
     name: String,
+    /// The name or id of the organisation that it will belong to. If absent, the only one that you may make tenants in;
+    /// an operator's belongs to the platform.
+    #[schema(examples("acme-corp"))]
+    organisation: Option<String>,
     #[schema(schema_with = words::plan)]
     plan: String,
     /// How many nodes of its own it gets, on a plan that has such; 1 if absent.
@@ -70,12 +74,13 @@ pub(crate) async fn create(
 impl Record for CreateTenant {
     fn take(fields: &mut Fields<'_>) -> Self {
         let (name, plan) = (fields.required("name"), fields.required("plan"));
-        Self { name, plan, nodes: fields.optional("nodes") }
+        let organisation = fields.optional("organisation");
+        Self { name, organisation, plan, nodes: fields.optional("nodes") }
     }
 }
 
 impl From<CreateTenant> for NewTenant {
-    fn from(CreateTenant { name, plan, nodes }: CreateTenant) -> Self {
-        Self { name, plan, nodes }
+    fn from(CreateTenant { name, organisation, plan, nodes }: CreateTenant) -> Self {
+        Self { name, organisation, plan, nodes }
     }
 }

@@ -16,7 +16,7 @@ use axum::{
 };
 use bytes::Bytes;
 use domain::{
-    Actor, Capacity, Clock, ConditionKind, ConditionStatus, Conditions, Digest, Exclusivity, IdGen,
+    Acting, Capacity, Clock, ConditionKind, ConditionStatus, Conditions, Digest, Exclusivity, IdGen,
     LocalVolume, NodeName, PlanName, Role, RunId, Session, SessionId, SessionState, Subscription,
     Survey, TenantId,
 };
@@ -396,7 +396,7 @@ impl TenantAccess for World {
         }
     }
 
-    async fn kubeconfig(&self, _: TenantId, actor: &Actor) -> Result<SecretString, AccessError> {
+    async fn kubeconfig(&self, _: TenantId, actor: &Acting) -> Result<SecretString, AccessError> {
         match self.mood() {
             Mood::NotReady => {
                 Err(AccessError::NotReady { reason: "It has no keys yet.".to_owned() })

@@ -121,7 +121,8 @@ impl PlanBatches {
                 | Change::Node { .. }
                 | Change::Log(_)
                 | Change::Orphan(_)
-                | Change::Token(_) => false,
+                | Change::Token(_)
+                | Change::Account(_) => false,
             };
             if is_news {
                 return;
@@ -214,7 +215,7 @@ async fn attempt(
     line: &PlanBatchLine,
 ) -> Result<Outcome, StoreError> {
     let request_id = batch.request_id.clone();
-    let Some(actor) = app.store.token_holder(batch.token, request_id).await? else {
+    let Some(actor) = app.store.actor_of(batch.subject, request_id).await? else {
         return Ok(revoked());
     };
     match begin(app, &actor, batch, line).await {

@@ -1,5 +1,5 @@
 use clusters::{Identity, Passage, ReachError, TenantClusters};
-use domain::{Actor, Role, TenantId, TokenId};
+use domain::{Acting, Role, Subject, TenantId};
 use jiff::Timestamp;
 use moka::future::Cache;
 use std::{fmt, sync::Arc, time::Duration};
@@ -10,7 +10,7 @@ const MOST: u64 = 2_000;
 const IDLE: Duration = Duration::from_mins(5);
 
 /// Whose way it is, as what, and whereto.
-type Key = (TokenId, Role, TenantId);
+type Key = (Subject, Role, TenantId);
 
 /// Open ways to tenants' API servers, each with a credential of its caller's own. Cheap to clone.
 #[derive(Clone)]
@@ -31,23 +31,23 @@ impl Ways {
     pub(super) async fn open(
         &self,
         tenant: TenantId,
-        actor: &Actor,
+        actor: &Acting,
         now: Timestamp,
     ) -> Result<Passage, Arc<ReachError>> {
-        let key = (actor.token, actor.role, tenant);
+        let key = (actor.subject, actor.role, tenant);
         if let Some(open) = self.open.get(&key).await {
             if now < open.valid_until {
                 return Ok(open);
             }
             self.open.invalidate(&key).await;
         }
-        let identity = Identity::of_role(actor.role, &actor.token.to_string());
+        let identity = Identity::of_role(actor.role, &actor.subject.to_string());
         self.open.try_get_with(key, self.clusters.passage(tenant, &identity)).await
     }
 
     /// Closes the caller's way: it leads nowhere.
-    pub(super) async fn forget(&self, tenant: TenantId, actor: &Actor) {
-        self.open.invalidate(&(actor.token, actor.role, tenant)).await;
+    pub(super) async fn forget(&self, tenant: TenantId, actor: &Acting) {
+        self.open.invalidate(&(actor.subject, actor.role, tenant)).await;
     }
 }
 

@@ -139,7 +139,7 @@ impl World {
         let app = App { store, blobs, clock, ids, access: Arc::new(Nowhere), makes_nodes: false };
         let token = TokenId::new(Uuid::nil());
         let request_id = "test".to_owned();
-        let operator = Actor { token, role: Role::Operator, tenant: None, request_id };
+        let operator = Actor::of_token(token, Role::Operator, None, request_id);
         let name = TenantName::parse("/name", "acme").expect("a good name");
         let proof = authorize(&operator, Scope::Platform).expect("an operator may");
         let created = app.store.tenant_create(&proof, name, PlanName::Enterprise, 0, None).await;
@@ -184,7 +184,7 @@ impl World {
     }
 
     pub(crate) fn proof<A: Action>(&self) -> Authorized<A> {
-        authorize(&self.operator, Scope::Tenant(self.tenant)).expect("an operator may")
+        authorize(&self.operator, Scope::tenant(self.tenant)).expect("an operator may")
     }
 
     /// A session with a run whose Job would be made next.

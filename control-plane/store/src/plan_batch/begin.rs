@@ -2,16 +2,17 @@
 
 use super::{PlanBatchError, change, lines_of};
 use crate::{
-    PlanChangeError, Store, StoreError, column,
+    PlanChangeError, Store, StoreError, account, column,
     entity::{plan_batch_lines as lines, plan_batches as batches, tokens},
     error::WriteError,
     plan_change::begin_in_txn as begin_change_in_txn,
     tenant::existing_for_update,
+    token,
     txn::{Txn, in_txn},
 };
 use domain::{
     Actor, Authorized, ChangePlan, Operation, OperationId, PlanBatchId, PlanBatchLine,
-    PlanBatchLineState, PlanChange, PlanPreview, Problem, TenantId, TokenId,
+    PlanBatchLineState, PlanChange, PlanPreview, Problem, Subject,
 };
 use jiff::{SignedDuration, Timestamp};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Set};
@@ -49,25 +50,23 @@ impl From<DbErr> for PlanBatchBeginError {
 }
 
 impl Store {
-    /// Who shows a token that is known by its id; nobody if it was taken back.
+    /// What somebody may now who asked for something earlier; nobody if their token was taken back.
     ///
     /// # Errors
     /// If the database fails.
-    #[tracing::instrument(name = "db.token.holder", skip_all)]
-    pub async fn token_holder(
+    #[tracing::instrument(name = "db.plan_batch.actor", skip_all)]
+    pub async fn actor_of(
         &self,
-        id: TokenId,
+        subject: Subject,
         request_id: String,
     ) -> Result<Option<Actor>, StoreError> {
-        let Some(row) = tokens::Entity::find_by_id(id.uuid()).one(&self.0.read).await? else {
-            return Ok(None);
-        };
-        Ok(Some(Actor {
-            token: id,
-            role: column::to_word("tokens.role", &row.role)?,
-            tenant: row.tenant.map(TenantId::new),
-            request_id,
-        }))
+        match subject {
+            Subject::Token(id) => {
+                let row = tokens::Entity::find_by_id(id.uuid()).one(&self.0.read).await?;
+                row.map(|row| token::actor_of(&row, request_id)).transpose()
+            }
+            Subject::Account(id) => account::actor(&self.0.read, id, request_id).await.map(Some),
+        }
     }
 
     /// Begins the change of a line that waits, as `preview` says, in the name of whom the proof is for.
@@ -171,9 +170,11 @@ async fn begin_in_txn(
     line: &PlanBatchLine,
     preview: &PlanPreview,
 ) -> Result<(PlanChange, Operation), PlanBatchBeginError> {
-    let token = tokens::Entity::find_by_id(proof.actor().token.uuid()).lock_shared();
-    if token.one(&txn.db).await?.is_none() {
-        return Err(PlanBatchBeginError::Revoked);
+    if let Subject::Token(id) = proof.actor().subject {
+        let token = tokens::Entity::find_by_id(id.uuid()).lock_shared();
+        if token.one(&txn.db).await?.is_none() {
+            return Err(PlanBatchBeginError::Revoked);
+        }
     }
     // The tenant first, as whoever ends a change does it.
     existing_for_update(&txn.db, line.tenant).await?;

@@ -5,11 +5,11 @@ use crate::{
     Created, IdempotencyKey, StoreError, column,
     entity::{plan_batch_lines as lines, plan_batches as batches},
     idempotency::Known,
-    txn::Txn,
+    txn::{Place, Txn},
 };
 use domain::{
-    Actor, Authorized, ChangePlan, ManagePlanBatch, PlanBatch, PlanBatchLine, PlanBatchLineState,
-    TenantId,
+    Acting, Authorized, ChangePlan, ManagePlanBatch, PlanBatch, PlanBatchLine, PlanBatchLineState,
+    Subject, TenantId,
 };
 use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
 use uuid::Uuid;
@@ -33,7 +33,7 @@ pub(super) async fn create_in_txn(
         key.keep_in_txn(txn, KIND, id).await?;
     }
     let batch = existing(txn, id).await?;
-    txn.audit(Some(proof.actor()), KIND, None, batch.id.to_string()).await?;
+    txn.audit(Some(proof.actor()), KIND, Place::NOWHERE, batch.id.to_string()).await?;
     Ok(Created::new(batch))
 }
 
@@ -74,7 +74,7 @@ pub(super) async fn waiting(
 
 async fn insert_in_txn(
     txn: &mut Txn,
-    actor: &Actor,
+    actor: &Acting,
     tenant: Option<TenantId>,
     new: &NewPlanBatch,
 ) -> Result<Uuid, PlanBatchError> {
@@ -94,7 +94,8 @@ async fn insert_in_txn(
         max_parallel: i64::from(new.max_parallel),
         stop_on_failure: new.stop_on_failure,
         start_at: new.start_at.map(column::time),
-        token: actor.token.uuid(),
+        token: actor.subject.uuid(),
+        is_account: matches!(actor.subject, Subject::Account(_)),
         request_id: actor.request_id.clone(),
         revision: 1,
         created_at: txn.at(),

@@ -9,7 +9,7 @@ use crate::{
     Store, StoreError, column,
     entity::{plan_batch_lines as lines, plan_batches as batches},
     tenant::SUPERSEDED,
-    txn::{Txn, in_txn},
+    txn::{Place, Txn, in_txn},
 };
 use domain::{
     Authorized, ChangePlan, Operation, OperationId, PlanBatchId, PlanBatchLine, PlanBatchLineState,
@@ -199,7 +199,7 @@ async fn stop_in_txn(
     };
     let skipped = PlanBatchLineState::Skipped;
     if end_waiting_in_txn(txn, batch, skipped, Some(&problem)).await? > 0 {
-        txn.audit(None, "plan.batch.stop", None, id.to_string()).await?;
+        txn.audit(None, "plan.batch.stop", Place::NOWHERE, id.to_string()).await?;
     }
     Ok(())
 }

@@ -11,9 +11,9 @@ use crate::{
     Store, StoreError,
     entity::{plan_batch_lines as lines, plan_batches as batches},
     tenant::existing_by_id,
-    txn::{Txn, in_txn},
+    txn::{Place, Txn, in_txn},
 };
-use domain::{Authorized, ManagePlanBatch, PlanBatchId, PlanBatchLineState, TenantId};
+use domain::{Authorized, ManagePlanBatch, PlanBatchId, PlanBatchLineState, Subject, TenantId};
 use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, Set};
 
 impl Store {
@@ -85,7 +85,7 @@ async fn pause_in_txn(
     };
     put_in_txn(txn, &row, written).await?;
     let action = if is_paused { "plan.batch.pause" } else { "plan.batch.resume" };
-    Ok(txn.audit(Some(proof.actor()), action, None, id.to_string()).await?)
+    Ok(txn.audit(Some(proof.actor()), action, Place::NOWHERE, id.to_string()).await?)
 }
 
 async fn cancel_in_txn(
@@ -104,7 +104,7 @@ async fn cancel_in_txn(
     let at = Some(txn.at());
     let written = batches::ActiveModel { cancelled_at: Set(at), ..Default::default() };
     finish_in_txn(txn, &row, written).await?;
-    Ok(txn.audit(Some(proof.actor()), "plan.batch.cancel", None, id.to_string()).await?)
+    Ok(txn.audit(Some(proof.actor()), "plan.batch.cancel", Place::NOWHERE, id.to_string()).await?)
 }
 
 async fn retry_in_txn(
@@ -140,12 +140,13 @@ async fn retry_in_txn(
     }
     let actor = proof.actor();
     let written = batches::ActiveModel {
-        token: Set(actor.token.uuid()),
+        token: Set(actor.subject.uuid()),
+        is_account: Set(matches!(actor.subject, Subject::Account(_))),
         request_id: Set(actor.request_id.clone()),
         ..Default::default()
     };
     finish_in_txn(txn, &row, written).await?;
-    Ok(txn.audit(Some(actor), "plan.batch.retry", None, id.to_string()).await?)
+    Ok(txn.audit(Some(actor), "plan.batch.retry", Place::NOWHERE, id.to_string()).await?)
 }
 
 /// The lines that can be tried again.

@@ -5,7 +5,7 @@ use crate::{
     run,
     txn::{Txn, in_txn},
 };
-use domain::{Actor, Authorized, Cause, Session, SessionId, SessionState, StopSession, TenantId};
+use domain::{Acting, Authorized, Cause, Session, SessionId, SessionState, StopSession, TenantId};
 use sea_orm::{EntityTrait, QuerySelect};
 
 /// How a stop is meant.
@@ -54,7 +54,7 @@ impl Store {
 
 async fn stop_in_txn(
     txn: &mut Txn,
-    actor: &Actor,
+    actor: &Acting,
     (tenant, id): (TenantId, SessionId),
     mode: StopMode,
 ) -> Result<Session, StoreError> {

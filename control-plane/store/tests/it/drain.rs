@@ -109,7 +109,7 @@ async fn a_session_that_is_stopped_for_its_nodes_sake_says_so_to_its_end(world: 
     assert!(cause.message.contains(&by.id.to_string()), "{}", cause.message);
     let audit = store.audit_list(Some(tenant.id), None, 10).await.expect("readable");
     let entry = audit.iter().find(|entry| entry.action == "session.drain").expect("an entry");
-    assert_eq!((entry.target.clone(), entry.token), (session.id.to_string(), None));
+    assert_eq!((entry.target.clone(), entry.subject), (session.id.to_string(), None));
 }
 
 async fn a_run_that_is_cut_off_is_followed_as_its_rule_says(world: World) {

@@ -9,6 +9,7 @@ mod node;
 mod node_power;
 mod open;
 mod orphan;
+mod people;
 mod plan_batch;
 mod plan_change;
 mod postgres;

@@ -2,7 +2,7 @@ use crate::{
     on_both,
     world::{World, create, name, platform},
 };
-use domain::{PlanName, TokenId};
+use domain::{PlanName, Subject, TokenId};
 use jiff::SignedDuration;
 use migrations::{Migrator, MigratorTrait};
 use store::{IdempotencyKey, OpenError};
@@ -60,7 +60,7 @@ async fn the_schema_can_be_taken_down_and_built_again(world: World) {
 async fn old_wakeups_and_idempotency_keys_are_cleared_out_and_young_ones_stay(world: World) {
     let store = world.open().await;
     let key = |text: &str| IdempotencyKey {
-        actor: TokenId::new(Uuid::from_u128(1)),
+        actor: Subject::Token(TokenId::new(Uuid::from_u128(1))),
         key: text.to_owned(),
         request_digest: [1; 32],
     };

@@ -116,7 +116,7 @@ async fn only_what_is_ours_is_removed_and_every_wish_has_an_author(world: World)
     }
     let audit = store.audit_list(None, None, 10).await.expect("readable");
     assert_eq!(audit.len(), 1, "asked twice is asked once");
-    assert_eq!((audit[0].action.as_str(), audit[0].token.is_some()), ("orphan.remove", true));
+    assert_eq!((audit[0].action.as_str(), audit[0].subject.is_some()), ("orphan.remove", true));
     assert_eq!(audit[0].target, strange.id.to_string());
     assert_eq!(store.orphan_asked().await.expect("readable").len(), 1);
     // Who removes it ends this, not who looks.
@@ -127,7 +127,7 @@ async fn only_what_is_ours_is_removed_and_every_wish_has_an_author(world: World)
     assert_eq!(removed.state, OrphanState::Removed);
     assert!(removed.ended_at.is_some());
     let audit = store.audit_list(None, None, 10).await.expect("readable");
-    assert_eq!((audit[0].action.as_str(), audit[0].token), ("orphan.removed", None));
+    assert_eq!((audit[0].action.as_str(), audit[0].subject), ("orphan.removed", None));
 }
 
 async fn a_removal_that_failed_can_be_asked_for_again_and_one_that_is_over_cannot(world: World) {

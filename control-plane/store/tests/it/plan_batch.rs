@@ -8,7 +8,8 @@ use crate::{
 use domain::{
     Authorized, ChangePlan, Clock as _, DeleteTenant, Operation, PlanBatch, PlanBatchId,
     PlanBatchLine, PlanBatchLineState as State, PlanBatchState, PlanName, Problem, Role, Scope,
-    SessionsDuringMove, Subscription, Tenant, TenantId, TokenId, authorize, sample::preview,
+    SessionsDuringMove, Subject, Subscription, Tenant, TenantId, TokenId, authorize,
+    sample::preview,
 };
 use jiff::SignedDuration;
 use store::{
@@ -71,8 +72,8 @@ async fn states(store: &Store, batch: &PlanBatch) -> Vec<State> {
 async fn asked_by(store: &Store, tenant: TenantId) -> Authorized<ChangePlan> {
     let made = store.token_create(Some(&platform()), Role::Operator, None, "batch").await;
     let token = made.expect("an operator may").id;
-    let actor = domain::Actor { token, ..actor(Role::Operator, None) };
-    authorize(&actor, Scope::Tenant(tenant)).expect("operators may")
+    let actor = domain::Actor { subject: Subject::Token(token), ..actor(Role::Operator, None) };
+    authorize(&actor, Scope::tenant(tenant)).expect("operators may")
 }
 
 async fn begin(store: &Store, line: &PlanBatchLine) -> Result<Operation, PlanBatchBeginError> {
@@ -273,11 +274,12 @@ async fn a_token_that_was_taken_back_begins_nothing(world: World) {
     let line = lines(&store, &batch).await.remove(0);
     asked_by(&store, line.tenant).await;
     let proof = asked_by(&store, line.tenant).await;
-    let token = proof.actor().token;
-    let known = store.token_holder(token, "request".to_owned()).await.expect("readable");
-    assert_eq!(known.map(|actor| actor.role), Some(Role::Operator));
+    let subject = proof.actor().subject;
+    let Subject::Token(token) = subject else { unreachable!("it is a token") };
+    let known = store.actor_of(subject, "request".to_owned()).await.expect("readable");
+    assert_eq!(known.and_then(|actor| actor.mightiest()), Some(Role::Operator));
     store.token_revoke(&platform(), token).await.expect("another is left");
-    assert_eq!(store.token_holder(token, String::new()).await.expect("readable"), None);
+    assert_eq!(store.actor_of(subject, String::new()).await.expect("readable"), None);
     let refused = store.plan_batch_begin(&proof, &line, &preview(SHARED, LARGE)).await;
     assert!(matches!(refused, Err(PlanBatchBeginError::Revoked)), "{refused:?}");
     assert_eq!(store.operation_open(line.tenant).await.expect("readable"), None);
@@ -287,7 +289,11 @@ async fn the_same_key_makes_one_batch(world: World) {
     let store = world.open().await;
     let tenants = tenants(&store, 1).await;
     let actor = TokenId::new(Uuid::from_u128(99));
-    let key = IdempotencyKey { actor, key: "once".to_owned(), request_digest: [1; 32] };
+    let key = IdempotencyKey {
+        actor: Subject::Token(actor),
+        key: "once".to_owned(),
+        request_digest: [1; 32],
+    };
     let create = async |key| store.plan_batch_create(&platform(), &new(&tenants), Some(key)).await;
     let first = create(&key).await.expect("nobody waits");
     let again = create(&key).await.expect("it is the same");

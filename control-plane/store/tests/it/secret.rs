@@ -60,7 +60,11 @@ async fn secrets_and_tokens_cannot_be_read_in_the_database(world: World) {
         inputs: vec![Input { name: "letter.txt".to_owned(), source: letter }],
         ..spec()
     };
-    let key = IdempotencyKey { actor: token.id, key: "k".to_owned(), request_digest: [1; 32] };
+    let key = IdempotencyKey {
+        actor: domain::Subject::Token(token.id),
+        key: "k".to_owned(),
+        request_digest: [1; 32],
+    };
     let proof = owner(tenant.id);
     let session = store.session_create(&proof, tenant.id, spec.clone(), Some(&key)).await;
     let session = session.expect("the tenant takes sessions").value;

@@ -2,7 +2,7 @@ use crate::{
     on_both,
     world::{World, create, owner, spec, start_session},
 };
-use domain::{Cause, SessionState, TokenId};
+use domain::{Cause, SessionState, Subject, TokenId};
 use store::{Change, IdempotencyKey, MoveError, SessionCreateError, StopMode, StoreError};
 use uuid::Uuid;
 
@@ -40,7 +40,7 @@ async fn a_repeated_request_gives_the_same_session_and_another_one_with_its_key_
     let (tenant, _) = create(&store, "acme").await;
     let (other, _) = create(&store, "other").await;
     let key = |digest| IdempotencyKey {
-        actor: TokenId::new(Uuid::from_u128(1)),
+        actor: Subject::Token(TokenId::new(Uuid::from_u128(1))),
         key: "k".to_owned(),
         request_digest: [digest; 32],
     };
@@ -166,7 +166,7 @@ async fn only_so_many_sessions_wait_as_the_plan_allows_and_only_the_next_ones_ar
     let (other, _) = create(&store, "other").await;
     let plan = domain::Plan::current(domain::PlanName::Starter);
     let key = IdempotencyKey {
-        actor: TokenId::new(Uuid::from_u128(1)),
+        actor: Subject::Token(TokenId::new(Uuid::from_u128(1))),
         key: "k".to_owned(),
         request_digest: [1; 32],
     };

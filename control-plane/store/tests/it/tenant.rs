@@ -4,7 +4,7 @@ use crate::{
 };
 use domain::{
     Bytes, ConditionKind, ConditionStatus, Generation, Millicores, OperationState, PlanName, Role,
-    Scope, Share, StepState, TenantPhase, TokenId, Usage, authorize,
+    Scope, Share, StepState, Subject, TenantPhase, TokenId, Usage, authorize,
 };
 use jiff::SignedDuration;
 use std::collections::HashSet;
@@ -13,7 +13,11 @@ use uuid::Uuid;
 
 fn key(text: &str, digest: u8) -> IdempotencyKey {
     let actor = TokenId::new(Uuid::from_u128(1));
-    IdempotencyKey { actor, key: text.to_owned(), request_digest: [digest; 32] }
+    IdempotencyKey {
+        actor: Subject::Token(actor),
+        key: text.to_owned(),
+        request_digest: [digest; 32],
+    }
 }
 
 on_both! {
@@ -95,7 +99,8 @@ async fn a_repeated_request_gives_the_same_tenant_and_another_one_with_its_key_i
     assert_eq!(first.value, again.value);
     let other = ask("other", &key("k", 2)).await;
     assert!(matches!(other, Err(TenantCreateError::IdempotencyMismatch)), "{other:?}");
-    let elsewhere = IdempotencyKey { actor: TokenId::new(Uuid::from_u128(2)), ..key("k", 2) };
+    let elsewhere =
+        IdempotencyKey { actor: Subject::Token(TokenId::new(Uuid::from_u128(2))), ..key("k", 2) };
     let elsewhere = ask("other", &elsewhere).await.expect("keys of others do not matter");
     assert!(!elsewhere.is_replay);
     assert_eq!(store.tenant_list(None, 10).await.expect("readable").len(), 2);
@@ -237,7 +242,7 @@ async fn a_proof_for_one_tenant_does_not_touch_another(world: World) {
     assert!(is_hidden, "{made:?}");
     let token = store.token_create(Some(&owner(own.id)), Role::Owner, Some(other.id), "x").await;
     assert!(matches!(token, Err(StoreError::NotFound)), "{token:?}");
-    let operator = authorize(&actor(Role::Operator, None), Scope::Tenant(own.id));
+    let operator = authorize(&actor(Role::Operator, None), Scope::tenant(own.id));
     let operator = operator.expect("operators may do everything");
     let deleted = store.tenant_delete(&operator, other.id, false).await;
     assert!(matches!(deleted, Err(StoreError::NotFound)), "{deleted:?}");

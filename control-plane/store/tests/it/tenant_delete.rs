@@ -2,7 +2,9 @@ use crate::{
     on_both,
     world::{World, create, name, owner, report, start_session},
 };
-use domain::{OperationKind, OperationState, Problem, Role, SessionState, Step, TenantPhase};
+use domain::{
+    OperationKind, OperationState, Problem, Role, SessionState, Step, TenantPhase, Within,
+};
 use secrecy::ExposeSecret;
 use store::{Change, SessionCreateError, StoreError};
 
@@ -147,7 +149,10 @@ async fn a_removed_tenant_leaves_no_key_no_token_and_no_session_that_waits(world
         store.actor_by_token(token.expose_secret(), String::new()).await.expect("readable")
     };
     assert_eq!(actor(&token).await, None);
-    assert_eq!(actor(&others).await.and_then(|actor| actor.tenant), Some(other.id));
+    assert_eq!(
+        actor(&others).await.map(|actor| actor.grants[0].within),
+        Some(Within::Tenant(other.id))
+    );
     let state = async |id| {
         let session = store.session_get(id).await.expect("readable").expect("it stays");
         assert_eq!(session.cause.map(|cause| cause.reason), Some("TenantRemoved".to_owned()));

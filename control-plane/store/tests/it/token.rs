@@ -2,7 +2,7 @@ use crate::{
     on_both,
     world::{World, create, owner, platform},
 };
-use domain::{Role, TokenId};
+use domain::{Actor, Role, TokenId};
 use secrecy::ExposeSecret;
 use store::{Store, StoreError, TokenRevokeError};
 
@@ -36,8 +36,7 @@ async fn the_bootstrap_token_is_an_operators_and_there_is_one(world: World) {
     let shown = made[0].secret.expose_secret();
     let actor = store.actor_by_token(shown, "r7".to_owned()).await.expect("readable");
     let actor = actor.expect("it is good");
-    assert_eq!((actor.token, actor.role, actor.tenant), (made[0].id, Role::Operator, None));
-    assert_eq!(actor.request_id, "r7");
+    assert_eq!(actor, Actor::of_token(made[0].id, Role::Operator, None, "r7".to_owned()));
 }
 
 async fn a_token_is_for_its_tenant_and_role_and_only_whole(world: World) {
@@ -50,7 +49,7 @@ async fn a_token_is_for_its_tenant_and_role_and_only_whole(world: World) {
     assert!(text.starts_with("wrn_") && text.len() == 53, "the token has its form");
     let actor = store.actor_by_token(text, String::new()).await.expect("readable");
     let actor = actor.expect("it is good");
-    assert_eq!((actor.role, actor.tenant), (Role::Viewer, Some(tenant.id)));
+    assert_eq!(actor, Actor::of_token(token.id, Role::Viewer, Some(tenant.id), String::new()));
     let swapped = text.replace("wrn_", "wrr_");
     for wrong in ["", "wrn_", &text[..52], &text[1..], &swapped, &text.to_uppercase()] {
         let actor = store.actor_by_token(wrong, String::new()).await.expect("readable");
@@ -138,5 +137,5 @@ async fn whoever_lost_every_token_gets_another_from_the_record(world: World) {
     assert!(is_good(&store, &recovered.secret).await);
     assert_eq!(store.token_list(None, None, 10).await.expect("readable").len(), 2);
     let audit = store.audit_list(None, None, 1).await.expect("readable");
-    assert_eq!((&*audit[0].action, audit[0].token), ("token.recover", None));
+    assert_eq!((&*audit[0].action, audit[0].subject), ("token.recover", None));
 }

@@ -99,7 +99,7 @@ async fn a_session_names_uploads_that_are_there_and_a_repetition_is_not_asked_ag
         spec.inputs.push(Input { name: name.to_owned(), source });
     }
     let key = IdempotencyKey {
-        actor: domain::TokenId::new(Uuid::from_u128(1)),
+        actor: domain::Subject::Token(domain::TokenId::new(Uuid::from_u128(1))),
         key: "once".to_owned(),
         request_digest: [1; 32],
     };

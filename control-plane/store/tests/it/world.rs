@@ -162,7 +162,7 @@ impl Tables {
     }
 }
 
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 21] = [
     "tenants",
     "operations",
     "tokens",
@@ -178,11 +178,17 @@ const TABLES: [&str; 15] = [
     "holder",
     "plan_batches",
     "plan_batch_lines",
+    "organisations",
+    "accounts",
+    "members",
+    "invites",
+    "sign_ins",
+    "sign_in_failures",
 ];
 
 pub(crate) fn actor(role: Role, tenant: Option<TenantId>) -> Actor {
     let token = TokenId::new(Uuid::from_u128(99));
-    Actor { token, role, tenant, request_id: "request-1".to_owned() }
+    Actor::of_token(token, role, tenant, "request-1".to_owned())
 }
 
 /// An operator's proof for everything.
@@ -193,7 +199,7 @@ pub(crate) fn platform<A: Action>() -> Authorized<A> {
 /// An owner's proof for one tenant.
 pub(crate) fn owner<A: Action>(tenant: TenantId) -> Authorized<A> {
     let owner = actor(Role::Owner, Some(tenant));
-    authorize(&owner, Scope::Tenant(tenant)).expect("owners may do this")
+    authorize(&owner, Scope::tenant(tenant)).expect("owners may do this")
 }
 
 pub(crate) fn name(text: &str) -> TenantName {

@@ -125,12 +125,8 @@ impl World {
             tenants_at_once: 1,
             machines: None,
         };
-        let actor = Actor {
-            token: TokenId::new(Uuid::nil()),
-            role: Role::Operator,
-            tenant: None,
-            request_id: "test".to_owned(),
-        };
+        let actor =
+            Actor::of_token(TokenId::new(Uuid::nil()), Role::Operator, None, "test".to_owned());
         Self { host, inside, store, cx, clock, actor, _folder: folder }
     }
 
@@ -160,7 +156,7 @@ impl World {
 
     pub(crate) async fn delete(&self, tenant: TenantId, is_force_clean: bool) -> Operation {
         let proof: Authorized<DeleteTenant> =
-            authorize(&self.actor, Scope::Tenant(tenant)).expect("operators may");
+            authorize(&self.actor, Scope::tenant(tenant)).expect("operators may");
         self.store.tenant_delete(&proof, tenant, is_force_clean).await.expect("a deletion")
     }
 
@@ -192,14 +188,14 @@ impl World {
 
     async fn session_of(&self, tenant: TenantId, spec: SessionSpec) -> Session {
         let proof: Authorized<CreateSession> =
-            authorize(&self.actor, Scope::Tenant(tenant)).expect("operators may");
+            authorize(&self.actor, Scope::tenant(tenant)).expect("operators may");
         let made = self.store.session_create(&proof, tenant, spec, None).await;
         made.expect("a new session").value
     }
 
     pub(crate) async fn stop_session(&self, session: &Session) {
         let proof: Authorized<StopSession> =
-            authorize(&self.actor, Scope::Tenant(session.tenant)).expect("operators may");
+            authorize(&self.actor, Scope::tenant(session.tenant)).expect("operators may");
         self.store.session_stop(&proof, session.id, StopMode::Proven).await.expect("a stop");
     }
 

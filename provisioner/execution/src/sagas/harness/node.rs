@@ -128,7 +128,7 @@ async fn begin_start(world: &World) -> OperationId {
 }
 
 pub(super) async fn power(world: &World, id: NodeId, change: PowerChange) -> OperationId {
-    let proof = proof(Scope::Tenant(world.tenant.id));
+    let proof = proof(Scope::tenant(world.tenant.id));
     world.store.node_power(&proof, id, change).await.expect("nothing is in the way").id
 }
 

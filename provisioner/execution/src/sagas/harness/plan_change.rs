@@ -66,7 +66,7 @@ pub(super) static SAGAS: [Rehearsed; 3] = [
 async fn begin(world: &World, to: Subscription) -> OperationId {
     tenant::live(world).await;
     let tenant = world.tenant().await;
-    let proof = proof::<ChangePlan>(Scope::Tenant(tenant.id));
+    let proof = proof::<ChangePlan>(Scope::tenant(tenant.id));
     let preview = PlanPreview {
         machines_made: to.nodes,
         machines_freed: tenant.nodes,
@@ -87,7 +87,7 @@ pub(super) async fn own_node(world: &World) -> Node {
 
 /// Asks for another node in the place of this one.
 pub(super) async fn replace(world: &World, node: NodeId, volumes: VolumesOnDisk) -> OperationId {
-    let proof = proof::<ReplaceNode>(Scope::Tenant(world.tenant.id));
+    let proof = proof::<ReplaceNode>(Scope::tenant(world.tenant.id));
     let begun = world.store.node_replace(&proof, node, volumes).await;
     begun.expect("it may be asked for").id
 }

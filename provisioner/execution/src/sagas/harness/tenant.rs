@@ -120,7 +120,7 @@ pub(super) async fn live(world: &World) {
 /// Asks for its deletion. If it does not live, somebody sees to that from now on, and to all operations but the one that
 /// somebody drives.
 pub(super) async fn delete(world: &World, driven: Option<OperationId>) {
-    let proof = proof::<DeleteTenant>(Scope::Tenant(world.tenant.id));
+    let proof = proof::<DeleteTenant>(Scope::tenant(world.tenant.id));
     world.store.tenant_delete(&proof, world.tenant.id, false).await.expect("it is there");
     if world.life.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
         begin(world, driven.into_iter().collect());

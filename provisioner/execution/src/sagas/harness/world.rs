@@ -129,12 +129,7 @@ impl Beginning {
 
 /// An operator's.
 pub(super) fn proof<A: Action>(scope: Scope) -> Authorized<A> {
-    let actor = Actor {
-        token: TokenId::new(Uuid::nil()),
-        role: Role::Operator,
-        tenant: None,
-        request_id: "test".to_owned(),
-    };
+    let actor = Actor::of_token(TokenId::new(Uuid::nil()), Role::Operator, None, "test".to_owned());
     authorize(&actor, scope).expect("operators may")
 }
 

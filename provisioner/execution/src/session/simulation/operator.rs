@@ -48,7 +48,7 @@ pub(super) async fn empty(history: &mut History<'_>, node: usize) {
 /// The operation that all of this is done by.
 async fn operation(history: &mut History<'_>) -> Option<OperationId> {
     let proof: Authorized<ChangePlan> =
-        authorize(&actor(), Scope::Tenant(history.tenant)).expect("operators may");
+        authorize(&actor(), Scope::tenant(history.tenant)).expect("operators may");
     let preview = sample::preview(
         Subscription { plan: PlanName::Starter, nodes: 0 },
         Subscription { plan: PlanName::Pro, nodes: 0 },

@@ -25,12 +25,7 @@ use store::{IdempotencyKey, SessionCreateError, StopMode, TenantReport};
 use uuid::Uuid;
 
 pub(super) fn actor() -> Actor {
-    Actor {
-        token: TokenId::new(Uuid::nil()),
-        role: Role::Operator,
-        tenant: None,
-        request_id: "simulation".to_owned(),
-    }
+    Actor::of_token(TokenId::new(Uuid::nil()), Role::Operator, None, "simulation".to_owned())
 }
 
 /// A tenant that is ready.
@@ -68,7 +63,7 @@ pub(super) async fn create(history: &mut History<'_>) {
     };
     let (same, other) = (key(1), key(2));
     let proof: Authorized<CreateSession> =
-        authorize(&actor(), Scope::Tenant(history.tenant)).expect("operators may");
+        authorize(&actor(), Scope::tenant(history.tenant)).expect("operators may");
     let (store, tenant) = (history.ground.cx.store.clone(), history.tenant);
     let is_repeated = history.rng.random_ratio(1, 3);
     let asked = alive(async {
@@ -114,7 +109,7 @@ fn spec(history: &mut History<'_>) -> SessionSpec {
 
 pub(super) async fn stop(history: &mut History<'_>, session: SessionId) {
     let proof: Authorized<StopSession> =
-        authorize(&actor(), Scope::Tenant(history.tenant)).expect("operators may");
+        authorize(&actor(), Scope::tenant(history.tenant)).expect("operators may");
     let is_patient = history.rng.random_ratio(5, 6);
     let mode = if is_patient { StopMode::Proven } else { StopMode::Unproven };
     history.stopped.insert(session);

@@ -32,7 +32,7 @@ async fn a_node_that_is_off_on_purpose_makes_no_tenant_unwell_and_is_named() {
     assert_eq!(told(&world, tenant).await.expect("told").reason, "Ready");
     controllers.stop().await;
 
-    let proof = world.proof(Scope::Tenant(tenant));
+    let proof = world.proof(Scope::tenant(tenant));
     let stop = world.store.node_power(&proof, node, PowerChange::Stop).await.expect("it is ready");
     world.store.node_end(&stop, NodeEnd::Stopped).await.expect("it is open");
     let controllers = world.start();
