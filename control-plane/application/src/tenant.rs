@@ -17,6 +17,14 @@ use secrecy::SecretString;
 use std::{fmt, str::FromStr, time::Duration};
 use store::{Change, Created, IdempotencyKey, TenantCreateError};
 
+mod attention;
+mod foresee;
+mod watch;
+
+pub use attention::{Attention, attention, views};
+pub use foresee::{Foreseen, foresee};
+pub use watch::Watch;
+
 /// The most nodes of its own that a tenant can have.
 const MOST_NODES: u32 = 100;
 

@@ -119,6 +119,19 @@ impl Store {
         select.all(&self.0.read).await?.into_iter().map(Operation::try_from).collect()
     }
 
+    /// The latest operations that failed, of any tenant, newest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.operation.failed", skip_all)]
+    pub async fn operation_failed(&self, limit: u64) -> Result<Vec<Operation>, StoreError> {
+        let select = operations::Entity::find()
+            .filter(operations::Column::State.eq(column::word(&OperationState::Failed)))
+            .order_by_desc(operations::Column::Id)
+            .limit(limit);
+        select.all(&self.0.read).await?.into_iter().map(Operation::try_from).collect()
+    }
+
     /// The operations of reversible steps that are not over, oldest first.
     ///
     /// # Errors

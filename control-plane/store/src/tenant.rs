@@ -141,6 +141,19 @@ impl Store {
         Ok(Scope::Tenant { id, organisation })
     }
 
+    /// Tenants that are not ready, whatever the reason, by identifier.
+    ///
+    /// # Errors
+    /// If the database fails.
+    #[tracing::instrument(name = "db.tenant.unready", skip_all)]
+    pub async fn tenant_unready(&self, limit: u64) -> Result<Vec<Tenant>, StoreError> {
+        let select = existing()
+            .filter(tenants::Column::IsReady.eq(false))
+            .order_by_asc(tenants::Column::Id)
+            .limit(limit);
+        select.all(&self.0.read).await?.into_iter().map(Tenant::try_from).collect()
+    }
+
     /// Every tenant that exists: what the provisioner looks at when it starts.
     ///
     /// # Errors

@@ -10,12 +10,13 @@ use std::{
 
 /// Each crate of ours and the crates of ours that its product code may depend on. Tests may use others: the harness of
 /// `execution`'s sagas has the simulated Proxmox VE in its own process.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("migrations", &[]),
     ("store", &["domain", "migrations"]),
     ("application", &["domain", "store"]),
     ("api", &["domain", "application"]),
+    ("portal", &["domain", "application"]),
     ("gateway", &["domain", "application", "clusters"]),
     ("planning", &["domain"]),
     ("clusters", &["domain"]),
@@ -32,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
             "execution",
             "gateway",
             "planning",
+            "portal",
             "proxmox-client",
             "store",
         ],
@@ -93,8 +95,10 @@ fn pure_crates_name_no_runtime_and_front_doors_no_cluster() -> Result<()> {
             ensure!(!names(pure)?.contains(impure), "{pure} is pure and must not name {impure}");
         }
     }
-    for cluster in ["kube", "k8s-openapi"] {
-        ensure!(!names("api")?.contains(cluster), "the API must not reach Kubernetes by {cluster}");
+    for (door, cluster) in
+        ["api", "portal"].into_iter().flat_map(|door| [(door, "kube"), (door, "k8s-openapi")])
+    {
+        ensure!(!names(door)?.contains(cluster), "{door} must not reach Kubernetes by {cluster}");
     }
     for page in ["axum", "askama"] {
         ensure!(!names("execution")?.contains(page), "execution must not answer HTTP by {page}");
@@ -117,8 +121,13 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 #[test]
 fn entities_of_the_database_stay_in_the_store() -> Result<()> {
     for folder in
-        ["control-plane/application", "control-plane/api", "control-plane/gateway", "provisioner"]
-    {
+[
+        "control-plane/application",
+        "control-plane/api",
+        "control-plane/gateway",
+        "control-plane/portal",
+        "provisioner",
+    ] {
         let mut files = Vec::new();
         sources(&root().join(folder), &mut files)?;
         ensure!(!files.is_empty(), "{folder} has sources");

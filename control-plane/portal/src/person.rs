@@ -1,0 +1,96 @@
+//! Who looks at a page.
+
+use crate::{
+    Portal,
+    frame::{Look, cookie},
+    links::Url,
+    refusal::Refusal,
+};
+use application::{
+    App,
+    account::{self, SignedIn},
+};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, Method, request::Parts},
+    response::{IntoResponse, Redirect, Response},
+};
+use domain::Actor;
+use tokio_util::sync::CancellationToken;
+
+/// The cookie that says who somebody is. The prefix lets browsers take it only from this very host, over TLS.
+pub(crate) const COOKIE: &str = "__Host-warren";
+
+/// Somebody who is signed in, and what serves them. A handler without it is public.
+#[derive(Debug)]
+pub(crate) struct Person {
+    pub(crate) app: App,
+    /// What they may.
+    pub(crate) actor: Actor,
+    /// As the frame shows it.
+    pub(crate) name: String,
+    /// Who they are, and in which browser.
+    pub(crate) account: SignedIn,
+    pub(crate) look: Look,
+    /// Ends streams.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Nobody is signed in, or it could not be found out.
+#[derive(Debug)]
+pub(crate) enum NobodyOr {
+    /// What to look at after signing in.
+    Nobody(String),
+    Refused(Refusal),
+}
+
+/// Whose cookie this is; nothing if it is nobody's.
+pub(crate) async fn of(
+    app: &App,
+    headers: &HeaderMap,
+    request_id: String,
+) -> Result<Option<SignedIn>, Refusal> {
+    let Some(secret) = cookie(headers, COOKIE) else { return Ok(None) };
+    Ok(account::signed_in(app, secret, request_id).await?)
+}
+
+/// What the request is called in the log.
+pub(crate) fn request_id(headers: &HeaderMap) -> String {
+    let id = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+    id.unwrap_or_default().to_owned()
+}
+
+impl Person {
+    /// Whether they run the platform.
+    pub(crate) fn is_operator(&self) -> bool {
+        self.actor.is_operator()
+    }
+}
+
+impl FromRequestParts<Portal> for Person {
+    type Rejection = NobodyOr;
+
+    async fn from_request_parts(parts: &mut Parts, portal: &Portal) -> Result<Self, NobodyOr> {
+        let look = Look::of(&parts.headers, &parts.uri);
+        let found = of(&portal.app, &parts.headers, request_id(&parts.headers)).await;
+        match found.map_err(NobodyOr::Refused)? {
+            Some(account) => {
+                let (app, shutdown) = (portal.app.clone(), portal.stop.clone());
+                let (actor, name) = (account.actor.clone(), account.account.name.clone());
+                Ok(Self { app, actor, name, account, look, shutdown })
+            }
+            // What was sent is lost; the page that sent it may be another one.
+            None if parts.method != Method::GET => Err(NobodyOr::Nobody(Url::Home.to_string())),
+            None => Err(NobodyOr::Nobody(look.here)),
+        }
+    }
+}
+
+impl IntoResponse for NobodyOr {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Nobody(next) => Redirect::to(&Url::SignIn(&next).to_string()).into_response(),
+            Self::Refused(refusal) => refusal.into_response(),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The words and the tones of all states, in one place.
+
+use domain::{
+    ConditionKind, ConditionStatus, OperationKind, OperationState, StepState, TenantPhase,
+};
+
+/// How something is, beside its word: picks icon and colour, which never stand alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Ok,
+    /// Something is being done.
+    Busy,
+    /// It needs a look.
+    Warn,
+    Bad,
+    /// Neither well nor unwell.
+    Info,
+    /// Not begun, or over.
+    Off,
+}
+
+impl Tone {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Busy => "busy",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
+            Self::Info => "info",
+            Self::Off => "off",
+        }
+    }
+}
+
+pub(crate) const fn phase(phase: TenantPhase) -> (Tone, &'static str) {
+    match phase {
+        TenantPhase::Pending => (Tone::Off, "Pending"),
+        TenantPhase::Provisioning => (Tone::Busy, "Provisioning"),
+        TenantPhase::Ready => (Tone::Ok, "Ready"),
+        TenantPhase::Degraded => (Tone::Warn, "Degraded"),
+        TenantPhase::Deleting => (Tone::Busy, "Deleting"),
+    }
+}
+
+pub(crate) const fn operation(state: OperationState) -> (Tone, &'static str) {
+    match state {
+        OperationState::Waiting => (Tone::Off, "Waiting"),
+        OperationState::Running => (Tone::Busy, "Running"),
+        OperationState::Undoing => (Tone::Warn, "Undoing"),
+        OperationState::Succeeded => (Tone::Ok, "Succeeded"),
+        OperationState::Failed => (Tone::Bad, "Failed"),
+    }
+}
+
+pub(crate) const fn step(state: StepState) -> (Tone, &'static str) {
+    match state {
+        StepState::Waiting => (Tone::Off, "Waiting"),
+        StepState::Running => (Tone::Busy, "Running"),
+        StepState::Done => (Tone::Ok, "Done"),
+        StepState::Blocked => (Tone::Bad, "Blocked"),
+        StepState::Undoing => (Tone::Warn, "Undoing"),
+        StepState::Undone => (Tone::Off, "Undone"),
+    }
+}
+
+pub(crate) const fn condition(status: ConditionStatus) -> (Tone, &'static str) {
+    match status {
+        ConditionStatus::True => (Tone::Ok, "True"),
+        ConditionStatus::False => (Tone::Warn, "False"),
+        ConditionStatus::Unknown => (Tone::Off, "Unknown"),
+    }
+}
+
+/// What an operation does, as the name of a list entry.
+pub(crate) const fn operation_kind(kind: OperationKind) -> &'static str {
+    match kind {
+        OperationKind::TenantCreate => "Create tenant",
+        OperationKind::TenantDelete => "Delete tenant",
+        OperationKind::NodeAttach => "Attach node",
+        OperationKind::NodeRelease => "Release node",
+        OperationKind::NodeStop => "Stop node",
+        OperationKind::NodeStart => "Start node",
+        OperationKind::NodeReboot => "Reboot node",
+        OperationKind::PlanChange => "Change plan",
+    }
+}
+
+/// What a condition is about.
+pub(crate) const fn condition_kind(kind: ConditionKind) -> &'static str {
+    match kind {
+        ConditionKind::NamespaceReady => "Namespace",
+        ConditionKind::ControlPlaneReady => "Control plane",
+        ConditionKind::NodesReady => "Nodes",
+        ConditionKind::NodesExclusive => "Exclusivity",
+        ConditionKind::DnsReady => "DNS",
+        ConditionKind::BaselineReady => "Baseline",
+        ConditionKind::Ready => "Ready",
+    }
+}
+
+/// What a role may, in a sentence.
+pub(crate) const fn role(role: Role) -> &'static str {
+    match role {
+        Role::Operator => "runs the platform: sees and changes every tenant.",
+        Role::Owner => "may do everything: people, tenants, plans, and deletion.",
+        Role::Admin => "as an owner, but does not change plans or delete tenants.",
+        Role::Developer => "runs sessions and uses the clusters.",
+        Role::Viewer => "looks on: sees tenants, sessions and their logs.",
+        Role::Billing => "sees tenants and their numbers, no sessions.",
+    }
+}
+
+/// A stable name in kebab-case as a heading: `control-plane` becomes `Control plane`.
+pub(crate) fn heading(name: &str) -> String {
+    let text = name.replace('-', " ");
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
