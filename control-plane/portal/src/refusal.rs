@@ -47,7 +47,7 @@ impl Refusal {
     /// It is there, for others; their form is not shown.
     pub(crate) fn not_for_you() -> Self {
         let detail = "Your role may not do this.";
-        let hint = "Ask an operator to do it.";
+        let hint = "Ask an owner of the tenant, or an operator, to do it.";
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail, hint)
     }
 

@@ -13,6 +13,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Redirect, Response},
 };
+use domain::{DeleteTenant, Scope};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -27,7 +28,11 @@ pub(super) async fn delete(
     Form(Confirmation { confirm }): Form<Confirmation>,
 ) -> Result<Response, Refusal> {
     let Person { app, actor, .. } = &person;
-    let name = tenant::get(app, actor, &reference).await?.tenant.name;
+    let tenant = tenant::get(app, actor, &reference).await?.tenant;
+    if !person.may::<DeleteTenant>(Scope::Tenant(tenant.id)) {
+        return Err(Refusal::not_for_you());
+    }
+    let name = tenant.name;
     if confirm.trim() != name.as_str() {
         let page = html(&page(&person, &reference, Some(confirm)).await?);
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
