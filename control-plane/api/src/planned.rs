@@ -8,8 +8,7 @@ use crate::{
 use axum::{Router, routing::any};
 
 /// The paths, and what will be there.
-pub(crate) const PLANNED: [(&str, &str); 5] = [
-    ("/", "the portal"),
+pub(crate) const PLANNED: [(&str, &str); 4] = [
     ("/api/v1/tenants/{tenant}/workflows", "workflows"),
     ("/api/v1/tenants/{tenant}/schedules", "schedules"),
     ("/api/v1/tenants/{tenant}/members", "people and their roles"),

@@ -159,7 +159,15 @@ pub async fn create(
     }
 }
 
-/// Whether the caller may make a tenant in an organisation, or for the platform.
+/// Whether there is a place where somebody may make a tenant.
+#[must_use]
+pub fn may_create(actor: &Actor) -> bool {
+    actor.grants.iter().any(|grant| {
+        allows(grant.role, CreateTenant::PERMISSION) && !matches!(grant.within, Within::Tenant(_))
+    })
+}
+
+/// The proof that the caller may make a tenant in an organisation, or for the platform.
 async fn maker(
     app: &App,
     actor: &Actor,

@@ -1,6 +1,7 @@
 //! What is around every page: its title, where it is, and who looks at it.
 
 use crate::{assets, links::Url, person::Person, refusal::Refusal};
+use application::tenant::may_create;
 use askama::Template;
 use axum::{
     http::{HeaderMap, Uri, header},
@@ -176,7 +177,9 @@ fn platform(person: &Person, here: &str) -> Group {
         RailLink { label, is_current: path == url, url }
     };
     let mut links = vec![link("Tenants", Url::Home)];
-    links.push(link("New tenant", Url::NewTenant));
+    if may_create(&person.actor) {
+        links.push(link("New tenant", Url::NewTenant));
+    }
     links.push(link("Organisations", Url::Organisations));
     if person.is_operator() {
         links.push(link("Operators", Url::Operators));

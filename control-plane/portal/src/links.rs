@@ -1,7 +1,7 @@
 //! Every address of the portal.
 
 use application::organisation::OrganisationRef;
-use domain::{OperationId, OrganisationId, SessionId, SignInId, TenantName, TokenId};
+use domain::{OperationId, OrganisationId, SessionId, SessionState, SignInId, TenantName, TokenId};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt;
 
@@ -16,6 +16,7 @@ pub(crate) enum Url<'a> {
     Operation(OperationId),
     /// Takes where to go afterwards.
     SignIn(&'a str),
+    SignOut,
     Account,
     EndSignIn(SignInId),
     Organisations,
@@ -35,7 +36,15 @@ pub(crate) enum Url<'a> {
     Tokens(&'a TenantName),
     RevokeToken(&'a TenantName, TokenId),
     Sessions(&'a TenantName),
+    /// Those in a state, or all; those after one, or the newest.
+    SessionsIn(&'a TenantName, Option<SessionState>, Option<SessionId>),
+    NewSession(&'a TenantName),
+    StopSessions(&'a TenantName),
     Session(&'a TenantName, SessionId),
+    /// Below a session, e.g. `log`.
+    SessionPart(&'a TenantName, SessionId, &'a str),
+    /// A file that a session left; takes its path.
+    Artifact(&'a TenantName, SessionId, &'a str),
 }
 
 impl fmt::Display for Url<'_> {
@@ -46,6 +55,7 @@ impl fmt::Display for Url<'_> {
             Self::Plans => f.write_str("/plans"),
             Self::Operation(id) => write!(f, "/operations/{id}"),
             Self::SignIn(next) => write!(f, "/sign-in?next={}", part(next)),
+            Self::SignOut => f.write_str("/sign-out"),
             Self::Account => f.write_str("/account"),
             Self::EndSignIn(id) => write!(f, "/account/sign-ins/{id}/end"),
             Self::Organisations => f.write_str("/organisations"),
@@ -63,7 +73,25 @@ impl fmt::Display for Url<'_> {
             Self::Tokens(name) => write!(f, "/tenants/{name}/tokens"),
             Self::RevokeToken(name, token) => write!(f, "/tenants/{name}/tokens/{token}/revoke"),
             Self::Sessions(name) => write!(f, "/tenants/{name}/sessions"),
+            Self::SessionsIn(name, state, after) => {
+                write!(f, "/tenants/{name}/sessions")?;
+                let mut mark = '?';
+                if let Some(state) = state {
+                    write!(f, "?state={state}")?;
+                    mark = '&';
+                }
+                after.map_or(Ok(()), |after| write!(f, "{mark}after={after}"))
+            }
+            Self::NewSession(name) => write!(f, "/tenants/{name}/sessions/new"),
+            Self::StopSessions(name) => write!(f, "/tenants/{name}/sessions/stop"),
             Self::Session(name, session) => write!(f, "/tenants/{name}/sessions/{session}"),
+            Self::SessionPart(name, session, below) => {
+                write!(f, "/tenants/{name}/sessions/{session}/{below}")
+            }
+            Self::Artifact(name, session, path) => {
+                write!(f, "/tenants/{name}/sessions/{session}/artifacts")?;
+                path.split('/').try_for_each(|segment| write!(f, "/{}", part(segment)))
+            }
         }
     }
 }

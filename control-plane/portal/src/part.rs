@@ -1,7 +1,14 @@
 //! The parts that pages consist of. Each is a template of its own and can stand in others as it is.
 
+mod gauge;
+mod steps;
+
+pub(crate) use gauge::Gauge;
+pub(crate) use steps::OperationPart;
+
 use crate::{time::When, words::Tone};
 use askama::{Template, filters::HtmlSafe};
+use std::fmt;
 
 /// The icon of a state; its word stands beside it.
 #[derive(Debug, Clone, Copy, Template)]
@@ -64,12 +71,31 @@ pub(crate) struct Danger {
     pub(crate) mistyped: Option<String>,
 }
 
+/// An identifier: short to look at, whole to copy.
+#[derive(Debug, Clone, Template)]
+#[template(path = "part/id.html")]
+pub(crate) struct Id {
+    short: String,
+    whole: String,
+}
+
+impl HtmlSafe for Id {}
 impl HtmlSafe for Icon {}
 impl HtmlSafe for Status {}
 impl HtmlSafe for Code {}
 impl HtmlSafe for Empty {}
 impl HtmlSafe for Problem {}
 impl HtmlSafe for Danger {}
+
+impl Id {
+    /// The prefix and the last characters: those of a UUID of version 7 that differ.
+    pub(crate) fn new(id: impl fmt::Display) -> Self {
+        let whole = id.to_string();
+        let (prefix, digits) = whole.split_once('_').unwrap_or(("", &whole));
+        let tail: String = digits.chars().skip(digits.chars().count().saturating_sub(6)).collect();
+        Self { short: format!("{prefix}_…{tail}"), whole }
+    }
+}
 
 impl Icon {
     fn name(self) -> &'static str {

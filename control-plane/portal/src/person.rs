@@ -7,7 +7,7 @@ use crate::{
     refusal::Refusal,
 };
 use application::{
-    App,
+    App, IdempotencyKey,
     account::{self, SignedIn},
 };
 use axum::{
@@ -15,7 +15,8 @@ use axum::{
     http::{HeaderMap, Method, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
-use domain::Actor;
+use domain::{Action, Actor, Scope, authorize};
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 /// The cookie that says who somebody is. The prefix lets browsers take it only from this very host, over TLS.
@@ -64,6 +65,19 @@ impl Person {
     /// Whether they run the platform.
     pub(crate) fn is_operator(&self) -> bool {
         self.actor.is_operator()
+    }
+
+    /// Whether something is shown that leads to `A`. Use cases ask again: what is hidden is not refused by that.
+    pub(crate) fn may<A: Action>(&self, scope: Scope) -> bool {
+        authorize::<A>(&self.actor, scope).is_ok()
+    }
+
+    /// What a repetition of a form is known by: `key` came with it, `request` is what it says.
+    pub(crate) fn key(&self, key: &str, request: &str) -> Option<IdempotencyKey> {
+        let is_fit =
+            (16..=64).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_alphanumeric());
+        let (actor, request_digest) = (self.actor.subject, Sha256::digest(request).into());
+        is_fit.then(|| IdempotencyKey { actor, key: format!("form-{key}"), request_digest })
     }
 }
 

@@ -44,6 +44,13 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail, hint)
     }
 
+    /// It is there, for others; their form is not shown.
+    pub(crate) fn not_for_you() -> Self {
+        let detail = "Your role may not do this.";
+        let hint = "Ask an owner of the tenant, or an operator, to do it.";
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail, hint)
+    }
+
     pub(crate) fn cross_site() -> Self {
         let detail = "The form was sent by another site. Nothing was changed.";
         let hint = "Open the page here and send its form again.";

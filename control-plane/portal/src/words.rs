@@ -1,7 +1,8 @@
 //! The words and the tones of all states, in one place.
 
 use domain::{
-    ConditionKind, ConditionStatus, OperationKind, OperationState, StepState, TenantPhase,
+    ConditionKind, ConditionStatus, NodeState, OperationKind, OperationState, Role, SessionState,
+    StepState, TenantPhase,
 };
 
 /// How something is, beside its word: picks icon and colour, which never stand alone.
@@ -34,7 +35,7 @@ impl Tone {
 
 pub(crate) const fn phase(phase: TenantPhase) -> (Tone, &'static str) {
     match phase {
-        TenantPhase::Pending => (Tone::Off, "Pending"),
+        TenantPhase::Pending => (Tone::Info, "Pending"),
         TenantPhase::Provisioning => (Tone::Busy, "Provisioning"),
         TenantPhase::Ready => (Tone::Ok, "Ready"),
         TenantPhase::Degraded => (Tone::Warn, "Degraded"),
@@ -68,6 +69,32 @@ pub(crate) const fn condition(status: ConditionStatus) -> (Tone, &'static str) {
         ConditionStatus::True => (Tone::Ok, "True"),
         ConditionStatus::False => (Tone::Warn, "False"),
         ConditionStatus::Unknown => (Tone::Off, "Unknown"),
+    }
+}
+
+pub(crate) const fn node(state: NodeState) -> (Tone, &'static str) {
+    match state {
+        NodeState::Attaching => (Tone::Busy, "Attaching"),
+        NodeState::Ready => (Tone::Ok, "Ready"),
+        NodeState::Stopping => (Tone::Busy, "Stopping"),
+        NodeState::Stopped => (Tone::Off, "Stopped"),
+        NodeState::Starting => (Tone::Busy, "Starting"),
+        NodeState::Rebooting => (Tone::Busy, "Rebooting"),
+        NodeState::Releasing => (Tone::Busy, "Releasing"),
+        NodeState::Released => (Tone::Off, "Released"),
+    }
+}
+
+pub(crate) const fn session(state: SessionState) -> (Tone, &'static str) {
+    match state {
+        SessionState::Queued => (Tone::Off, "Queued"),
+        SessionState::Starting => (Tone::Busy, "Starting"),
+        SessionState::Running => (Tone::Busy, "Running"),
+        SessionState::Stopping => (Tone::Warn, "Stopping"),
+        SessionState::Succeeded => (Tone::Ok, "Succeeded"),
+        SessionState::Failed => (Tone::Bad, "Failed"),
+        SessionState::TimedOut => (Tone::Bad, "Timed out"),
+        SessionState::Stopped => (Tone::Off, "Stopped"),
     }
 }
 

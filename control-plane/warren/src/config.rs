@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) secrets: Secrets,
     pub(crate) blobs: Blobs,
     pub(crate) api: Api,
+    #[serde(default)]
+    pub(crate) portal: Portal,
     pub(crate) metrics: Metrics,
     pub(crate) run_endpoint: RunEndpoint,
     pub(crate) host_cluster: HostCluster,
@@ -75,6 +77,18 @@ pub(crate) struct Api {
     pub(crate) bootstrap_token_file: Option<PathBuf>,
     /// Without it somebody else has to end TLS: `kubectl` shows a token to nobody who has no certificate.
     pub(crate) tls: Option<Tls>,
+}
+
+/// The pages for people, on the API's port.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Portal {
+    /// How browsers reach it, e.g. `https://warren.example.com`: what links begin with that are made without a browser.
+    /// If absent, the address that the API listens on.
+    pub(crate) url: Option<String>,
+    /// Where the link is written with which the first operator makes an account; printed if absent. It is made anew at
+    /// each start until somebody has followed one.
+    pub(crate) bootstrap_link_file: Option<PathBuf>,
 }
 
 /// The API's certificate.
@@ -244,6 +258,13 @@ pub(crate) enum ConfigError {
 }
 
 impl Config {
+    /// What links to the portal begin with.
+    pub(crate) fn portal_url(&self) -> String {
+        let scheme = if self.api.tls.is_some() { "https" } else { "http" };
+        let listened = || format!("{scheme}://{}", self.api.listen);
+        self.portal.url.as_ref().map_or_else(listened, |url| url.trim_end_matches('/').to_owned())
+    }
+
     /// Reads and checks the file, with the environment over it.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         let environment = config::Environment::with_prefix("WARREN")

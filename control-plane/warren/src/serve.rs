@@ -104,6 +104,7 @@ async fn run(
     });
     let tenants = tenants(config, &host, store, &clock);
     let router = gateway::kubernetes_router(app.clone(), Ways::new(tenants.clone()), stop.clone());
+    let router = router.merge(portal::router(app.clone(), stop.clone()));
     let router = api::router(app.clone(), &figures, router, stop.clone());
     let metrics_router = api::metrics_router(app.clone(), &figures);
     let mut parts = JoinSet::new();
@@ -117,6 +118,7 @@ async fn run(
     let runs = gateway::serve(app, relays.clone(), listeners, Arc::new(tls), stop.clone());
     parts.spawn(part("run-endpoint", runs.map(anyhow::Ok)));
     bootstrap::first_token(store, config.api.bootstrap_token_file.as_deref()).await?;
+    bootstrap::first_operator(store, config).await?;
     let provisioner = Provisioner {
         config: config.clone(),
         store: store.clone(),

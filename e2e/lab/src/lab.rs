@@ -21,6 +21,8 @@ pub(crate) struct Lab {
     pub(crate) ca_file: PathBuf,
     /// Holds the operator token that Warren makes at its first start.
     pub(crate) token_file: PathBuf,
+    /// Holds the link with which the first operator makes an account.
+    pub(crate) link_file: PathBuf,
     pub(crate) warren: Option<PathBuf>,
     warren_config: PathBuf,
     pub(crate) kubectl: PathBuf,
@@ -69,6 +71,7 @@ pub(crate) fn write(layout: &Layout, plan: &Plan, api: SocketAddr) -> Result<()>
         api_url: format!("http://{api}"),
         ca_file: layout.pki("ca.crt"),
         token_file: warren::token_file(layout),
+        link_file: warren::link_file(layout),
         warren: plan.warren.is_some().then(|| layout.program("warren")),
         warren_config: warren::config_file(layout),
         kubectl: layout.program("kubectl"),

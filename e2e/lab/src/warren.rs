@@ -39,6 +39,11 @@ pub(crate) fn token_file(layout: &Layout) -> PathBuf {
     folder(layout).join("bootstrap-token")
 }
 
+/// The link with which the first operator makes an account, until somebody has followed it.
+pub(crate) fn link_file(layout: &Layout) -> PathBuf {
+    folder(layout).join("operator-link")
+}
+
 /// A folder with Warren's program and no other, for people's `PATH`.
 pub(crate) fn programs(layout: &Layout) -> PathBuf {
     folder(layout).join("bin")
@@ -83,6 +88,7 @@ pub(crate) fn prepare(layout: &Layout, plan: &Plan, api: SocketAddr) -> Result<(
         ("FOLDER", path(folder)?),
         ("API", api.to_string()),
         ("TOKEN_FILE", path(token_file(layout))?),
+        ("LINK_FILE", path(link_file(layout))?),
         ("CERTIFICATE", path(layout.pki("warren-api.crt"))?),
         ("KEY", path(layout.pki("warren-api.key"))?),
         ("RUN_ENDPOINT", run_endpoint().to_string()),

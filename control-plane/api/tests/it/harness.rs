@@ -16,9 +16,9 @@ use axum::{
 };
 use bytes::Bytes;
 use domain::{
-    Acting, Capacity, Clock, ConditionKind, ConditionStatus, Conditions, Digest, Exclusivity, IdGen,
-    LocalVolume, NodeName, PlanName, Role, RunId, Session, SessionId, SessionState, Subscription,
-    Survey, TenantId,
+    Acting, Capacity, Clock, ConditionKind, ConditionStatus, Conditions, Digest, Exclusivity,
+    IdGen, LocalVolume, NodeName, PlanName, Role, RunId, Session, SessionId, SessionState,
+    Subscription, Survey, TenantId,
 };
 use http_body_util::BodyExt as _;
 use jiff::{Timestamp, ToSpan as _};

@@ -1,14 +1,8 @@
 //! What a new tenant would get, before it is made.
 
-use super::{CreateError, NewTenant, Wanted};
-use crate::{
-    App, Draft,
-    error::{FindError, Noun, permit},
-    operation,
-};
-use domain::{
-    Actor, Capacity, CreateTenant, Measured, Needs, OperationKind, Plan, Requests, Scope,
-};
+use super::{CreateError, NewTenant, Wanted, maker};
+use crate::{App, Draft, error::FindError, operation};
+use domain::{Actor, Capacity, Measured, Needs, OperationKind, Plan, Requests};
 use std::error::Error;
 
 /// What making a tenant would come to.
@@ -34,7 +28,7 @@ pub async fn foresee(
     actor: &Actor,
     new: Draft<NewTenant>,
 ) -> Result<Foreseen, CreateError> {
-    permit::<CreateTenant>(actor, Scope::Platform, Noun::Page)?;
+    maker(app, actor, new.value.organisation.as_deref()).await?;
     let wanted = new.check(|new| new.check(app.makes_nodes)).map_err(CreateError::Invalid)?;
     let Wanted { name, plan, nodes } = wanted;
     if app.store.tenant_by_name(&name).await.map_err(FindError::from)?.is_some() {

@@ -31,7 +31,8 @@ impl Watch {
             | Change::Log(_)
             | Change::Orphan(_)
             | Change::PlanBatch(_)
-            | Change::Token(_) => false,
+            | Change::Token(_)
+            | Change::Account(_) => false,
         };
         waiter.is_worth_a_look(matters).await
     }

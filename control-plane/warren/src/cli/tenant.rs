@@ -52,6 +52,9 @@ pub(crate) struct Create {
     /// How many nodes of its own, on a plan that has such
     #[arg(long)]
     nodes: Option<u32>,
+    /// The name or id of the organisation that it will belong to
+    #[arg(long)]
+    organisation: Option<String>,
     /// Wait until it is ready
     #[arg(long)]
     wait: bool,
@@ -132,6 +135,9 @@ pub(super) async fn run(cx: &Context, command: &Command) -> Result<(), Failure> 
 impl Create {
     async fn run(&self, cx: &Context) -> Result<(), Failure> {
         let mut body = json!({ "name": self.name, "plan": self.plan });
+        if let Some(organisation) = &self.organisation {
+            body["organisation"] = organisation.as_str().into();
+        }
         if let Some(nodes) = self.nodes {
             body["nodes"] = nodes.into();
         }

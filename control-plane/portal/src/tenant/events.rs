@@ -1,0 +1,101 @@
+//! `GET /tenants/{tenant}/events`: the parts of a tenant's page that change, each time they do.
+
+use super::live::Live;
+use crate::{extract::TenantPath, person::Person, refusal::Refusal};
+use application::{
+    tenant::{self, TenantRef, Watch},
+    token,
+};
+use askama::Template as _;
+use axum::{
+    http::{HeaderName, StatusCode},
+    response::{
+        IntoResponse as _, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use domain::OperationId;
+use futures::{FutureExt as _, StreamExt as _, future, stream};
+use std::{convert::Infallible, error::Error, time::Duration};
+
+/// Tells proxies to hand on everything at once.
+const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
+/// How often a quiet stream says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long one stream lasts; a browser then asks for the next.
+const LASTS: Duration = Duration::from_secs(1800);
+
+/// What a stream has sent so far.
+struct Sending {
+    person: Person,
+    tenant: TenantRef,
+    watch: Watch,
+    shown: Vec<OperationId>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// What changed before the stream was opened is sent at once.
+    First,
+    Changes,
+    /// The last parts were sent: what follows is the end.
+    Last,
+    Over,
+}
+
+pub(super) async fn events(
+    person: Person,
+    TenantPath(tenant): TenantPath,
+) -> Result<Response, Refusal> {
+    let Person { app, actor, shutdown, .. } = &person;
+    let found = tenant::get(app, actor, &tenant).await?.tenant;
+    let (app, actor, shutdown) = (app.clone(), actor.clone(), shutdown.clone().cancelled_owned());
+    let revoked = async move { token::revoked(&app, &actor).await };
+    let until = future::select(shutdown.boxed(), revoked.boxed()).map(|_| ());
+    let watch = Watch::new(&person.app, found.id, LASTS);
+    let tenant = TenantRef::Id(found.id);
+    let sending = Sending { person, tenant, watch, shown: Vec::new(), stage: Stage::First };
+    let events = stream::unfold(sending, Sending::next).map(Ok::<_, Infallible>).take_until(until);
+    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
+    Ok(([UNBUFFERED], Sse::new(events).keep_alive(heartbeat)).into_response())
+}
+
+impl Sending {
+    async fn next(mut self) -> Option<(Event, Self)> {
+        match self.stage {
+            Stage::First => {}
+            Stage::Changes if self.watch.changed(&self.shown).await => {}
+            Stage::Last => {
+                self.stage = Stage::Over;
+                return Some((end("over"), self));
+            }
+            Stage::Changes | Stage::Over => return None,
+        }
+        let event = match Live::load(&self.person, &self.tenant).await {
+            Ok((_, live)) => {
+                self.stage = if live.is_over { Stage::Last } else { Stage::Changes };
+                self.shown.clone_from(&live.shown);
+                parts(&live)?
+            }
+            Err(refusal) => {
+                self.stage = Stage::Over;
+                let is_gone = refusal.status == StatusCode::NOT_FOUND;
+                end(if is_gone { "gone" } else { "broken" })
+            }
+        };
+        Some((event, self))
+    }
+}
+
+/// The browser closes the stream by this event, and does not come back.
+fn end(why: &str) -> Event {
+    Event::default().event("end").data(why)
+}
+
+fn parts(live: &Live) -> Option<Event> {
+    let rendered = live.render().inspect_err(|error| {
+        tracing::error!(error = error as &dyn Error, "the parts of a page could not be made");
+    });
+    // A carriage return ends a line of an event, and means nothing in a page.
+    Some(Event::default().data(rendered.ok()?.replace('\r', " ")))
+}

@@ -1,0 +1,9 @@
+//! The portal in process, on a database of its own.
+
+mod access;
+mod create;
+mod forms;
+mod harness;
+mod live;
+mod pages;
+mod show;
