@@ -125,15 +125,15 @@ pub(crate) const fn condition_kind(kind: ConditionKind) -> &'static str {
     }
 }
 
-/// What a role may, in a sentence.
+/// What somebody with a role does; the end of a sentence that begins with them.
 pub(crate) const fn role(role: Role) -> &'static str {
     match role {
-        Role::Operator => "runs the platform: sees and changes every tenant.",
-        Role::Owner => "may do everything: people, tenants, plans, and deletion.",
-        Role::Admin => "as an owner, but does not change plans or delete tenants.",
-        Role::Developer => "runs sessions and uses the clusters.",
-        Role::Viewer => "looks on: sees tenants, sessions and their logs.",
-        Role::Billing => "sees tenants and their numbers, no sessions.",
+        Role::Operator => "runs the platform: sees and changes every tenant",
+        Role::Owner => "does everything: people, tenants, plans, and deletion",
+        Role::Admin => "does what an owner does, but changes no plans and deletes no tenants",
+        Role::Developer => "runs sessions and uses the clusters",
+        Role::Viewer => "looks on: sees tenants, sessions and their logs",
+        Role::Billing => "sees tenants and their numbers, no sessions",
     }
 }
 

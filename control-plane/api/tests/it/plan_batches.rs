@@ -214,7 +214,7 @@ async fn no_more_are_under_way_than_may_across_restarts_and_looks_that_are_cut_o
     let begun: Vec<_> = entries.iter().filter(|entry| entry.action == "plan.change").collect();
     assert_eq!(begun.len(), 7);
     let is_asked =
-        |entry: &&&store::AuditEntry| entry.token.is_some() && entry.request_id == "test";
+        |entry: &&&store::AuditEntry| entry.subject.is_some() && entry.request_id == "test";
     assert_eq!(begun.iter().filter(is_asked).count(), 7, "whoever asked did it: {begun:?}");
 }
 

@@ -72,7 +72,11 @@ impl TenantAccess for Nowhere {
         Err(AccessError::NotReady { reason: "there is no cluster".to_owned() })
     }
 
-    async fn kubeconfig(&self, _: TenantId, _: &Actor) -> Result<SecretString, AccessError> {
+    async fn kubeconfig(
+        &self,
+        _: TenantId,
+        _: &domain::Acting,
+    ) -> Result<SecretString, AccessError> {
         Err(AccessError::NotReady { reason: "there is no cluster".to_owned() })
     }
 

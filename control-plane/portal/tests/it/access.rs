@@ -26,26 +26,14 @@ async fn whoever_is_not_signed_in_is_asked_who_they_are_and_comes_back() {
     let portal = TestPortal::new().await;
     portal.tenant("acme", "starter", None).await;
     for page in PAGES {
-        let answer = portal.get_as("wrn_nobody", page).await;
+        let answer = portal.get_as("wrs_nobody", page).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{page}");
         assert!(answer.header("location").starts_with("/sign-in?next=%2F"), "{page}");
     }
     for (form, fields) in FORMS {
-        let answer = portal.post_as("wrn_nobody", form, fields).await;
+        let answer = portal.post_as("wrs_nobody", form, fields).await;
         assert_eq!(answer.header("location"), "/sign-in?next=%2F", "{form}");
     }
-    let form = format!("token={}&next=%2Fplans", portal.operator);
-    let there = portal.post_as("", "/sign-in", &form).await;
-    assert_eq!(there.header("location"), "/plans");
-    let cookie = there.header("set-cookie");
-    for attribute in ["__Host-warren=", "Path=/", "Secure", "HttpOnly", "SameSite=Lax"] {
-        assert!(cookie.contains(attribute), "{cookie}");
-    }
-    let away = format!("token={}&next=https%3A%2F%2Fevil.test", portal.operator);
-    assert_eq!(portal.post_as("", "/sign-in", &away).await.header("location"), "/");
-    let unknown = portal.post_as("", "/sign-in", "token=wrn_nobody").await;
-    assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(unknown.headers.get("set-cookie").is_none());
 }
 
 #[tokio::test]
@@ -53,7 +41,7 @@ async fn a_tenant_is_not_there_for_those_of_another() {
     let portal = TestPortal::new().await;
     portal.tenant("acme", "starter", None).await;
     let other = portal.tenant("other", "starter", None).await;
-    let owner = portal.token(&other, "owner").await;
+    let owner = portal.member(&other, "owner").await;
     for page in PAGES.iter().filter(|page| page.contains("acme")) {
         let answer = portal.get_as(&owner, page).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{page}");
@@ -81,14 +69,16 @@ async fn what_a_role_may_not_do_is_not_offered() {
     for (role, offered) in
         [("owner", 3), ("admin", 2), ("developer", 1), ("viewer", 0), ("billing", 0)]
     {
-        let token = portal.token(&tenant, role).await;
+        let token = portal.member(&tenant, role).await;
         let page = portal.get_as(&token, "/tenants/acme").await;
         assert_eq!(page.status, StatusCode::OK, "{role}");
         let shown = offers.iter().filter(|offer| page.text.contains(&format!("\"{offer}\"")));
         assert_eq!(shown.count(), offered, "{role}");
-        assert!(!portal.get_as(&token, "/").await.text.contains("/tenants/new"), "{role}");
+        let is_maker = ["owner", "admin"].contains(&role);
+        let home = portal.get_as(&token, "/").await;
+        assert_eq!(home.text.contains("/tenants/new"), is_maker, "{role}");
         let new = portal.get_as(&token, "/tenants/new").await;
-        assert_eq!(new.status, StatusCode::FORBIDDEN, "{role}");
+        assert_eq!(new.status == StatusCode::OK, is_maker, "{role}");
         let delete = portal.post_as(&token, "/tenants/acme/delete", "confirm=typo").await;
         let is_owner = role == "owner";
         assert_eq!(delete.status == StatusCode::UNPROCESSABLE_ENTITY, is_owner, "{role}");

@@ -4,8 +4,8 @@ use application::{
     App,
     access::{AccessError, Check, Explanation, TenantAccess},
     blobs::Blobs,
+    organisation::{self, InviteRequest, NewOrganisation, OrganisationRef},
     tenant::NewTenant,
-    token::TokenRequest,
 };
 use async_trait::async_trait;
 use axum::{
@@ -14,27 +14,29 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
 use domain::{
-    Actor, Bound, Capacity, Clock, ConditionKind, ConditionStatus, Conditions, Exclusivity, IdGen,
-    LocalVolume, NodeName, Operation, OperationId, PlanName, Resource, Role, Step, Subscription,
-    Survey, Tenant, TenantId, Unit,
+    Acting, Actor, Bound, Capacity, Clock, ConditionKind, ConditionStatus, Conditions, Email,
+    Exclusivity, IdGen, LocalVolume, NodeName, Operation, OperationId, PlanName, Resource, Role,
+    Step, Subscription, Survey, Tenant, TenantId, Unit,
 };
 use http_body_util::BodyExt as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU64, Ordering},
 };
-use store::{SecretKey, Store, StoreOptions, TenantReport};
+use store::{Joining, NewInvite, SecretKey, Store, StoreOptions, TenantReport};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 pub(crate) struct TestPortal {
     pub(crate) app: App,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) stop: CancellationToken,
-    /// An operator's token.
+    /// The cookie of an operator who is signed in.
     pub(crate) operator: String,
     pub(crate) router: Router,
     _folder: tempfile::TempDir,
@@ -73,8 +75,8 @@ impl TestPortal {
             ids: ids.clone(),
         });
         let store = store.await.expect("an empty database can be opened");
-        let operator = store.token_create(None, Role::Operator, None, "bootstrap").await;
-        let operator = operator.expect("the first token").secret.expose_secret().to_owned();
+        let invite = store.invite_create(None, Role::Operator, "", DAY).await.expect("made");
+        let operator = follow(&store, invite, "oscar@example.com").await;
         let blobs = Blobs::open(&folder.path().join("blobs"), ids.clone()).expect("a folder");
         let (access, makes_nodes) = (Arc::new(World), true);
         let app = App { store, blobs, clock: clock.clone(), ids, access, makes_nodes };
@@ -114,26 +116,42 @@ impl TestPortal {
         Answer { status: parts.status, headers: parts.headers, text }
     }
 
-    /// Who holds the operator's token.
+    /// The operator.
     pub(crate) async fn actor(&self) -> Actor {
-        let actor = application::token::actor(&self.app, &self.operator, "test".to_owned()).await;
-        actor.expect("the record answers").expect("the token is known")
+        let person = self.app.store.signed_in(&self.operator, "test".to_owned()).await;
+        person.expect("the record answers").expect("they are signed in").actor
     }
 
+    /// A tenant of an organisation of the same name.
     pub(crate) async fn tenant(&self, name: &str, plan: &str, nodes: Option<u32>) -> Tenant {
-        let new = NewTenant { name: name.to_owned(), plan: plan.to_owned(), nodes };
         let actor = self.actor().await;
+        let new = NewOrganisation { name: name.to_owned(), max_tenants: None };
+        let organisation = organisation::create(&self.app, &actor, new.into()).await;
+        let organisation = organisation.expect("made").name.to_string();
+        let new = NewTenant {
+            name: name.to_owned(),
+            organisation: Some(organisation),
+            plan: plan.to_owned(),
+            nodes,
+        };
         let made = application::tenant::create(&self.app, &actor, new.into(), None).await;
         made.expect("made").value.tenant
     }
 
-    pub(crate) async fn token(&self, tenant: &Tenant, role: &str) -> String {
-        let request = TokenRequest { name: format!("{role}'s"), role: role.to_owned() };
-        let reference = application::tenant::TenantRef::Id(tenant.id);
-        let actor = self.actor().await;
-        let made =
-            application::token::create(&self.app, &actor, Some(&reference), request.into()).await;
-        made.expect("made").secret.expose_secret().to_owned()
+    /// The cookie of somebody with a role in the tenant's organisation.
+    pub(crate) async fn member(&self, tenant: &Tenant, role: &str) -> String {
+        let place = OrganisationRef::Id(tenant.organisation.expect("it has one"));
+        let request = InviteRequest { role: role.to_owned(), note: String::new() };
+        let invite =
+            organisation::invite(&self.app, &self.actor().await, Some(&place), request).await;
+        let email = format!("{}@example.com", self.app.ids.uuid().as_simple());
+        follow(&self.app.store, invite.expect("made"), &email).await
+    }
+
+    /// Whether an API token is somebody's.
+    pub(crate) async fn is_token(&self, secret: &str) -> bool {
+        let actor = application::token::actor(&self.app, secret, "test".to_owned()).await;
+        actor.expect("the record answers").is_some()
     }
 
     /// The operation that makes the tenant usable.
@@ -169,6 +187,16 @@ impl TestPortal {
         }
         self.report(tenant, conditions, None).await;
     }
+}
+
+/// Makes an account with an invite, and signs it in: its cookie. The password is none.
+async fn follow(store: &Store, invite: NewInvite, email: &str) -> String {
+    let email = Email::parse("/email", email).expect("an address");
+    let password = SecretString::from("none");
+    let joining = Joining::New { email, name: "Somebody".to_owned(), password };
+    let account = store.invite_accept(&invite.secret, &joining, "test").await.expect("joined");
+    let signed_in = store.sign_in_create(&account, "a test", DAY, "test").await;
+    signed_in.expect("signed in").secret.expose_secret().to_owned()
 }
 
 pub(crate) fn request(token: &str, method: Method, path: &str) -> axum::http::request::Builder {
@@ -227,7 +255,7 @@ impl TenantAccess for World {
         Err(AccessError::Internal("nobody asks".into()))
     }
 
-    async fn kubeconfig(&self, _: TenantId, _: &Actor) -> Result<SecretString, AccessError> {
+    async fn kubeconfig(&self, _: TenantId, _: &Acting) -> Result<SecretString, AccessError> {
         Ok("kind: Config\n".to_owned().into())
     }
 

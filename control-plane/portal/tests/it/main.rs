@@ -6,4 +6,5 @@ mod forms;
 mod harness;
 mod live;
 mod pages;
+mod people;
 mod show;
