@@ -103,11 +103,11 @@ impl Cards {
         let (sessions, session_count) = if person.may::<ReadSession>(scope) {
             let page = session::list(app, actor, &reference, None, None, COUNTED).await?;
             let more = if page.next.is_some() { "more than " } else { "" };
-            let count = format!("{more}{}", page.items.len());
+            let count = format!("{more}{}", words::count(page.items.len(), "session"));
             let rows = page.items.iter().take(SESSIONS);
             (Some(rows.map(|view| SessionRow::new(tenant, view, now)).collect()), count)
         } else {
-            (None, "all".to_owned())
+            (None, "all sessions".to_owned())
         };
         let tokens = if person.may::<ReadToken>(scope) {
             let page = token::list(app, actor, Some(&reference), None, TOKENS).await?;
@@ -142,15 +142,14 @@ impl Cards {
     pub(super) fn goes(&self) -> Vec<String> {
         let mut goes = vec![
             "its Kubernetes API server, with everything in it".to_owned(),
-            format!("{} sessions, with their logs, results and artifacts", self.session_count),
+            format!("{}, with all logs, results and artifacts", self.session_count),
         ];
-        match self.nodes.len() {
-            0 => {}
-            1 => goes.push("1 node of its own, with its machine and its disk".to_owned()),
-            n => goes.push(format!("{n} nodes of its own, with their machines and disks")),
+        if !self.nodes.is_empty() {
+            let nodes = words::count(self.nodes.len(), "node");
+            goes.push(format!("{nodes} of its own, with machine and disk"));
         }
-        if let Some(tokens) = &self.tokens {
-            goes.push(format!("{} API tokens, which are nobody's from then on", tokens.len()));
+        if let Some(tokens) = self.tokens.as_ref().filter(|tokens| !tokens.is_empty()) {
+            goes.push(format!("{}, valid no longer", words::count(tokens.len(), "API token")));
         }
         goes
     }

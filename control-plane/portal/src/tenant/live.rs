@@ -70,6 +70,8 @@ impl Live {
         let mut shown = latest;
         if is_open {
             shown.retain(|operation| !operation.state.is_final());
+            // Those of its nodes are parts of the tenant's own, which began before them.
+            shown.reverse();
         } else {
             shown.truncate(1);
         }
