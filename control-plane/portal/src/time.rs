@@ -44,10 +44,10 @@ impl fmt::Display for Took {
         let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
         match seconds {
             ..10 => write!(f, "{}.{} s", seconds, milliseconds % 1000 / 100),
-            ..60 => write!(f, "{seconds} s"),
-            ..3600 if seconds % 60 == 0 => write!(f, "{minutes} min"),
-            ..3600 => write!(f, "{minutes} min {:02} s", seconds % 60),
-            ..86_400 => write!(f, "{hours} h {:02} min", minutes % 60),
+            10..60 => write!(f, "{seconds} s"),
+            60..3600 if seconds % 60 == 0 => write!(f, "{minutes} min"),
+            60..3600 => write!(f, "{minutes} min {:02} s", seconds % 60),
+            3600..86_400 => write!(f, "{hours} h {:02} min", minutes % 60),
             _ => write!(f, "{days} d {} h", hours % 24),
         }
     }
@@ -58,10 +58,10 @@ fn ago(since: SignedDuration) -> String {
     let seconds = since.as_secs();
     match seconds {
         ..-60 => format!("in {} min", -seconds / 60),
-        ..10 => "just now".to_owned(),
-        ..60 => format!("{seconds} s ago"),
-        ..3600 => format!("{} min ago", seconds / 60),
-        ..172_800 => format!("{} h ago", seconds / 3600),
+        -60..10 => "just now".to_owned(),
+        10..60 => format!("{seconds} s ago"),
+        60..3600 => format!("{} min ago", seconds / 60),
+        3600..172_800 => format!("{} h ago", seconds / 3600),
         _ => format!("{} d ago", seconds / 86_400),
     }
 }

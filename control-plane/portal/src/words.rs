@@ -126,14 +126,14 @@ pub(crate) const fn condition_kind(kind: ConditionKind) -> &'static str {
 }
 
 /// Cores as people write them: `3.5`.
-pub(crate) fn cores(&Millicores(millicores): &Millicores) -> String {
+pub(crate) fn cores(Millicores(millicores): Millicores) -> String {
     let (whole, rest) = (millicores / 1000, millicores % 1000);
     let text = format!("{whole}.{rest:03}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Memory or storage as people write it: `13 GiB`.
-pub(crate) fn size(bytes: &Bytes) -> String {
+pub(crate) fn size(bytes: Bytes) -> String {
     let text = bytes.rounded().to_string();
     match text.strip_suffix('i') {
         Some(amount) => {
@@ -165,10 +165,9 @@ mod tests {
 
     #[test]
     fn amounts_have_their_units_and_nothing_that_says_nothing() {
-        let cores = [0, 250, 3500, 8000, 15_125].map(|one| cores(&Millicores(one)));
+        let cores = [0, 250, 3500, 8000, 15_125].map(|one| cores(Millicores(one)));
         assert_eq!(cores, ["0", "0.25", "3.5", "8", "15.125"]);
-        let sizes =
-            [Bytes(0), Bytes::mebi(640), Bytes::gibi(13), Bytes::gibi(2048)].map(|one| size(&one));
+        let sizes = [Bytes(0), Bytes::mebi(640), Bytes::gibi(13), Bytes::gibi(2048)].map(size);
         assert_eq!(sizes, ["0 B", "640 MiB", "13 GiB", "2 TiB"]);
         assert_eq!([count(0, "node"), count(1, "node")], ["0 nodes", "1 node"]);
     }

@@ -26,11 +26,11 @@ impl HtmlSafe for Gauge {}
 
 impl Gauge {
     pub(crate) fn cpu(share: Share<Millicores>) -> Self {
-        Self::new("CPU", share, |cores| cores.0, |cores| words::cores(&cores))
+        Self::new("CPU", share, |cores| cores.0, words::cores)
     }
 
     pub(crate) fn bytes(label: &'static str, share: Share<Bytes>) -> Self {
-        Self::new(label, share, |bytes| bytes.0, |bytes| words::size(&bytes))
+        Self::new(label, share, |bytes| bytes.0, words::size)
     }
 
     pub(crate) fn count(label: &'static str, share: Share<u64>) -> Self {
