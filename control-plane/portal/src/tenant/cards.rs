@@ -69,7 +69,6 @@ pub(super) struct OperationRow {
     pub(super) name: &'static str,
     pub(super) url: String,
     pub(super) status: Status,
-    pub(super) started: When,
     pub(super) took: Took,
 }
 
@@ -175,8 +174,8 @@ impl OperationRow {
         Self {
             name: words::operation_kind(operation.kind),
             url: Url::Operation(operation.id).to_string(),
-            status: Status::of(words::operation(operation.state)),
-            started: When::new(operation.created_at, now),
+            status: Status::of(words::operation(operation.state))
+                .since(When::new(operation.created_at, now)),
             took: Took::between(operation.created_at, operation.finished_at.unwrap_or(now)),
         }
     }

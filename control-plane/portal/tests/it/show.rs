@@ -106,7 +106,7 @@ async fn steps(portal: &TestPortal, tenant: &Tenant, took: &[i64], message: Opti
 async fn sessions(portal: &TestPortal, tenant: &Tenant) {
     let store = &portal.app.store;
     let ends = [None, Some(SessionState::Succeeded), Some(SessionState::Succeeded), None];
-    for (index, end) in ends.into_iter().enumerate() {
+    for (index, end) in (0..).zip(ends) {
         let new = NewSession {
             image: "registry.example/agents/lint:2.4".to_owned(),
             command: vec!["/agent".to_owned(), format!("--shard={index}")],
@@ -123,7 +123,7 @@ async fn sessions(portal: &TestPortal, tenant: &Tenant) {
         let run = store.run_create(id, revision().await).await.expect("queued").run.id;
         store.run_started(run).await.expect("noted");
         store.session_move(id, revision().await, SessionState::Running, None).await.expect("moved");
-        portal.clock.set(portal.clock.now() + (40 + 55 * index as i64).seconds());
+        portal.clock.set(portal.clock.now() + (40 + 55 * index).seconds());
         if let Some(end) = end {
             store.session_move(id, revision().await, end, None).await.expect("moved");
         }
@@ -139,9 +139,9 @@ async fn dedicated(portal: &TestPortal) {
         let count = if is_ready { operation.steps.len() } else { 3 };
         let now = portal.clock.now();
         operation.state = OperationState::Running;
-        for (index, step) in operation.steps.iter_mut().take(count).enumerate() {
-            step.advance(StepState::Running, "", now + (20 * index as i64).seconds());
-            step.advance(StepState::Done, "", now + (20 * index as i64 + 18).seconds());
+        for (index, step) in (0..).zip(operation.steps.iter_mut().take(count)) {
+            step.advance(StepState::Running, "", now + (20 * index).seconds());
+            step.advance(StepState::Done, "", now + (20 * index + 18).seconds());
         }
         if let Some(step) = operation.steps.get_mut(count) {
             let message = "qmclone on pve2: 61 % of 200 GiB";
