@@ -120,8 +120,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 #[test]
 fn entities_of_the_database_stay_in_the_store() -> Result<()> {
-    for folder in
-[
+    for folder in [
         "control-plane/application",
         "control-plane/api",
         "control-plane/gateway",
