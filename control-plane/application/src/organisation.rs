@@ -5,6 +5,7 @@ use crate::{
     draft::add,
     error::{FindError, Noun, permit},
     password::{self, HashError},
+    token,
 };
 use domain::{
     Account, AccountId, Action, Actor, Authorized, Email, Invalid, Invite, InviteId, ManageMembers,
@@ -225,13 +226,13 @@ pub async fn invite(
     request: InviteRequest,
 ) -> Result<NewInvite, ManageError> {
     let proof = authorized::<ManageMembers>(app, actor, organisation).await?;
-    let role = role(&request.role, &proof).map_err(ManageError::Invalid)?;
+    let granted = role(&request.role, &proof).map_err(ManageError::Invalid)?;
     let note = request.note.trim();
     if note.chars().count() > 80 || note.chars().any(char::is_control) {
         let rule = "at most 80 characters without control characters";
         return Err(ManageError::Invalid(Invalid::field("/note", note, rule)));
     }
-    let made = app.store.invite_create(Some(&proof), role, note, INVITE_VALID).await;
+    let made = app.store.invite_create(Some(&proof), granted, note, INVITE_VALID).await;
     Ok(made.map_err(FindError::from)?)
 }
 
@@ -365,18 +366,15 @@ async fn authorized<A: Action>(
 /// A role that the caller may give away where the proof is for.
 fn role(text: &str, proof: &Authorized<ManageMembers>) -> Result<Role, Invalid> {
     let is_platform = proof.organisation().is_none();
-    let role = Role::parse(text).filter(|role| is_platform == (*role == Role::Operator));
+    let found = Role::parse(text).filter(|role| is_platform == (*role == Role::Operator));
     let own = proof.actor().role;
-    match role {
-        Some(role) if role < own => {
+    match found {
+        Some(found) if found >= own => Ok(found),
+        Some(_) => {
             Err(Invalid::field("/role", text, format!("at most your own role, {}", own.as_str())))
         }
-        Some(role) => Ok(role),
         None if is_platform => Err(Invalid::field("/role", text, "operator")),
-        None => {
-            let rule = "one of: owner, admin, developer, viewer, billing";
-            Err(Invalid::field("/role", text, rule))
-        }
+        None => Err(Invalid::field("/role", text, token::GRANTABLE)),
     }
 }
 

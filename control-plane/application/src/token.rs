@@ -13,6 +13,9 @@ use domain::{
 use secrecy::SecretString;
 use store::{Change, StoreError, Token, TokenRevokeError};
 
+/// The roles that somebody can be given in a tenant or an organisation.
+pub(crate) const GRANTABLE: &str = "one of: owner, admin, developer, viewer, billing";
+
 /// What a caller sends to make a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRequest {
@@ -178,7 +181,6 @@ async fn authorized<A: Action>(
 
 impl TokenRequest {
     fn check(self, own: Role, is_tenants: bool) -> Result<(String, Role), Invalid> {
-        const GRANTABLE: &str = "one of: owner, admin, developer, viewer, billing";
         let mut invalid = Invalid::default();
         let is_printable = !self.name.chars().any(char::is_control);
         if !(1..=64).contains(&self.name.chars().count()) || !is_printable {

@@ -85,6 +85,9 @@ impl Asset {
     }
 }
 
+#[cfg(test)]
+mod contrast;
+
 fn small(plain: &[u8]) -> io::Result<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(plain)?;

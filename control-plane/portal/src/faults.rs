@@ -30,10 +30,6 @@ impl Faults {
     pub(crate) fn of(&self, field: &str) -> Option<&str> {
         self.faults.iter().find(|fault| fault.field == field).map(|fault| fault.rule.as_str())
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.faults.is_empty()
-    }
 }
 
 impl From<Invalid> for Faults {

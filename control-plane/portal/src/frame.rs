@@ -1,6 +1,6 @@
 //! What is around every page: its title, where it is, and who looks at it.
 
-use crate::{assets, links::Url, person::Person, refusal::Refusal};
+use crate::{links::Url, person::Person, refusal::Refusal};
 use application::tenant::may_create;
 use askama::Template;
 use axum::{
@@ -162,11 +162,6 @@ impl Frame {
     pub(crate) fn live(mut self) -> Self {
         self.is_live = true;
         self
-    }
-
-    /// The address of a file that pages need.
-    pub(crate) fn asset(&self, name: &str) -> String {
-        assets::url(name)
     }
 }
 

@@ -43,11 +43,11 @@ impl fmt::Display for Took {
         let seconds = milliseconds / 1000;
         let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
         match seconds {
-            ..10 => write!(f, "{}.{} s", seconds, milliseconds % 1000 / 100),
-            ..60 => write!(f, "{seconds} s"),
-            ..3600 if seconds % 60 == 0 => write!(f, "{minutes} min"),
-            ..3600 => write!(f, "{minutes} min {:02} s", seconds % 60),
-            ..86_400 => write!(f, "{hours} h {:02} min", minutes % 60),
+            -59..10 => write!(f, "{}.{} s", seconds, milliseconds % 1000 / 100),
+            10..60 => write!(f, "{seconds} s"),
+            60..3600 if seconds % 60 == 0 => write!(f, "{minutes} min"),
+            60..3600 => write!(f, "{minutes} min {:02} s", seconds % 60),
+            3600..86_400 => write!(f, "{hours} h {:02} min", minutes % 60),
             _ => write!(f, "{days} d {} h", hours % 24),
         }
     }
@@ -57,13 +57,13 @@ impl fmt::Display for Took {
 fn ago(since: SignedDuration) -> String {
     let seconds = since.as_secs();
     match seconds {
-        ..-172_800 => format!("in {} d", -seconds / 86_400),
-        ..-7_200 => format!("in {} h", -seconds / 3600),
-        ..-60 => format!("in {} min", -seconds / 60),
-        ..10 => "just now".to_owned(),
-        ..60 => format!("{seconds} s ago"),
-        ..3600 => format!("{} min ago", seconds / 60),
-        ..172_800 => format!("{} h ago", seconds / 3600),
+        ..=-172_800 => format!("in {} d", -seconds / 86_400),
+        -172_799..=-7_200 => format!("in {} h", -seconds / 3600),
+        -7_199..=-60 => format!("in {} min", -seconds / 60),
+        -60..10 => "just now".to_owned(),
+        10..60 => format!("{seconds} s ago"),
+        60..3600 => format!("{} min ago", seconds / 60),
+        3600..172_800 => format!("{} h ago", seconds / 3600),
         _ => format!("{} d ago", seconds / 86_400),
     }
 }

@@ -1,8 +1,8 @@
 //! The words and the tones of all states, in one place.
 
 use domain::{
-    ConditionKind, ConditionStatus, NodeState, OperationKind, OperationState, Role, SessionState,
-    StepState, TenantPhase,
+    Bytes, ConditionKind, ConditionStatus, Millicores, NodeState, OperationKind, OperationState,
+    Role, SessionState, StepState, TenantPhase,
 };
 
 /// How something is, beside its word: picks icon and colour, which never stand alone.
@@ -137,9 +137,50 @@ pub(crate) const fn role(role: Role) -> &'static str {
     }
 }
 
+/// Cores as people write them: `3.5`.
+pub(crate) fn cores(Millicores(millicores): Millicores) -> String {
+    let (whole, rest) = (millicores / 1000, millicores % 1000);
+    let text = format!("{whole}.{rest:03}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Memory or storage as people write it: `13 GiB`.
+pub(crate) fn size(bytes: Bytes) -> String {
+    let text = bytes.rounded().to_string();
+    match text.strip_suffix('i') {
+        Some(amount) => {
+            let (number, unit) = amount.split_at(amount.len() - 1);
+            format!("{number} {unit}iB")
+        }
+        None => format!("{text} B"),
+    }
+}
+
+/// So many of something: `1 session`, `2 sessions`.
+pub(crate) fn count(number: usize, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
 /// A stable name in kebab-case as a heading: `control-plane` becomes `Control plane`.
 pub(crate) fn heading(name: &str) -> String {
+    if name == "dns" {
+        return "DNS".to_owned();
+    }
     let text = name.replace('-', " ");
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_their_units_and_nothing_that_says_nothing() {
+        let cores = [0, 250, 3500, 8000, 15_125].map(|one| cores(Millicores(one)));
+        assert_eq!(cores, ["0", "0.25", "3.5", "8", "15.125"]);
+        let sizes = [Bytes(0), Bytes::mebi(640), Bytes::gibi(13), Bytes::gibi(2048)].map(size);
+        assert_eq!(sizes, ["0 B", "640 MiB", "13 GiB", "2 TiB"]);
+        assert_eq!([count(0, "node"), count(1, "node")], ["0 nodes", "1 node"]);
+    }
 }

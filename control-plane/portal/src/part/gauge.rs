@@ -1,6 +1,6 @@
 //! How much of something is used.
 
-use crate::words::Tone;
+use crate::words::{self, Tone};
 use askama::{Template, filters::HtmlSafe};
 use domain::{Bytes, Millicores, Share};
 
@@ -26,11 +26,11 @@ impl HtmlSafe for Gauge {}
 
 impl Gauge {
     pub(crate) fn cpu(share: Share<Millicores>) -> Self {
-        Self::new("CPU", share, |cores| cores.0, |cores| cores.to_string())
+        Self::new("CPU", share, |cores| cores.0, words::cores)
     }
 
     pub(crate) fn bytes(label: &'static str, share: Share<Bytes>) -> Self {
-        Self::new(label, share, |bytes| bytes.0, |bytes| bytes.rounded().to_string())
+        Self::new(label, share, |bytes| bytes.0, words::size)
     }
 
     pub(crate) fn count(label: &'static str, share: Share<u64>) -> Self {

@@ -69,7 +69,6 @@ pub(super) struct OperationRow {
     pub(super) name: &'static str,
     pub(super) url: String,
     pub(super) status: Status,
-    pub(super) started: When,
     pub(super) took: Took,
 }
 
@@ -103,11 +102,11 @@ impl Cards {
         let (sessions, session_count) = if person.may::<ReadSession>(scope) {
             let page = session::list(app, actor, &reference, None, None, COUNTED).await?;
             let more = if page.next.is_some() { "more than " } else { "" };
-            let count = format!("{more}{}", page.items.len());
+            let count = format!("{more}{}", words::count(page.items.len(), "session"));
             let rows = page.items.iter().take(SESSIONS);
             (Some(rows.map(|view| SessionRow::new(tenant, view, now)).collect()), count)
         } else {
-            (None, "all".to_owned())
+            (None, "all sessions".to_owned())
         };
         let tokens = if person.may::<ReadToken>(scope) {
             let page = token::list(app, actor, Some(&reference), None, TOKENS).await?;
@@ -142,15 +141,14 @@ impl Cards {
     pub(super) fn goes(&self) -> Vec<String> {
         let mut goes = vec![
             "its Kubernetes API server, with everything in it".to_owned(),
-            format!("{} sessions, with their logs, results and artifacts", self.session_count),
+            format!("{}, with all logs, results and artifacts", self.session_count),
         ];
-        match self.nodes.len() {
-            0 => {}
-            1 => goes.push("1 node of its own, with its machine and its disk".to_owned()),
-            n => goes.push(format!("{n} nodes of its own, with their machines and disks")),
+        if !self.nodes.is_empty() {
+            let nodes = words::count(self.nodes.len(), "node");
+            goes.push(format!("{nodes} of its own, with machine and disk"));
         }
-        if let Some(tokens) = &self.tokens {
-            goes.push(format!("{} API tokens, which are nobody's from then on", tokens.len()));
+        if let Some(tokens) = self.tokens.as_ref().filter(|tokens| !tokens.is_empty()) {
+            goes.push(format!("{}, valid no longer", words::count(tokens.len(), "API token")));
         }
         goes
     }
@@ -176,8 +174,8 @@ impl OperationRow {
         Self {
             name: words::operation_kind(operation.kind),
             url: Url::Operation(operation.id).to_string(),
-            status: Status::of(words::operation(operation.state)),
-            started: When::new(operation.created_at, now),
+            status: Status::of(words::operation(operation.state))
+                .since(When::new(operation.created_at, now)),
             took: Took::between(operation.created_at, operation.finished_at.unwrap_or(now)),
         }
     }

@@ -23,7 +23,7 @@ const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-bufferi
 /// How often a quiet stream says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long one stream lasts; a browser then asks for the next.
-const LASTS: Duration = Duration::from_secs(1800);
+const LASTS: Duration = Duration::from_mins(30);
 
 /// What a stream has sent so far.
 struct Sending {

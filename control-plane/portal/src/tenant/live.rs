@@ -13,7 +13,7 @@ use application::{
     tenant::{self as tenants, TenantRef},
 };
 use askama::{Template, filters::HtmlSafe};
-use domain::{Condition, OperationId, Tenant, TenantPhase};
+use domain::{Condition, OperationId, OperationState, Tenant, TenantPhase};
 use jiff::Timestamp;
 
 /// Operations that are looked at: a tenant's own and those of its nodes.
@@ -66,12 +66,23 @@ impl Live {
         let Person { app, actor, .. } = person;
         let tenant = tenants::get(app, actor, reference).await?.tenant;
         let latest = operation::list(app, actor, reference, None, OPERATIONS).await?.items;
-        let is_open = latest.iter().any(|operation| !operation.state.is_final());
+        let open = latest.iter().filter(|operation| !operation.state.is_final());
+        let began = open.map(|operation| operation.created_at).min();
         let mut shown = latest;
-        if is_open {
-            shown.retain(|operation| !operation.state.is_final());
-        } else {
-            shown.truncate(1);
+        match began {
+            Some(began) => {
+                // What failed since then may be why the rest waits.
+                shown.retain(|operation| match operation.state {
+                    OperationState::Succeeded => false,
+                    OperationState::Failed => operation.created_at >= began,
+                    OperationState::Waiting | OperationState::Running | OperationState::Undoing => {
+                        true
+                    }
+                });
+                // Those of its nodes are parts of the tenant's own, which began before them.
+                shown.reverse();
+            }
+            None => shown.truncate(1),
         }
         let typicals = operation::typicals(app, shown.iter().map(|one| one.kind)).await?;
         let now = app.clock.now();
@@ -82,7 +93,7 @@ impl Live {
             status,
             operations: Operations { parts: shown.iter().map(part).collect() },
             conditions: Conditions::new(&tenant, now),
-            is_over: !is_open && tenant.phase() == TenantPhase::Ready,
+            is_over: began.is_none() && tenant.phase() == TenantPhase::Ready,
             shown: shown.iter().map(|operation| operation.id).collect(),
         };
         Ok((tenant, live))

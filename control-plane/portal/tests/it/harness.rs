@@ -209,7 +209,7 @@ pub(crate) fn request(token: &str, method: Method, path: &str) -> axum::http::re
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> &str {
-        let value = self.headers.get(name).unwrap_or_else(|| panic!("no header {name}"));
+        let value = self.headers.get(name).expect("the header");
         value.to_str().expect("text")
     }
 
