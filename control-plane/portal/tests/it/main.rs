@@ -6,4 +6,6 @@ mod forms;
 mod harness;
 mod live;
 mod pages;
+mod session;
+mod session_log;
 mod show;
