@@ -25,6 +25,7 @@ struct Series {
     about: About,
     registry: Registry,
     requests: Requests,
+    in_flight: Gauge,
 }
 
 type Requests = Family<RequestLabels, Histogram, fn() -> Histogram>;
@@ -66,11 +67,20 @@ impl Metrics {
             Unit::Seconds,
             requests.clone(),
         );
-        Self(Arc::new(Series { about, registry, requests }))
+        let in_flight = Gauge::default();
+        let help = "Requests that have come and whose answer has not begun";
+        registry.register("warren_http_requests_in_flight", help, in_flight.clone());
+        Self(Arc::new(Series { about, registry, requests, in_flight }))
     }
 
     pub(crate) fn about(&self) -> About {
         self.0.about
+    }
+
+    /// Counts a request for as long as what this returns is kept.
+    pub(crate) fn begin_request(&self) -> InFlight {
+        self.0.in_flight.inc();
+        InFlight(self.0.in_flight.clone())
     }
 
     pub(crate) fn observe_request(
@@ -83,6 +93,16 @@ impl Metrics {
         let method = known(method);
         let labels = RequestLabels { route: route.to_owned(), method, code: status.as_u16() };
         self.0.requests.get_or_create(&labels).observe(duration.as_secs_f64());
+    }
+}
+
+/// A request whose answer has not begun; also one that nobody waits for any more is over some time.
+#[derive(Debug)]
+pub(crate) struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -51,9 +51,11 @@ pub(crate) async fn observe(State(api): State<Api>, mut request: Request, next: 
     let method = request.method().clone();
     let span = tracing::info_span!("http", request.id = id.as_str(), http.route = route, %method);
 
+    let in_flight = api.metrics.begin_request();
     let start = Instant::now();
     let response = next.run(request).instrument(span.clone()).await;
     let duration = start.elapsed();
+    drop(in_flight);
 
     let status = response.status();
     api.metrics.observe_request(route, &method, status, duration);

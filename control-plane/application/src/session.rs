@@ -21,9 +21,11 @@ pub use store::StopMode;
 
 mod request;
 mod rerun;
+mod watch;
 
 pub use request::{NewInput, NewRerun, NewResources, NewRetryRule, NewSession};
 pub use rerun::{RerunError, rerun};
+pub use watch::Watch;
 
 /// A session with its run, for one caller.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,9 +22,10 @@ type File = (&'static str, &'static str, &'static [u8]);
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const FILES: [File; 5] = [
+const FILES: [File; 6] = [
     ("app.css", "text/css; charset=utf-8", include_bytes!("../assets/app.css")),
     ("app.js", SCRIPT, include_bytes!("../assets/app.js")),
+    ("log.js", SCRIPT, include_bytes!("../assets/log.js")),
     ("icon.svg", "image/svg+xml", include_bytes!("../assets/icon.svg")),
     ("htmx-4.0.1.min.js", SCRIPT, include_bytes!("../assets/vendor/htmx-4.0.1.min.js")),
     ("hx-sse-4.0.1.min.js", SCRIPT, include_bytes!("../assets/vendor/hx-sse-4.0.1.min.js")),

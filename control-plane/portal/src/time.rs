@@ -60,7 +60,7 @@ fn ago(since: SignedDuration) -> String {
         ..=-172_800 => format!("in {} d", -seconds / 86_400),
         -172_799..=-7_200 => format!("in {} h", -seconds / 3600),
         -7_199..=-60 => format!("in {} min", -seconds / 60),
-        -60..10 => "just now".to_owned(),
+        -59..10 => "just now".to_owned(),
         10..60 => format!("{seconds} s ago"),
         60..3600 => format!("{} min ago", seconds / 60),
         3600..172_800 => format!("{} h ago", seconds / 3600),

@@ -59,8 +59,14 @@ pub(crate) async fn open_store(
     Store::open(options).await.context("open the database")
 }
 
+/// What an operator begins with: a token for programs, and the way to an account.
+pub(crate) async fn first(store: &Store, config: &Config) -> Result<()> {
+    first_token(store, config.api.bootstrap_token_file.as_deref()).await?;
+    first_operator(store, config).await
+}
+
 /// The first operator's token: made once, shown once.
-pub(crate) async fn first_token(store: &Store, file: Option<&Path>) -> Result<()> {
+async fn first_token(store: &Store, file: Option<&Path>) -> Result<()> {
     if store.token_is_any().await? {
         return Ok(());
     }
@@ -70,7 +76,7 @@ pub(crate) async fn first_token(store: &Store, file: Option<&Path>) -> Result<()
 
 /// The link with which the first operator makes an account. Until somebody has followed one, each start makes another,
 /// and the earlier ones lead nowhere.
-pub(crate) async fn first_operator(store: &Store, config: &Config) -> Result<()> {
+async fn first_operator(store: &Store, config: &Config) -> Result<()> {
     if store.member_is_any_operator().await? {
         return Ok(());
     }

@@ -13,7 +13,7 @@ use crate::{
 use anyhow::{Context as _, Result};
 use api::{About, Metrics};
 use application::{App, blobs::Blobs};
-use axum::serve::Listener;
+use axum::{Router, serve::Listener};
 use clusters::{HostCluster, Reach, Relays, RunAuthority, TenantClusters};
 use domain::{Clock, IdGen};
 use execution::RecordedTenants;
@@ -103,9 +103,7 @@ async fn run(
         commit: option_env!("WARREN_COMMIT").unwrap_or("unknown"),
     });
     let tenants = tenants(config, &host, store, &clock);
-    let router = gateway::kubernetes_router(app.clone(), Ways::new(tenants.clone()), stop.clone());
-    let router = router.merge(portal::router(app.clone(), stop.clone()));
-    let router = api::router(app.clone(), &figures, router, stop.clone());
+    let router = api::router(app.clone(), &figures, beside(&app, &tenants, &stop), stop.clone());
     let metrics_router = api::metrics_router(app.clone(), &figures);
     let mut parts = JoinSet::new();
     parts.spawn(part("api", http(api, router, stop.clone())));
@@ -117,8 +115,7 @@ async fn run(
     let relays = Relays::default();
     let runs = gateway::serve(app, relays.clone(), listeners, Arc::new(tls), stop.clone());
     parts.spawn(part("run-endpoint", runs.map(anyhow::Ok)));
-    bootstrap::first_token(store, config.api.bootstrap_token_file.as_deref()).await?;
-    bootstrap::first_operator(store, config).await?;
+    bootstrap::first(store, config).await?;
     let provisioner = Provisioner {
         config: config.clone(),
         store: store.clone(),
@@ -135,6 +132,13 @@ async fn run(
     tracing::info!(api = %addresses.0, metrics = %addresses.1, "serving");
 
     until_stopped(parts, stop).await
+}
+
+/// What is served at the API's port besides: tenants' API servers, and the pages for people.
+fn beside(app: &App, tenants: &TenantClusters, stop: &CancellationToken) -> Router {
+    let ways = Ways::new(tenants.clone());
+    gateway::kubernetes_router(app.clone(), ways, stop.clone())
+        .merge(portal::router(app.clone(), stop.clone()))
 }
 
 /// The ways to tenants' API servers.
@@ -222,7 +226,7 @@ async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener> {
         .with_context(|| format!("configuration key {key} = {address}: listen"))
 }
 
-async fn http<L>(listener: L, router: axum::Router, stop: CancellationToken) -> Result<()>
+async fn http<L>(listener: L, router: Router, stop: CancellationToken) -> Result<()>
 where
     L: Listener<Addr: fmt::Debug>,
 {

@@ -7,4 +7,6 @@ mod harness;
 mod live;
 mod pages;
 mod people;
+mod session;
+mod session_log;
 mod show;

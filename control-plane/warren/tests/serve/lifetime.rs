@@ -47,8 +47,7 @@ async fn a_signal_to_stop_ends_what_waits_and_follows_with_an_answer() {
         let request = server.request(&token, Method::GET, path).header("prefer", "wait=60");
         waits.push(tokio::spawn(async move { request.send().await?.json::<Value>().await }));
     }
-    // Requests that were sent before this one have been taken by the server when it is answered.
-    server.get(&token, "/livez").await;
+    server.until_in_flight(waits.len()).await;
 
     let ended = server.terminate().await;
     assert!(ended.status.success(), "{ended:?}");

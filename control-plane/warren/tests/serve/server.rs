@@ -155,6 +155,21 @@ fn ended(output: Output) -> (i32, String, String) {
 }
 
 impl Server {
+    /// Waits until the server has taken so many requests that it does not answer yet.
+    pub(crate) async fn until_in_flight(&self, count: usize) {
+        let line = format!("warren_http_requests_in_flight {count}");
+        let is_there = async {
+            loop {
+                let answer = reqwest::get(format!("{}/metrics", self.metrics)).await.unwrap();
+                if answer.text().await.unwrap().lines().any(|each| each == line) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, is_there).await.expect("the requests are taken");
+    }
+
     /// The first line from now on that `is_it`; nothing if the server says no more.
     pub(crate) async fn hear(&mut self, is_it: impl Fn(&Value) -> bool) -> Option<Value> {
         // A server that goes on about something else does not say it either.
