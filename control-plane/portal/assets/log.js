@@ -11,6 +11,7 @@
   const more = document.getElementById("log-new");
   const search = document.getElementById("log-search");
   const hits = document.getElementById("log-hits");
+  const told = document.getElementById("log-told");
   // More of them make a browser slow; older ones have their address.
   const most = 5000;
   const isLive = document.querySelector("[hx-sse\\:connect]") !== null;
@@ -56,6 +57,7 @@
     } else {
       unread += count;
     }
+    told.textContent = `Lines ${lines.firstElementChild.id.slice(1)} to ${lines.lastElementChild.id.slice(1)}.`;
     show();
   };
 

@@ -41,6 +41,8 @@ pub struct Lab {
     pub ca_file: PathBuf,
     /// The file with the first operator's token.
     pub token_file: PathBuf,
+    /// The file with the link with which the first operator makes an account.
+    pub link_file: PathBuf,
     /// The `warren` program.
     pub warren: PathBuf,
     /// The `kubectl` program.

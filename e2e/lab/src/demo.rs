@@ -52,7 +52,8 @@ pub(crate) fn show(cx: &Context) -> Result<()> {
         "\nThat took {seconds} s. Warren's API is at {}; look around:\n\n  \
          eval \"$(cargo lab env)\"\n  \
          warren tenant describe {TENANT}\n  \
-         warren session get --tenant {TENANT}\n\n\
+         warren session get --tenant {TENANT}\n  \
+         cat \"$WARREN_LINK_FILE\"   # open it in a browser: the portal, as its first operator\n\n\
          `cargo lab down` stops everything and removes it.",
         demo.lab.api_url
     ));

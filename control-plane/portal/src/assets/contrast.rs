@@ -54,6 +54,9 @@ fn pairs() -> Vec<(&'static str, String, f64)> {
         pairs.push(("edge", ground.to_owned(), MARK));
         pairs.extend(states.map(|state| (state, ground.to_owned(), TEXT)));
     }
+    for colour in ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"] {
+        pairs.push((colour, "sunken".to_owned(), TEXT));
+    }
     for state in states {
         pairs.push((state, format!("{state}-soft"), TEXT));
         pairs.push(("text", format!("{state}-soft"), TEXT));

@@ -106,8 +106,9 @@ pub(super) async fn show(
         first: after.map(|_| list(None)),
         next: page.next.map(|next| list(Some(next))),
         frame: Frame::tenant(&person, &tenant, Section::Sessions, "Sessions"),
+        // What is empty has its action already.
+        new: new.filter(|_| !rows.is_empty() || state.is_some()),
         rows,
-        new,
     }))
 }
 

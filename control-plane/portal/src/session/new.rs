@@ -119,14 +119,16 @@ fn page(person: &Person, tenant: &Tenant, typed: &Typed, wrong: Wrong) -> NewPag
     }
 }
 
+/// In the order of the form.
 fn errors(invalid: &Invalid, groups: &[FieldGroup]) -> Vec<FieldError> {
-    let label = |id: &str| {
-        let mut fields = groups.iter().flat_map(|group| &group.fields);
-        fields.find(|field| field.id == id).map_or_else(String::new, |field| field.label.clone())
-    };
-    let error = |broken| {
-        let id = id_of(broken);
-        FieldError { label: label(&id), rule: told(broken), id }
-    };
-    invalid.fields.iter().map(error).collect()
+    let mut errors = Vec::new();
+    for field in groups.iter().flat_map(|group| &group.fields) {
+        let of_this = invalid.fields.iter().filter(|broken| id_of(broken) == field.id);
+        errors.extend(of_this.map(|broken| FieldError {
+            id: field.id.clone(),
+            label: field.label.clone(),
+            rule: told(broken),
+        }));
+    }
+    errors
 }

@@ -9,4 +9,5 @@ mod pages;
 mod people;
 mod session;
 mod session_log;
+mod session_show;
 mod show;

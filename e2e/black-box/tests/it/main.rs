@@ -17,6 +17,7 @@ mod names;
 mod nodes;
 mod plan_change;
 mod plan_change_batch;
+mod portal;
 mod project;
 mod refusal;
 mod rights;

@@ -11,8 +11,8 @@ use application::{
 use async_trait::async_trait;
 use clusters::{HostCluster, Relays, RunAuthority, TenantClusters};
 use domain::{
-    Actor, Capacity, Clock, Exclusivity, IdGen, LocalVolume, NodeName, PlanName, Subscription,
-    Survey, TenantId,
+    Capacity, Clock, Exclusivity, IdGen, LocalVolume, NodeName, PlanName, Subscription, Survey,
+    TenantId,
 };
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -224,7 +224,11 @@ impl TenantAccess for NoAccess {
         Err(AccessError::NotReady { reason: "there is none here".to_owned() })
     }
 
-    async fn kubeconfig(&self, _: TenantId, _: &Actor) -> Result<SecretString, AccessError> {
+    async fn kubeconfig(
+        &self,
+        _: TenantId,
+        _: &domain::Acting,
+    ) -> Result<SecretString, AccessError> {
         Err(AccessError::NotReady { reason: "there is none here".to_owned() })
     }
 

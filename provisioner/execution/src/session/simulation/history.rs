@@ -233,7 +233,7 @@ impl<'g> History<'g> {
             }
             Act::Runner(run) => self.call(run).await,
             Act::Pass(time) => self.pass(time),
-            Act::Create => user::create(self).await,
+            Act::Create => Box::pin(user::create(self)).await,
             Act::Stop(session) => user::stop(self, session).await,
             Act::Empty(node) => operator::empty(self, node).await,
             Act::LookAtNode => Box::pin(operator::look(self)).await,

@@ -57,7 +57,7 @@ pub(super) async fn create(history: &mut History<'_>) {
         None => spec(history),
     };
     let key = |digest| IdempotencyKey {
-        actor: TokenId::new(Uuid::nil()),
+        actor: domain::Subject::Token(TokenId::new(Uuid::nil())),
         key: format!("{}-{}", history.tenant, history.created),
         request_digest: [digest; 32],
     };
