@@ -3,7 +3,7 @@
 use crate::{
     App,
     error::{FindError, Noun},
-    password::{self, HashError},
+    password::{self, HashError, Turn},
     wait::Listener,
 };
 use domain::{Email, Invalid, SignIn, SignInId};
@@ -112,16 +112,32 @@ pub async fn change_password(
     password::check("/new", new).map_err(PasswordError::Invalid)?;
     let SignedIn { account, sign_in, actor } = person;
     proven(app, &account.email, old, &actor.request_id).await?;
-    let hash = password::hash(new, app.ids.secret()).await.map_err(SignInError::from)?;
+    let turn = Turn::take().await.map_err(SignInError::from)?;
+    let hash = turn.hash(new, app.ids.secret()).await.map_err(SignInError::from)?;
     let written = app.store.account_password(actor, account.id, *sign_in, &hash).await;
     Ok(written.map_err(SignInError::from)?)
 }
 
-/// Waits until somebody may do less than now, or is signed out here.
+/// Waits until somebody is signed out here, or may something else than now.
 pub async fn changed(app: &App, person: &SignedIn) {
-    let ours = Change::Account(person.account.id);
-    // That nothing more is to be heard means the same: look again.
-    let _ = Listener::new(app).hear(|change| change == ours).await;
+    let mut listener = Listener::new(app);
+    let SignedIn { account, sign_in, actor } = person;
+    loop {
+        // What cannot be read now is looked at again with the next change.
+        if let Ok(here) = app.store.sign_in_list(account.id).await
+            && here.iter().all(|here| here.id != *sign_in)
+        {
+            return;
+        }
+        if let Ok(now) = app.store.actor_of(actor.subject, String::new()).await
+            && now.is_none_or(|now| now.grants != actor.grants)
+        {
+            return;
+        }
+        if listener.hear(|change| change == Change::Account(account.id)).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// The account, if it is their password.
@@ -131,6 +147,7 @@ async fn proven(
     password: &SecretString,
     request_id: &str,
 ) -> Result<domain::Account, SignInError> {
+    let turn = Turn::take().await?;
     if let Some(failures) = app.store.sign_in_failures(email).await? {
         let wait = failures.last_at + pause(failures) - app.clock.now();
         let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::ZERO);
@@ -140,7 +157,7 @@ async fn proven(
     }
     let found = app.store.account_by_email(email).await?;
     let stored = found.as_ref().map(|(_, stored)| stored);
-    let is_right = password::is_right(password, stored).await?;
+    let is_right = turn.is_right(password, stored).await?;
     match found {
         Some((account, _)) if is_right => Ok(account),
         _ => {

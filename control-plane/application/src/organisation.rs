@@ -4,7 +4,7 @@ use crate::{
     App, Draft, Page,
     draft::add,
     error::{FindError, Noun, permit},
-    password::{self, HashError},
+    password::{self, HashError, Turn},
     token,
 };
 use domain::{
@@ -305,7 +305,8 @@ pub async fn join(
     // A hash costs something; it is made for those only who bring an invite.
     let invite = app.store.invite_by_secret(secret).await.map_err(JoinError::Store)?;
     invite.ok_or(JoinError::Gone)?;
-    let password = password::hash(&person.password, app.ids.secret()).await?;
+    let turn = Turn::take().await?;
+    let password = turn.hash(&person.password, app.ids.secret()).await?;
     accept(app, secret, &Joining::New { email, name, password }, request_id).await
 }
 

@@ -77,7 +77,10 @@ async fn password(
         Err(PasswordError::SignIn(SignInError::TooOften { wait })) => {
             Faults::whole(format!("Too many attempts: again in {} s.", wait.as_secs() + 1))
         }
-        Err(PasswordError::SignIn(error)) => return Err(Refusal::broken(&error)),
+        Err(PasswordError::SignIn(SignInError::Hash(error))) => return Err(error.into()),
+        Err(PasswordError::SignIn(error @ SignInError::Store(_))) => {
+            return Err(Refusal::broken(&error));
+        }
     };
     let page = html(&page(&person, faults, false).await?);
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())

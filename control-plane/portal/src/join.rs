@@ -168,7 +168,8 @@ impl From<JoinError> for Refusal {
                 let detail = "You are in it already. The invite is still good for somebody else.";
                 Self::new(StatusCode::CONFLICT, "already-member", "Already a member", detail, "")
             }
-            error @ (JoinError::Hash(_) | JoinError::Store(_)) => Self::broken(&error),
+            JoinError::Hash(error) => error.into(),
+            error @ JoinError::Store(_) => Self::broken(&error),
         }
     }
 }

@@ -72,6 +72,15 @@ impl Person {
         authorize::<A>(&self.actor, scope).is_ok()
     }
 
+    /// Until they are not signed in here any more, may something else, or the server shuts down.
+    pub(crate) fn leaves(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (app, account, shutdown) =
+            (self.app.clone(), self.account.clone(), self.shutdown.clone());
+        async move {
+            shutdown.run_until_cancelled(account::changed(&app, &account)).await;
+        }
+    }
+
     /// What a repetition of a form is known by: `key` came with it, `request` is what it says.
     pub(crate) fn key(&self, key: &str, request: &str) -> Option<IdempotencyKey> {
         let is_fit =

@@ -3,6 +3,7 @@
 use application::{
     access::AccessError,
     error::{FindError, Noun},
+    password::HashError,
     tenant::{CreateError, ReachError},
     token,
 };
@@ -116,6 +117,19 @@ impl IntoResponse for Refusal {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl From<HashError> for Refusal {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Busy => {
+                let detail = "Too many people sign in just now. Nothing was changed.";
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::new(status, "busy", "Busy", detail, "Try again in some seconds.")
+            }
+            error @ HashError::Broken(_) => Self::broken(&error),
+        }
     }
 }
 

@@ -87,9 +87,8 @@ async fn sign_in(
             let seconds = wait.as_secs() + 1;
             (StatusCode::TOO_MANY_REQUESTS, format!("Too many attempts: again in {seconds} s."))
         }
-        Err(error @ (SignInError::Hash(_) | SignInError::Store(_))) => {
-            return Err(Refusal::broken(&error));
-        }
+        Err(SignInError::Hash(error)) => return Err(error.into()),
+        Err(error @ SignInError::Store(_)) => return Err(Refusal::broken(&error)),
     };
     let frame = Frame::public("Sign in", Look::of(&headers, &uri));
     let page = html(&SignInPage { frame, next, email, faults: Faults::whole(rule) });

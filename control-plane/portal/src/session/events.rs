@@ -14,7 +14,7 @@ use application::{
     error::FindError,
     log::{self, LogError, LogEvent, LogQuery, Start},
     session::Watch,
-    tenant, token,
+    tenant,
 };
 use askama::Template;
 use axum::{
@@ -26,7 +26,7 @@ use axum::{
 };
 use domain::{Kept, Tenant};
 use futures::{
-    FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, future,
+    Stream, StreamExt as _, TryStreamExt as _, future,
     stream::{self, BoxStream},
 };
 use serde::Deserialize;
@@ -81,16 +81,14 @@ pub(super) async fn events(
     Parameters(Query { after, only }): Parameters<Query>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let Person { app, actor, shutdown, .. } = &person;
+    let Person { app, actor, .. } = &person;
     let tenant = tenant::get(app, actor, &path.tenant).await?.tenant;
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let number = |text: &str| text.parse::<u64>().ok();
     let after = last.and_then(number).or_else(|| number(&after)).unwrap_or(0);
     let watch = Watch::new(app, path.session, LASTS);
     let lines = lines(&person, &path, after).await?;
-    let (app, actor, shutdown) = (app.clone(), actor.clone(), shutdown.clone().cancelled_owned());
-    let revoked = async move { token::revoked(&app, &actor).await };
-    let until = future::select(shutdown.boxed(), revoked.boxed()).map(|_| ());
+    let until = person.leaves();
     let sending = Sending {
         log: Url::SessionPart(&tenant.name, path.session, "log").to_string(),
         woken: stream::select(changes(watch), lines).boxed(),

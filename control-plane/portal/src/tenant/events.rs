@@ -2,10 +2,7 @@
 
 use super::live::Live;
 use crate::{extract::TenantPath, person::Person, refusal::Refusal};
-use application::{
-    tenant::{self, TenantRef, Watch},
-    token,
-};
+use application::tenant::{self, TenantRef, Watch};
 use askama::Template as _;
 use axum::{
     http::{HeaderName, StatusCode},
@@ -15,7 +12,7 @@ use axum::{
     },
 };
 use domain::OperationId;
-use futures::{FutureExt as _, StreamExt as _, future, stream};
+use futures::{StreamExt as _, stream};
 use std::{convert::Infallible, error::Error, time::Duration};
 
 /// Tells proxies to hand on everything at once.
@@ -47,11 +44,9 @@ pub(super) async fn events(
     person: Person,
     TenantPath(tenant): TenantPath,
 ) -> Result<Response, Refusal> {
-    let Person { app, actor, shutdown, .. } = &person;
+    let Person { app, actor, .. } = &person;
     let found = tenant::get(app, actor, &tenant).await?.tenant;
-    let (app, actor, shutdown) = (app.clone(), actor.clone(), shutdown.clone().cancelled_owned());
-    let revoked = async move { token::revoked(&app, &actor).await };
-    let until = future::select(shutdown.boxed(), revoked.boxed()).map(|_| ());
+    let until = person.leaves();
     let watch = Watch::new(&person.app, found.id, LASTS);
     let tenant = TenantRef::Id(found.id);
     let sending = Sending { person, tenant, watch, shown: Vec::new(), stage: Stage::First };

@@ -59,6 +59,16 @@ async fn a_stream_ends_when_the_server_does() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_when_who_follows_it_signs_out() {
+    let portal = TestPortal::new().await;
+    portal.tenant("acme", "starter", None).await;
+    let mut body = events(&portal).await;
+    assert!(next(&mut body).await.is_some());
+    portal.post("/sign-out", "").await;
+    assert_eq!(next(&mut body).await, None);
+}
+
+#[tokio::test]
 async fn what_the_world_says_stays_text() {
     let portal = TestPortal::new().await;
     let tenant = portal.tenant("acme", "starter", None).await;
