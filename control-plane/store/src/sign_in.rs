@@ -48,7 +48,7 @@ pub struct Failures {
 }
 
 impl Store {
-    /// Signs somebody in whose password was right. Their failures are forgotten, and what is over is removed.
+    /// Signs somebody in whose password was right. Their failures are forgotten.
     ///
     /// # Errors
     /// If the database fails.
@@ -154,11 +154,6 @@ async fn create_in_txn(
     valid: SignedDuration,
     request_id: &str,
 ) -> Result<NewSignIn, StoreError> {
-    sign_ins::Entity::delete_many()
-        .filter(sign_ins::Column::Account.eq(account.id.uuid()))
-        .filter(sign_ins::Column::ExpiresAt.lte(txn.at()))
-        .exec(&txn.db)
-        .await?;
     failures::Entity::delete_by_id(key(&account.email)).exec(&txn.db).await?;
     let secret = SecretString::from(random(PREFIX, txn.store.ids.secret()));
     let row = sign_ins::Model {

@@ -1,6 +1,6 @@
 use crate::{
     Change, StoreError, column,
-    entity::{idempotency, outbox},
+    entity::{idempotency, invites, outbox, sign_ins},
     holder::Holder,
     open::Connections,
     secret::Vault,
@@ -120,7 +120,7 @@ impl Inner {
         Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
     }
 
-    /// Deletes outbox entries and idempotency keys that are past keeping, at most once an hour; so
+    /// Deletes what is past keeping (outbox entries, idempotency keys, sign-ins, invites), at most once an hour; so
     /// a record in which nothing is written is not written to by this either.
     pub(crate) async fn clear_out(
         &self,
@@ -141,6 +141,8 @@ impl Inner {
             .filter(idempotency::Column::CreatedAt.lt(before(IDEMPOTENCY_KEPT)))
             .exec(db)
             .await?;
+        sign_ins::Entity::delete_many().filter(sign_ins::Column::ExpiresAt.lt(at)).exec(db).await?;
+        invites::Entity::delete_many().filter(invites::Column::ExpiresAt.lt(at)).exec(db).await?;
         self.cleared_at.store(at, Ordering::Relaxed);
         Ok(())
     }

@@ -24,6 +24,7 @@ on_both! {
     wrong_passwords_are_counted_until_a_right_one,
     the_last_owner_stays_and_nobody_changes_who_is_mightier,
     a_role_in_an_organisation_reaches_its_tenants_up_to_their_number,
+    what_is_over_is_not_kept,
 }
 
 fn email(text: &str) -> Email {
@@ -223,4 +224,20 @@ async fn a_role_in_an_organisation_reaches_its_tenants_up_to_their_number(world:
     assert_eq!(store.tenant_list_within(&[], None, 10).await.expect("readable"), []);
     let scope = store.tenant_scope(first.id).await.expect("readable");
     assert_eq!(scope, first.scope());
+}
+
+async fn what_is_over_is_not_kept(world: World) {
+    let store = world.open().await;
+    let acme = organisation(&store, "acme").await;
+    let anna = join(&store, &acme, Role::Owner, "anna@example.com").await;
+    store.sign_in_create(&anna, "", WEEK, "r").await.expect("signed in");
+    let proof = inside::<ManageMembers>(&acme);
+    store.invite_create(Some(&proof), Role::Viewer, "", WEEK).await.expect("made");
+    store.close().await.expect("closed");
+    let rows = "SELECT (SELECT count(*) FROM sign_ins) + (SELECT count(*) FROM invites)";
+    world.open().await.close().await.expect("closed");
+    assert_eq!(world.tables().await.number(rows).await, 2);
+    world.clock.advance(WEEK + SignedDuration::from_secs(1));
+    world.open().await.close().await.expect("closed");
+    assert_eq!(world.tables().await.number(rows).await, 0);
 }
