@@ -27,8 +27,12 @@ mod words;
 use crate::refusal::Refusal;
 use application::App;
 use axum::{Router, middleware, response::IntoResponse as _, routing::get};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tower_http::csrf::CsrfLayer;
+use tower_http::{csrf::CsrfLayer, timeout::RequestBodyTimeoutLayer};
+
+/// How long a form may stop coming.
+const FORM: Duration = Duration::from_secs(30);
 
 /// What handlers share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -52,6 +56,7 @@ pub fn router(app: App, stop: CancellationToken) -> Router {
         .merge(account::routes())
         .merge(people::routes())
         .fallback(async || Refusal::no_such_page())
+        .layer(RequestBodyTimeoutLayer::new(FORM))
         .layer(CsrfLayer::new().with_rejection_response(refuse))
         .merge(assets::routes())
         .layer(middleware::from_fn(security::finish))

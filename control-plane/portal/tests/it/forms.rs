@@ -1,7 +1,11 @@
 //! What is done with a tenant.
 
-use crate::harness::TestPortal;
-use axum::http::StatusCode;
+use crate::harness::{TestPortal, request};
+use axum::{
+    body::Body,
+    http::{Method, StatusCode, header},
+};
+use futures::{StreamExt as _, stream};
 
 #[tokio::test]
 async fn a_tenant_goes_only_when_its_name_is_typed() {
@@ -43,6 +47,21 @@ async fn a_token_is_shown_once_and_can_be_taken_back() {
     let odd = portal.post("/tenants/acme/tokens", "name=ci&role=operator").await;
     assert_eq!(odd.status, StatusCode::UNPROCESSABLE_ENTITY);
     odd.shows("invalid-input");
+}
+
+#[tokio::test]
+async fn a_form_that_stops_coming_is_not_waited_for() {
+    let portal = TestPortal::new().await;
+    // This form needs no record, whose answers would come late by this clock.
+    tokio::time::pause();
+    let begun = stream::iter([Ok::<_, std::io::Error>("theme=da")]).chain(stream::pending());
+    let request = request("", Method::POST, "/theme")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header("sec-fetch-site", "same-origin")
+        .body(Body::from_stream(begun));
+    let answer = portal.send(request.expect("a request")).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    answer.shows("Nothing was changed.");
 }
 
 #[tokio::test]
