@@ -5,6 +5,7 @@ use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
+use domain::{Permission, Role, allows};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -21,66 +22,98 @@ enum Stranger {
     Public,
 }
 
-/// Every route: method, path, what a stranger gets.
-const ROUTES: [(&str, &str, Stranger); 56] = {
+/// Every route: method, path, what a stranger gets, and which row of the policy table decides for those who belong to
+/// the tenant.
+const ROUTES: [(&str, &str, Stranger, Option<Permission>); 56] = {
+    use Permission as P;
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
-        ("POST", "/api/v1/tenants", Forbidden),
-        ("GET", "/api/v1/tenants", OwnOrCommon),
-        ("GET", "/api/v1/tenants/{tenant}", Hidden),
-        ("DELETE", "/api/v1/tenants/{tenant}", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/kubeconfig", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/explanation", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/operations", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/nodes", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/exclusivity", Hidden),
-        ("POST", "/api/v1/tenants/{tenant}/tokens", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/tokens", Hidden),
-        ("DELETE", "/api/v1/tenants/{tenant}/tokens/{token}", Hidden),
-        ("POST", "/api/v1/tokens", Hidden),
-        ("GET", "/api/v1/tokens", Hidden),
-        ("DELETE", "/api/v1/tokens/{token}", Hidden),
-        ("PUT", "/api/v1/tenants/{tenant}/blobs/{digest}", Hidden),
-        ("HEAD", "/api/v1/tenants/{tenant}/blobs/{digest}", Hidden),
-        ("HEAD", "/api/v1/tenants/{tenant}/uploads/{digest}", Hidden),
-        ("PATCH", "/api/v1/tenants/{tenant}/uploads/{digest}", Hidden),
-        ("POST", "/api/v1/tenants/{tenant}/sessions", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/sessions", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}", Hidden),
-        ("POST", "/api/v1/tenants/{tenant}/sessions/{session}/stop", Hidden),
-        ("POST", "/api/v1/tenants/{tenant}/sessions/{session}/rerun", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/logs", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/result", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/runs", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/artifacts/{path}", Hidden),
-        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/replace", Hidden),
-        ("GET", "/api/v1/orphans", Hidden),
-        ("GET", "/api/v1/orphans/looks", Hidden),
-        ("POST", "/api/v1/orphans/{orphan}/remove", Hidden),
-        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/stop", Hidden),
-        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/start", Hidden),
-        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/reboot", Hidden),
-        ("POST", "/api/v1/tenants/{tenant}/plan-changes", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/plan-changes", Hidden),
-        ("GET", "/api/v1/tenants/{tenant}/plan-changes/{operation}", Hidden),
-        ("POST", "/api/v1/tenants/{tenant}/plan-changes/{operation}/cancel", Hidden),
-        ("POST", "/api/v1/tenants/{tenant}/plan-changes/{operation}/pause", Hidden),
-        ("POST", "/api/v1/tenants/{tenant}/plan-changes/{operation}/resume", Hidden),
-        ("POST", "/api/v1/plan-change-batches", Hidden),
-        ("GET", "/api/v1/plan-change-batches", Hidden),
-        ("GET", "/api/v1/plan-change-batches/{batch}", Hidden),
-        ("POST", "/api/v1/plan-change-batches/{batch}/pause", Hidden),
-        ("POST", "/api/v1/plan-change-batches/{batch}/resume", Hidden),
-        ("POST", "/api/v1/plan-change-batches/{batch}/cancel", Hidden),
-        ("POST", "/api/v1/plan-change-batches/{batch}/retry", Hidden),
-        ("GET", "/api/v1/operations/{operation}", Hidden),
-        ("GET", "/api/v1/plans", OwnOrCommon),
-        ("GET", "/api/v1/doctor", Hidden),
-        ("GET", "/api/v1/doctor/proxmox", Hidden),
-        ("GET", "/livez", Public),
-        ("GET", "/readyz", Public),
-        ("GET", "/version", Public),
+        ("POST", "/api/v1/tenants", Forbidden, None),
+        ("GET", "/api/v1/tenants", OwnOrCommon, None),
+        ("GET", "/api/v1/tenants/{tenant}", Hidden, Some(P::TenantRead)),
+        ("DELETE", "/api/v1/tenants/{tenant}", Hidden, Some(P::TenantDelete)),
+        ("GET", "/api/v1/tenants/{tenant}/kubeconfig", Hidden, Some(P::KubeconfigRead)),
+        ("GET", "/api/v1/tenants/{tenant}/explanation", Hidden, Some(P::TenantExplain)),
+        ("GET", "/api/v1/tenants/{tenant}/operations", Hidden, Some(P::OperationRead)),
+        ("GET", "/api/v1/tenants/{tenant}/nodes", Hidden, Some(P::TenantRead)),
+        ("GET", "/api/v1/tenants/{tenant}/exclusivity", Hidden, Some(P::TenantRead)),
+        ("POST", "/api/v1/tenants/{tenant}/tokens", Hidden, Some(P::TokenCreate)),
+        ("GET", "/api/v1/tenants/{tenant}/tokens", Hidden, Some(P::TokenRead)),
+        ("DELETE", "/api/v1/tenants/{tenant}/tokens/{token}", Hidden, Some(P::TokenRevoke)),
+        ("POST", "/api/v1/tokens", Hidden, None),
+        ("GET", "/api/v1/tokens", Hidden, None),
+        ("DELETE", "/api/v1/tokens/{token}", Hidden, None),
+        ("PUT", "/api/v1/tenants/{tenant}/blobs/{digest}", Hidden, Some(P::BlobUpload)),
+        ("HEAD", "/api/v1/tenants/{tenant}/blobs/{digest}", Hidden, Some(P::BlobUpload)),
+        ("HEAD", "/api/v1/tenants/{tenant}/uploads/{digest}", Hidden, Some(P::BlobUpload)),
+        ("PATCH", "/api/v1/tenants/{tenant}/uploads/{digest}", Hidden, Some(P::BlobUpload)),
+        ("POST", "/api/v1/tenants/{tenant}/sessions", Hidden, Some(P::SessionCreate)),
+        ("GET", "/api/v1/tenants/{tenant}/sessions", Hidden, Some(P::SessionRead)),
+        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}", Hidden, Some(P::SessionRead)),
+        ("POST", "/api/v1/tenants/{tenant}/sessions/{session}/stop", Hidden, Some(P::SessionStop)),
+        (
+            "POST",
+            "/api/v1/tenants/{tenant}/sessions/{session}/rerun",
+            Hidden,
+            Some(P::SessionCreate),
+        ),
+        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/logs", Hidden, Some(P::SessionRead)),
+        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/result", Hidden, Some(P::SessionRead)),
+        ("GET", "/api/v1/tenants/{tenant}/sessions/{session}/runs", Hidden, Some(P::SessionRead)),
+        (
+            "GET",
+            "/api/v1/tenants/{tenant}/sessions/{session}/artifacts",
+            Hidden,
+            Some(P::SessionRead),
+        ),
+        (
+            "GET",
+            "/api/v1/tenants/{tenant}/sessions/{session}/artifacts/{path}",
+            Hidden,
+            Some(P::SessionRead),
+        ),
+        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/replace", Hidden, Some(P::NodeReplace)),
+        ("GET", "/api/v1/orphans", Hidden, None),
+        ("GET", "/api/v1/orphans/looks", Hidden, None),
+        ("POST", "/api/v1/orphans/{orphan}/remove", Hidden, None),
+        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/stop", Hidden, Some(P::NodePower)),
+        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/start", Hidden, Some(P::NodePower)),
+        ("POST", "/api/v1/tenants/{tenant}/nodes/{node}/reboot", Hidden, Some(P::NodePower)),
+        ("POST", "/api/v1/tenants/{tenant}/plan-changes", Hidden, Some(P::PlanChange)),
+        ("GET", "/api/v1/tenants/{tenant}/plan-changes", Hidden, Some(P::TenantRead)),
+        ("GET", "/api/v1/tenants/{tenant}/plan-changes/{operation}", Hidden, Some(P::TenantRead)),
+        (
+            "POST",
+            "/api/v1/tenants/{tenant}/plan-changes/{operation}/cancel",
+            Hidden,
+            Some(P::PlanChange),
+        ),
+        (
+            "POST",
+            "/api/v1/tenants/{tenant}/plan-changes/{operation}/pause",
+            Hidden,
+            Some(P::PlanChange),
+        ),
+        (
+            "POST",
+            "/api/v1/tenants/{tenant}/plan-changes/{operation}/resume",
+            Hidden,
+            Some(P::PlanChange),
+        ),
+        ("POST", "/api/v1/plan-change-batches", Hidden, None),
+        ("GET", "/api/v1/plan-change-batches", Hidden, None),
+        ("GET", "/api/v1/plan-change-batches/{batch}", Hidden, None),
+        ("POST", "/api/v1/plan-change-batches/{batch}/pause", Hidden, None),
+        ("POST", "/api/v1/plan-change-batches/{batch}/resume", Hidden, None),
+        ("POST", "/api/v1/plan-change-batches/{batch}/cancel", Hidden, None),
+        ("POST", "/api/v1/plan-change-batches/{batch}/retry", Hidden, None),
+        ("GET", "/api/v1/operations/{operation}", Hidden, Some(P::OperationRead)),
+        ("GET", "/api/v1/plans", OwnOrCommon, None),
+        ("GET", "/api/v1/doctor", Hidden, None),
+        ("GET", "/api/v1/doctor/proxmox", Hidden, None),
+        ("GET", "/livez", Public, None),
+        ("GET", "/readyz", Public, None),
+        ("GET", "/version", Public, None),
     ]
 };
 
@@ -161,7 +194,7 @@ async fn a_route_without_a_line_here_fails() {
         }
     }
     let mut listed: BTreeSet<_> =
-        ROUTES.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+        ROUTES.iter().map(|(method, path, ..)| format!("{method} {path}")).collect();
     listed.insert("GET /openapi.json".to_owned());
     assert_eq!(documented, listed);
 }
@@ -171,7 +204,7 @@ async fn whoever_shows_no_valid_token_is_told_so_and_nothing_else() {
     let server = TestApp::new().await;
     let tenant = server.tenant("theirs").await;
     let parts = Parts::of(&server, &tenant).await;
-    for (method, template, stranger) in ROUTES {
+    for (method, template, stranger, _) in ROUTES {
         let path = parts.fill(template);
         let verb = Method::from_bytes(method.as_bytes()).expect("a method");
         let bare = axum::http::Request::builder().method(verb.clone()).uri(&path);
@@ -196,7 +229,7 @@ async fn another_tenants_things_are_as_if_they_did_not_exist() {
     let ours = server.tenant("ours").await;
     let theirs = server.tenant("theirs").await;
     let parts = Parts::of(&server, &theirs).await;
-    for (method, template, stranger) in ROUTES {
+    for (method, template, stranger, _) in ROUTES {
         let answer = call(&server, &ours.owner, method, &parts.fill(template)).await;
         match stranger {
             Stranger::Hidden => {
@@ -244,4 +277,43 @@ async fn a_right_that_is_missing_in_the_own_tenant_is_named_before_the_body_is_j
     assert_eq!(answer.problem(), (403, "forbidden".to_owned()));
     let list = server.send(&viewer, Method::GET, &path, None).await;
     assert_eq!(list.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn in_the_own_tenant_each_role_gets_what_the_policy_table_says() {
+    let server = TestApp::new().await;
+    let ours = server.tenant("ours").await;
+    let session = server.session(&ours).await.to_string();
+    let operation = server.get(&ours.path).await.json()["operation"].clone();
+    let operation = operation.as_str().expect("an operation").to_owned();
+    // The mightiest last: an owner deletes the tenant.
+    for role in Role::ALL.into_iter().rev().filter(|role| *role != Role::Operator) {
+        let token = server.token(&ours.path, role.as_str()).await;
+        let parts = Parts {
+            tenant: ours.id.to_string(),
+            session: session.clone(),
+            operation: operation.clone(),
+            ..Parts::absent()
+        };
+        let (end, rest): (Vec<_>, Vec<_>) = ROUTES
+            .into_iter()
+            .partition(|(method, path, ..)| *method == "DELETE" && path.ends_with("{tenant}"));
+        for (method, template, stranger, permission) in rest.into_iter().chain(end) {
+            let status = call(&server, &token, method, &parts.fill(template)).await.status;
+            let cell = format!("{role:?} {method} {template}: {status}");
+            match (permission, stranger) {
+                (Some(permission), _) if allows(role, permission) => {
+                    assert_ne!(status, StatusCode::FORBIDDEN, "{cell}");
+                    assert_ne!(status, StatusCode::UNAUTHORIZED, "{cell}");
+                }
+                (Some(_), _) | (None, Stranger::Forbidden) => {
+                    assert_eq!(status, StatusCode::FORBIDDEN, "{cell}");
+                }
+                (None, Stranger::Hidden) => assert_eq!(status, StatusCode::NOT_FOUND, "{cell}"),
+                (None, Stranger::OwnOrCommon | Stranger::Public) => {
+                    assert_eq!(status, StatusCode::OK, "{cell}");
+                }
+            }
+        }
+    }
 }
