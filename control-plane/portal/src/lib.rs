@@ -10,6 +10,7 @@ mod faults;
 mod frame;
 mod join;
 mod links;
+mod live;
 mod operation;
 mod overview;
 mod part;

@@ -7,9 +7,15 @@
 use super::{
     SessionPath,
     live::Live,
-    log::{LINES_AT_ONCE, Lines, UNBUFFERED, query},
+    log::{LINES_AT_ONCE, Lines, query},
 };
-use crate::{extract::Parameters, links::Url, person::Person, refusal::Refusal};
+use crate::{
+    extract::Parameters,
+    links::Url,
+    live::{LASTS, send},
+    person::Person,
+    refusal::Refusal,
+};
 use application::{
     error::FindError,
     log::{self, LogError, LogEvent, LogQuery, Start},
@@ -19,10 +25,7 @@ use application::{
 use askama::Template;
 use axum::{
     http::{HeaderMap, StatusCode},
-    response::{
-        IntoResponse as _, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+    response::{Response, sse::Event},
 };
 use domain::{Kept, Tenant};
 use futures::{
@@ -30,12 +33,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use serde::Deserialize;
-use std::{collections::VecDeque, convert::Infallible, error::Error, time::Duration};
-
-/// How often a quiet stream says that it is alive.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long one stream lasts; a browser then asks for the next.
-const LASTS: Duration = Duration::from_mins(30);
+use std::{collections::VecDeque, error::Error};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -100,9 +98,7 @@ pub(super) async fn events(
         path,
         tenant,
     };
-    let events = stream::unfold(sending, Sending::next).map(Ok::<_, Infallible>).take_until(until);
-    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
-    Ok(([UNBUFFERED], Sse::new(events).keep_alive(heartbeat)).into_response())
+    Ok(send(stream::unfold(sending, Sending::next), until))
 }
 
 /// A first look, one for every change, and the end.

@@ -7,6 +7,7 @@ use crate::{
     extract::Parameters,
     frame::{Frame, Section, html},
     links::Url,
+    live::UNBUFFERED,
     part::Status,
     person::Person,
     refusal::Refusal,
@@ -21,7 +22,7 @@ use application::{
 use askama::{Template, filters::HtmlSafe};
 use axum::{
     body::Body,
-    http::{HeaderName, header},
+    http::header,
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -32,9 +33,6 @@ use serde::Deserialize;
 use std::{collections::VecDeque, error::Error};
 use window::{ReadError, read};
 
-/// Tells proxies to hand on everything at once.
-pub(super) const UNBUFFERED: (HeaderName, &str) =
-    (HeaderName::from_static("x-accel-buffering"), "no");
 /// Lines of a window.
 pub(super) const WINDOW: u64 = 500;
 /// Lines of the window on a session's own page.

@@ -1,26 +1,21 @@
 //! `GET /tenants/{tenant}/events`: the parts of a tenant's page that change, each time they do.
 
 use super::live::Live;
-use crate::{extract::TenantPath, person::Person, refusal::Refusal};
+use crate::{
+    extract::TenantPath,
+    live::{LASTS, send},
+    person::Person,
+    refusal::Refusal,
+};
 use application::tenant::{self, TenantRef, Watch};
 use askama::Template as _;
 use axum::{
-    http::{HeaderName, StatusCode},
-    response::{
-        IntoResponse as _, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+    http::StatusCode,
+    response::{Response, sse::Event},
 };
 use domain::OperationId;
-use futures::{StreamExt as _, stream};
-use std::{convert::Infallible, error::Error, time::Duration};
-
-/// Tells proxies to hand on everything at once.
-const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
-/// How often a quiet stream says that it is alive.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long one stream lasts; a browser then asks for the next.
-const LASTS: Duration = Duration::from_mins(30);
+use futures::stream;
+use std::error::Error;
 
 /// What a stream has sent so far.
 struct Sending {
@@ -50,9 +45,7 @@ pub(super) async fn events(
     let watch = Watch::new(&person.app, found.id, LASTS);
     let tenant = TenantRef::Id(found.id);
     let sending = Sending { person, tenant, watch, shown: Vec::new(), stage: Stage::First };
-    let events = stream::unfold(sending, Sending::next).map(Ok::<_, Infallible>).take_until(until);
-    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
-    Ok(([UNBUFFERED], Sse::new(events).keep_alive(heartbeat)).into_response())
+    Ok(send(stream::unfold(sending, Sending::next), until))
 }
 
 impl Sending {
