@@ -20,6 +20,7 @@ mod m0013_drains;
 mod m0014_operation_kinds;
 mod m0015_replacements;
 mod m0016_people;
+mod m0017_audit_chain;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_operation_kinds::MIGRATION),
             Box::new(m0015_replacements::MIGRATION),
             Box::new(m0016_people::MIGRATION),
+            Box::new(m0017_audit_chain::MIGRATION),
         ]
     }
 }

@@ -3,6 +3,7 @@
 //! One endpoint, one file. A handler extracts, calls one use case, and maps; every error is a
 //! problem (RFC 9457).
 
+mod audit;
 mod blob;
 mod caller;
 mod doctor;
@@ -90,6 +91,10 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(session::result::result))
         .routes(routes!(session::artifacts::artifacts))
         .routes(routes!(session::artifact::artifact))
+        .routes(routes!(audit::list::list))
+        .routes(routes!(audit::export::export))
+        .routes(routes!(audit::tenant::list))
+        .routes(routes!(audit::tenant::export))
         .routes(routes!(operation::get::get))
         .routes(routes!(plan::list::list))
         .routes(routes!(plan_change::create::create, plan_change::list::list))

@@ -8,11 +8,10 @@ use crate::{
 use axum::{Router, routing::any};
 
 /// The paths, and what will be there.
-pub(crate) const PLANNED: [(&str, &str); 4] = [
+pub(crate) const PLANNED: [(&str, &str); 3] = [
     ("/api/v1/tenants/{tenant}/workflows", "workflows"),
     ("/api/v1/tenants/{tenant}/schedules", "schedules"),
     ("/api/v1/tenants/{tenant}/members", "people and their roles"),
-    ("/api/v1/audit", "reading the audit log"),
 ];
 
 /// Routes that answer 501 to every method.

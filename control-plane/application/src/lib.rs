@@ -6,6 +6,7 @@
 pub mod access;
 pub mod account;
 pub mod attachment;
+pub mod audit;
 pub mod blob;
 pub mod blobs;
 mod choice;

@@ -20,6 +20,13 @@ impl Subject {
             Self::Account(id) => id.uuid(),
         }
     }
+
+    /// Finds out whose identifier a text is.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let token = text.parse().map(Self::Token).ok();
+        token.or_else(|| text.parse().map(Self::Account).ok())
+    }
 }
 
 impl fmt::Display for Subject {

@@ -121,6 +121,11 @@ id!(
     "tok_"
 );
 id!(
+    /// Names an entry of the audit log.
+    AuditId,
+    "aud_"
+);
+id!(
     /// Names a person's account.
     AccountId,
     "acc_"

@@ -5,6 +5,7 @@
 
 mod account;
 mod actor;
+mod audit;
 mod blob;
 mod capacity;
 mod clock;
@@ -28,13 +29,14 @@ mod tenant;
 
 pub use account::{Account, Email, Invite, Member, Organisation, SignIn, person_name};
 pub use actor::{Acting, Actor, Grant, Scope, Subject, Within};
+pub use audit::{ParseSealError, Seal};
 pub use blob::{Digest, ParseDigestError};
 pub use capacity::{Bound, Capacity, Needs, Requests, Resource, Unit, Verdict};
 pub use clock::{Clock, IdGen};
 pub use condition::{Condition, ConditionKind, ConditionStatus, Conditions};
 pub use id::{
-    AccountId, InviteId, NodeId, OperationId, OrganisationId, OrphanId, ParseIdError, PlanBatchId,
-    RunId, SessionId, SignInId, TenantId, TokenId,
+    AccountId, AuditId, InviteId, NodeId, OperationId, OrganisationId, OrphanId, ParseIdError,
+    PlanBatchId, RunId, SessionId, SignInId, TenantId, TokenId,
 };
 pub use input::{Invalid, InvalidField};
 pub use measured::{Measured, Typical, Typicals};
@@ -56,9 +58,9 @@ pub use plan_change::{
 pub use policy::{
     Action, Authorized, ChangePlan, CreateSession, CreateTenant, CreateToken, DeleteTenant, Denied,
     ExplainTenant, ListTenants, ManageMembers, ManageOrganisations, ManagePlanBatch, Permission,
-    PowerNode, PreviewPlan, ReadKubeconfig, ReadMembers, ReadOperation, ReadOrganisation,
-    ReadOrphans, ReadPlanBatches, ReadSession, ReadTenant, ReadToken, RemoveOrphan, ReplaceNode,
-    RevokeToken, Role, StopSession, UploadBlob, allows, authorize,
+    PowerNode, PreviewPlan, ReadAudit, ReadKubeconfig, ReadMembers, ReadOperation,
+    ReadOrganisation, ReadOrphans, ReadPlanBatches, ReadSession, ReadTenant, ReadToken,
+    RemoveOrphan, ReplaceNode, RevokeToken, Role, StopSession, UploadBlob, allows, authorize,
 };
 pub use quantity::{Bytes, Millicores, Quantity};
 pub use session::{

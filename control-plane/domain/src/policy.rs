@@ -100,11 +100,13 @@ pub enum Permission {
     MemberRead,
     /// Invite people, change their roles, let them go.
     MemberManage,
+    /// See who did what.
+    AuditRead,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::TenantCreate,
         Self::TenantList,
         Self::TenantRead,
@@ -131,6 +133,7 @@ impl Permission {
         Self::OrganisationRead,
         Self::MemberRead,
         Self::MemberManage,
+        Self::AuditRead,
     ];
 }
 
@@ -256,6 +259,8 @@ actions! {
     ReadSession => SessionRead;
     /// Stop a session.
     StopSession => SessionStop;
+    /// See who did what.
+    ReadAudit => AuditRead;
     /// Upload an input.
     UploadBlob => BlobUpload;
     /// See every organisation, and make one.
@@ -393,6 +398,7 @@ mod tests {
 ++++++ OrganisationRead
 +++--- MemberRead
 +++--- MemberManage
++++--- AuditRead
 ";
         assert_eq!(table, expected);
     }

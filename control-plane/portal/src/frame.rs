@@ -7,7 +7,7 @@ use axum::{
     http::{HeaderMap, Uri, header},
     response::{Html, IntoResponse as _, Response},
 };
-use domain::Tenant;
+use domain::{ReadAudit, Tenant};
 use std::error::Error;
 
 /// The cookie that holds the choice between light and dark.
@@ -71,6 +71,7 @@ pub(crate) struct RailLink {
 pub(crate) enum Section {
     Overview,
     Sessions,
+    Audit,
 }
 
 /// A page, or what went wrong when it was made.
@@ -138,10 +139,13 @@ impl Frame {
             is_current: section == of,
         };
         let name = &tenant.name;
-        let links = vec![
+        let mut links = vec![
             link("Overview", Url::Tenant(name), Section::Overview),
             link("Sessions", Url::Sessions(name), Section::Sessions),
         ];
+        if person.may::<ReadAudit>(tenant.scope()) {
+            links.push(link("Audit log", Url::TenantAudit(name), Section::Audit));
+        }
         frame.rail.insert(0, Group { label: name.to_string(), links });
         if frame.title != name.as_str() {
             frame = frame.below(name.as_str(), &Url::Tenant(name));
@@ -178,6 +182,7 @@ fn platform(person: &Person, here: &str) -> Group {
     links.push(link("Organisations", Url::Organisations));
     if person.is_operator() {
         links.push(link("Operators", Url::Operators));
+        links.push(link("Audit log", Url::Audit));
     }
     links.push(link("Plans", Url::Plans));
     Group { label: "Platform".to_owned(), links }

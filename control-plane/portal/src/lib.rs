@@ -5,6 +5,7 @@
 
 mod account;
 mod assets;
+mod audit;
 mod extract;
 mod faults;
 mod frame;
@@ -56,6 +57,7 @@ pub fn router(app: App, stop: CancellationToken) -> Router {
         .merge(join::routes())
         .merge(account::routes())
         .merge(people::routes())
+        .merge(audit::routes())
         .fallback(async || Refusal::no_such_page())
         .layer(RequestBodyTimeoutLayer::new(FORM))
         .layer(CsrfLayer::new().with_rejection_response(refuse))

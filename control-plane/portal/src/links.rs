@@ -24,6 +24,10 @@ pub(crate) enum Url<'a> {
     MoreOrganisations(OrganisationId),
     Organisation(&'a OrganisationRef),
     Operators,
+    /// Whose: the platform's, a tenant's or an organisation's.
+    Audit,
+    TenantAudit(&'a TenantName),
+    OrganisationAudit(&'a OrganisationRef),
     Theme,
     NewTenant,
     /// Takes the query of the wizard, which has its fields already.
@@ -62,6 +66,11 @@ impl fmt::Display for Url<'_> {
             Self::MoreOrganisations(after) => write!(f, "/organisations?after={after}"),
             Self::Organisation(organisation) => write!(f, "/organisations/{organisation}"),
             Self::Operators => f.write_str("/operators"),
+            Self::Audit => f.write_str("/audit"),
+            Self::TenantAudit(name) => write!(f, "/tenants/{name}/audit"),
+            Self::OrganisationAudit(organisation) => {
+                write!(f, "/organisations/{organisation}/audit")
+            }
             Self::Theme => f.write_str("/theme"),
             Self::NewTenant => f.write_str("/tenants/new"),
             Self::NewTenantWith(query) => write!(f, "/tenants/new?{query}"),

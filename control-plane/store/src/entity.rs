@@ -270,6 +270,16 @@ entity!(audit, "audit" {
     request_id: String,
     account: Option<Uuid>,
     organisation: Option<Uuid>,
+    sequence: Option<i64>,
+    previous: Option<Vec<u8>>,
+    seal: Option<Vec<u8>>,
+});
+
+entity!(audit_chain, "audit_chain" {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: i64,
+    sequence: i64,
+    seal: Vec<u8>,
 });
 
 entity!(outbox, "outbox" {

@@ -37,7 +37,7 @@ mod unproven;
 
 pub use account::MemberError;
 pub use artifact::{Artifact, ArtifactUsage};
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, AuditFilter, SealedEntry};
 pub use blob::{Blob, BlobPutError, BlobUsage};
 pub use change::Change;
 pub use error::{DatabaseError, StoreError};

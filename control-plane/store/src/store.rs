@@ -15,7 +15,7 @@ use std::{
         atomic::{AtomicI64, Ordering},
     },
 };
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::{Mutex, Notify, broadcast};
 
 const OUTBOX_KEPT: SignedDuration = SignedDuration::from_hours(24);
 const IDEMPOTENCY_KEPT: SignedDuration = SignedDuration::from_hours(48);
@@ -44,6 +44,8 @@ pub(crate) struct Inner {
     /// Whether every write has to look at the epoch.
     pub(crate) is_fenced: bool,
     pub(crate) holder: Mutex<Option<Holder>>,
+    /// The audit log got entries that nobody has sealed yet.
+    pub(crate) audited: Notify,
 }
 
 impl fmt::Debug for Store {
@@ -111,6 +113,14 @@ impl Inner {
             epoch,
             is_fenced: matches!(holder, Holder::Session(_)),
             holder: Mutex::new(Some(holder)),
+            audited: Notify::new(),
+        }
+    }
+
+    /// Wakes whoever seals the audit log, if it got an entry.
+    pub(crate) fn tell_of_audit(&self, is_audited: bool) {
+        if is_audited {
+            self.audited.notify_one();
         }
     }
 

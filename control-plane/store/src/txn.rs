@@ -8,7 +8,10 @@ use crate::{
 use domain::{AccountId, Acting, OrganisationId, Role, Subject, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel, TransactionTrait};
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// How often a write starts over because another one was faster.
 const RACES: u32 = 10;
@@ -20,6 +23,8 @@ pub(crate) struct Txn {
     pub(crate) now: Timestamp,
     pub(crate) store: Arc<Inner>,
     changes: Vec<Change>,
+    /// Whether the audit log got an entry.
+    is_audited: AtomicBool,
 }
 
 /// Where something was done: in a tenant, in an organisation, or nowhere in particular.
@@ -84,7 +89,7 @@ impl Txn {
             .await?;
         store.fence(&db).await?;
         let now = store.now();
-        Ok(Self { db, now, store, changes: Vec::new() })
+        Ok(Self { db, now, store, changes: Vec::new(), is_audited: AtomicBool::new(false) })
     }
 
     /// Now, as it is stored.
@@ -146,8 +151,12 @@ impl Txn {
             action: action.to_owned(),
             target,
             request_id: by.request_id,
+            sequence: None,
+            previous: None,
+            seal: None,
         };
         audit::Entity::insert(entry.into_active_model()).exec_without_returning(&self.db).await?;
+        self.is_audited.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -176,9 +185,12 @@ impl Txn {
     }
 
     async fn commit(self) -> Result<(), StoreError> {
-        let Self { db, now, store, changes } = self;
+        let Self { db, now, store, changes, is_audited } = self;
+        let is_audited = is_audited.into_inner();
         if changes.is_empty() {
-            return Ok(db.commit().await?);
+            db.commit().await?;
+            store.tell_of_audit(is_audited);
+            return Ok(());
         }
         let rows = changes.iter().map(|change| change.row(column::time(now)));
         outbox::Entity::insert_many(rows).exec_without_returning(&db).await?;
@@ -187,6 +199,7 @@ impl Txn {
         // others from hearing of it.
         let task = tokio::spawn(async move {
             db.commit().await?;
+            store.tell_of_audit(is_audited);
             for change in changes {
                 // Nobody listening is fine.
                 let _ = store.changes.send(change);

@@ -4,6 +4,7 @@
 //! [`problem::Exit`], and every error is one block that says what happened and what to do.
 
 mod answer;
+mod audit;
 mod client;
 mod doctor;
 mod explain;
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     Plan(Box<Group<plan::Command>>),
     /// List the plans
     Plans(Box<Single<plans::Arguments>>),
+    /// Who did what, and whether that log is still as it was written
+    Audit(Box<Group<audit::Command>>),
     /// Check the server and its host cluster, or its cluster of Proxmox VE; exits 1 if something is wrong
     Doctor(Box<Single<doctor::Arguments>>),
     /// Show the versions of this program and of the server
@@ -94,7 +97,9 @@ impl Context {
         let (connection, format) = command.common();
         // Versions are told to everybody, so a broken token is no reason not to ask for them.
         let is_public = matches!(command, Command::Version(_));
-        let token = if is_public { None } else { connection.token()? };
+        // A file is checked without anybody else.
+        let is_offline = matches!(command, Command::Audit(group) if group.command.is_offline());
+        let token = if is_public || is_offline { None } else { connection.token()? };
         Ok(Self {
             client: Client::new(connection, token)?,
             printer: Printer::new(format),
@@ -148,6 +153,7 @@ impl Command {
             Self::Operation(group) => &group.common,
             Self::Node(group) => &group.common,
             Self::Plan(group) => &group.common,
+            Self::Audit(group) => &group.common,
             Self::Plans(single) => &single.common,
             Self::Doctor(single) => &single.common,
             Self::Version(single) => &single.common,
@@ -166,6 +172,7 @@ async fn dispatch(cx: &Context, command: &Command) -> Result<(), Failure> {
         Command::Operation(group) => operation::run(cx, &group.command).await,
         Command::Node(group) => node::run(cx, &group.command).await,
         Command::Plan(group) => plan::run(cx, &group.command).await,
+        Command::Audit(group) => audit::run(cx, &group.command).await,
         Command::Plans(single) => plans::run(cx, &single.arguments).await,
         Command::Doctor(single) => doctor::run(cx, &single.arguments).await,
         Command::Version(single) => version::run(cx, &single.arguments).await,

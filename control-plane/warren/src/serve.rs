@@ -109,6 +109,7 @@ async fn run(
     parts.spawn(part("api", http(api, router, stop.clone())));
     parts.spawn(part("record", record(store.clone(), stop.clone())));
     parts.spawn(part("housekeeping", housekeeping(app.clone(), stop.clone()).map(anyhow::Ok)));
+    parts.spawn(part("audit", audit(app.clone(), stop.clone()).map(anyhow::Ok)));
     parts.spawn(part("plan-batches", plan_batches(app.clone(), stop.clone()).map(anyhow::Ok)));
     parts.spawn(part("metrics", http(metrics, metrics_router, stop.clone())));
     let listeners = gateway::Listeners { gate, run_endpoint };
@@ -214,6 +215,10 @@ async fn record(store: Store, stop: CancellationToken) -> Result<()> {
 
 async fn housekeeping(app: App, stop: CancellationToken) {
     stop.run_until_cancelled(application::housekeeping::run(&app)).await;
+}
+
+async fn audit(app: App, stop: CancellationToken) {
+    stop.run_until_cancelled(Box::pin(application::audit::run(&app))).await;
 }
 
 async fn plan_batches(app: App, stop: CancellationToken) {

@@ -88,6 +88,10 @@ pub(crate) fn role() -> Object {
     one_of(Role::ALL.map(Role::as_str))
 }
 
+pub(crate) fn optional_role() -> Object {
+    one_of_or_null(Role::ALL.map(Role::as_str))
+}
+
 pub(crate) fn tenant_role() -> Object {
     one_of(Role::ALL.into_iter().filter(|role| *role != Role::Operator).map(Role::as_str))
 }

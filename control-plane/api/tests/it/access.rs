@@ -24,7 +24,7 @@ enum Stranger {
 
 /// Every route: method, path, what a stranger gets, and which row of the policy table decides for those who belong to
 /// the tenant.
-const ROUTES: [(&str, &str, Stranger, Option<Permission>); 56] = {
+const ROUTES: [(&str, &str, Stranger, Option<Permission>); 60] = {
     use Permission as P;
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
@@ -108,6 +108,10 @@ const ROUTES: [(&str, &str, Stranger, Option<Permission>); 56] = {
         ("POST", "/api/v1/plan-change-batches/{batch}/cancel", Hidden, None),
         ("POST", "/api/v1/plan-change-batches/{batch}/retry", Hidden, None),
         ("GET", "/api/v1/operations/{operation}", Hidden, Some(P::OperationRead)),
+        ("GET", "/api/v1/tenants/{tenant}/audit", Hidden, Some(P::AuditRead)),
+        ("GET", "/api/v1/tenants/{tenant}/audit/export", Hidden, Some(P::AuditRead)),
+        ("GET", "/api/v1/audit", Hidden, None),
+        ("GET", "/api/v1/audit/export", Hidden, None),
         ("GET", "/api/v1/plans", OwnOrCommon, None),
         ("GET", "/api/v1/doctor", Hidden, None),
         ("GET", "/api/v1/doctor/proxmox", Hidden, None),

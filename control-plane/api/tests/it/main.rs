@@ -2,6 +2,7 @@
 #![expect(clippy::panic, reason = "helpers of tests fail by panicking, too")]
 
 mod access;
+mod audit;
 mod blobs;
 mod harness;
 mod housekeeping;

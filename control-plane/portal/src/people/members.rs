@@ -33,6 +33,8 @@ struct MembersPage {
     invites: Vec<InviteRow>,
     /// Where invites are made.
     invite_url: String,
+    /// Who did what here.
+    audit_url: String,
     note: String,
     faults: Faults,
     /// The link of an invite that was just made: the only time that it is seen.
@@ -169,6 +171,7 @@ async fn page(person: &Person, place: Option<&OrganisationRef>) -> Result<Member
         members: found.members.into_iter().map(member).collect(),
         invites: found.invites.into_iter().map(invite).collect(),
         invite_url: format!("{base}/invites"),
+        audit_url: place.map_or(Url::Audit, Url::OrganisationAudit).to_string(),
         note: String::new(),
         faults: Faults::default(),
         link: None,

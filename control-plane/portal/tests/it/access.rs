@@ -4,7 +4,7 @@ use crate::harness::TestPortal;
 use axum::http::StatusCode;
 
 /// Every page that needs somebody, for a tenant that is called `acme`.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 10] = [
     "/",
     "/plans",
     "/tenants/new",
@@ -12,6 +12,9 @@ const PAGES: [&str; 7] = [
     "/tenants/acme",
     "/tenants/acme/events",
     "/tenants/acme/kubeconfig",
+    "/tenants/acme/audit",
+    "/tenants/acme/audit/export",
+    "/audit",
 ];
 
 const FORMS: [(&str, &str); 4] = [

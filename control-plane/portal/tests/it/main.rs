@@ -1,6 +1,7 @@
 //! The portal in process, on a database of its own.
 
 mod access;
+mod audit;
 mod create;
 mod forms;
 mod harness;

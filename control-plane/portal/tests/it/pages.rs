@@ -28,6 +28,10 @@ async fn all(portal: &TestPortal) -> Vec<(String, Answer)> {
         "/tenants/ready",
         &format!("/operations/{operation}"),
         "/operations/nothing",
+        "/audit",
+        "/audit?action=tenant&subject=%3Cscript%3E&after=x",
+        "/tenants/acme/audit",
+        "/organisations/acme/audit",
     ];
     let mut pages = Vec::new();
     for path in paths {

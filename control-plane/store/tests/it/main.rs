@@ -1,6 +1,7 @@
 //! The store on real databases: every test runs on SQLite and on PostgreSQL.
 
 mod attempts;
+mod audit;
 mod crash;
 mod drain;
 mod files;

@@ -162,13 +162,14 @@ impl Tables {
     }
 }
 
-const TABLES: [&str; 21] = [
+const TABLES: [&str; 22] = [
     "tenants",
     "operations",
     "tokens",
     "settings",
     "idempotency",
     "audit",
+    "audit_chain",
     "outbox",
     "sessions",
     "runs",
