@@ -67,7 +67,7 @@ fn wanted(mut parameters: Parameters) -> Result<(PageQuery<AuditId>, Wanted, Str
     let page = PageQuery::take(&mut parameters);
     let rule = "the id of a token or an account: tok_… or acc_…";
     let subject = parameters.take("subject", rule, Subject::parse);
-    let rule = "1 to 64 lower-case letters, dots and underscores, e.g. tenant or tenant.delete";
+    let rule = "1 to 64 lower-case letters, dots, - and _, e.g. tenant or tenant.delete";
     let action = parameters.take("action", rule, |text| is_action(text).then(|| text.to_owned()));
     parameters.finish()?;
     let by = subject.map(|subject| format!("&subject={subject}")).unwrap_or_default();

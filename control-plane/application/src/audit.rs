@@ -59,7 +59,7 @@ pub enum AuditLine {
 /// Whether a text can be an action, or the first words of several.
 #[must_use]
 pub fn is_action(text: &str) -> bool {
-    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'.' || byte == b'_';
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || b"._-".contains(&byte);
     (1..=64).contains(&text.len()) && text.bytes().all(is_letter)
 }
 

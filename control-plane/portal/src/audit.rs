@@ -5,6 +5,7 @@ use crate::{
     extract::{OrganisationPath, Parameters, TenantPath},
     frame::{Frame, Section, html},
     links::{Url, part},
+    part::Id,
     person::Person,
     refusal::Refusal,
     time::When,
@@ -56,8 +57,9 @@ struct Row {
     others: Option<String>,
     role: &'static str,
     action: String,
-    target: String,
-    request: String,
+    target: Id,
+    /// Nothing if Warren did it by itself.
+    request: Option<Id>,
     sequence: Option<i64>,
 }
 
@@ -180,8 +182,8 @@ impl Row {
             others,
             role: entry.role.map_or("", Role::as_str),
             action: entry.action,
-            target: entry.target,
-            request: entry.request_id,
+            target: Id::new(entry.target),
+            request: (!entry.request_id.is_empty()).then(|| Id::new(entry.request_id)),
             sequence: entry.sequence,
         }
     }

@@ -91,9 +91,12 @@ impl Id {
     /// The prefix and the last characters: those of a UUID of version 7 that differ.
     pub(crate) fn new(id: impl fmt::Display) -> Self {
         let whole = id.to_string();
-        let (prefix, digits) = whole.split_once('_').unwrap_or(("", &whole));
-        let tail: String = digits.chars().skip(digits.chars().count().saturating_sub(6)).collect();
-        Self { short: format!("{prefix}_…{tail}"), whole }
+        let prefix = whole.split_once('_').map(|(prefix, _)| format!("{prefix}_"));
+        let prefix = prefix.unwrap_or_default();
+        let digits = whole.chars().count() - prefix.chars().count();
+        let tail = || whole.chars().skip(whole.chars().count() - 6).collect::<String>();
+        let short = if digits > 6 { format!("{prefix}…{}", tail()) } else { whole.clone() };
+        Self { short, whole }
     }
 }
 

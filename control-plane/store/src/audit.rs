@@ -51,7 +51,7 @@ pub struct AuditFilter {
     pub organisation: Option<OrganisationId>,
     /// What somebody did.
     pub subject: Option<Subject>,
-    /// What was done: an action, or the first words of several, e.g. `tenant`; letters, dots and `_`.
+    /// What was done: an action, or the first words of several, e.g. `tenant`; letters, dots, `-` and `_`.
     pub action: Option<String>,
 }
 

@@ -3,7 +3,7 @@
 use crate::harness::TestApp;
 use axum::http::{Method, StatusCode};
 use domain::Seal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_tenants_owner_sees_what_was_done_to_it_page_by_page() {
@@ -32,6 +32,7 @@ async fn a_tenants_owner_sees_what_was_done_to_it_page_by_page() {
     assert_eq!(second["items"][0]["action"], "token.create", "{second}");
     assert_ne!(second["items"][0]["id"], first.json()["items"][0]["id"]);
 
+    assert_eq!(get(&format!("{path}?action=account.sign-in")).await.json()["items"], json!([]));
     for wrong in ["action=Token!", "subject=nobody", "who=me"] {
         let answer = get(&format!("{path}?{wrong}")).await;
         assert_eq!(answer.problem(), (400, "invalid-query".to_owned()), "{wrong}");
