@@ -63,7 +63,9 @@ pub(crate) struct WantedParams {
 }
 
 /// Reads what is looked for and which page of it; and the same as the rest of a query.
-fn wanted(mut parameters: Parameters) -> Result<(PageQuery<AuditId>, Wanted, String), Problem> {
+pub(crate) fn wanted(
+    mut parameters: Parameters,
+) -> Result<(PageQuery<AuditId>, Wanted, String), Problem> {
     let page = PageQuery::take(&mut parameters);
     let rule = "the id of a token or an account: tok_… or acc_…";
     let subject = parameters.take("subject", rule, Subject::parse);

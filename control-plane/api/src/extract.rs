@@ -11,6 +11,6 @@ pub(crate) use fields::{Field, Fields, Record};
 pub(crate) use header::{Preference, RetryKey};
 pub(crate) use parameters::Parameters;
 pub(crate) use path::{
-    ArtifactPath, DigestPath, NodePath, OperationPath, OrphanPath, PlanBatchPath, PlanChangePath,
-    SessionPath, TenantPath, TokenPath,
+    ArtifactPath, DigestPath, InvitePath, MemberPath, NodePath, OperationPath, OrganisationPath,
+    OrphanPath, PlanBatchPath, PlanChangePath, SessionPath, TenantPath, TokenPath,
 };

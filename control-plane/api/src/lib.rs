@@ -15,6 +15,7 @@ mod node;
 mod observe;
 mod openapi;
 mod operation;
+mod organisation;
 mod orphan;
 mod page;
 mod plan;
@@ -91,6 +92,13 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(session::result::result))
         .routes(routes!(session::artifacts::artifacts))
         .routes(routes!(session::artifact::artifact))
+        .routes(routes!(organisation::create::create, organisation::list::list))
+        .routes(routes!(organisation::get::get))
+        .routes(routes!(organisation::audit::list))
+        .routes(routes!(organisation::member::list))
+        .routes(routes!(organisation::member::change, organisation::member::remove))
+        .routes(routes!(organisation::invite::create, organisation::invite::list))
+        .routes(routes!(organisation::invite::revoke))
         .routes(routes!(audit::list::list))
         .routes(routes!(audit::export::export))
         .routes(routes!(audit::tenant::list))

@@ -32,6 +32,7 @@ pub(crate) mod words;
     tags(
         (name = "tenants", description = "A boundary with a virtual cluster of its own"),
         (name = "sessions", description = "Agent tasks of a tenant"),
+        (name = "organisations", description = "People, and the tenants that are theirs together"),
         (name = "plans", description = "What tenants pay for, and how that changes"),
         (name = "nodes", description = "Nodes that a tenant has for itself"),
         (name = "operations", description = "What Warren is doing, step by step"),

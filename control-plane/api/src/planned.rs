@@ -8,10 +8,9 @@ use crate::{
 use axum::{Router, routing::any};
 
 /// The paths, and what will be there.
-pub(crate) const PLANNED: [(&str, &str); 3] = [
+pub(crate) const PLANNED: [(&str, &str); 2] = [
     ("/api/v1/tenants/{tenant}/workflows", "workflows"),
     ("/api/v1/tenants/{tenant}/schedules", "schedules"),
-    ("/api/v1/tenants/{tenant}/members", "people and their roles"),
 ];
 
 /// Routes that answer 501 to every method.

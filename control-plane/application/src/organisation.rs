@@ -15,9 +15,8 @@ use domain::{
 use jiff::SignedDuration;
 use secrecy::SecretString;
 use std::{fmt, str::FromStr};
-use store::{
-    JoinError as Refused, Joining, MemberError, NewInvite, OrganisationCreateError, StoreError,
-};
+pub use store::NewInvite;
+use store::{JoinError as Refused, Joining, MemberError, OrganisationCreateError, StoreError};
 
 /// How long an invite opens something.
 pub const INVITE_VALID: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -51,6 +50,13 @@ pub struct InviteRequest {
     pub role: String,
     /// For whom, in the caller's words.
     pub note: String,
+}
+
+/// What a caller sends to make a member something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberRequest {
+    /// What they are to be.
+    pub role: String,
 }
 
 /// What somebody without an account sends to follow an invite.
@@ -223,16 +229,12 @@ pub async fn invite(
     app: &App,
     actor: &Actor,
     organisation: Option<&OrganisationRef>,
-    request: InviteRequest,
+    request: Draft<InviteRequest>,
 ) -> Result<NewInvite, ManageError> {
     let proof = authorized::<ManageMembers>(app, actor, organisation).await?;
-    let granted = role(&request.role, &proof).map_err(ManageError::Invalid)?;
-    let note = request.note.trim();
-    if note.chars().count() > 80 || note.chars().any(char::is_control) {
-        let rule = "at most 80 characters without control characters";
-        return Err(ManageError::Invalid(Invalid::field("/note", note, rule)));
-    }
-    let made = app.store.invite_create(Some(&proof), granted, note, INVITE_VALID).await;
+    let checked = request.check(|request| request.check(&proof));
+    let (granted, note) = checked.map_err(ManageError::Invalid)?;
+    let made = app.store.invite_create(Some(&proof), granted, &note, INVITE_VALID).await;
     Ok(made.map_err(FindError::from)?)
 }
 
@@ -251,7 +253,7 @@ pub async fn revoke_invite(
     revoked.map_err(|error| FindError::of_write(error, Noun::Invite))
 }
 
-/// Makes a member something else, or with no role lets them go.
+/// Makes a member something else.
 ///
 /// # Errors
 /// If the caller may not, they are mightier than the caller, or nobody mighty would be left.
@@ -260,12 +262,34 @@ pub async fn change_member(
     actor: &Actor,
     organisation: Option<&OrganisationRef>,
     account: AccountId,
-    wanted: Option<&str>,
+    wanted: Draft<MemberRequest>,
 ) -> Result<(), ManageError> {
     let proof = authorized::<ManageMembers>(app, actor, organisation).await?;
-    let wanted = wanted.map(|wanted| role(wanted, &proof)).transpose();
-    let wanted = wanted.map_err(ManageError::Invalid)?;
-    let changed = app.store.member_change(&proof, account, wanted).await;
+    let wanted = wanted.check(|MemberRequest { role: wanted }| role(&wanted, &proof));
+    set_member(app, &proof, account, Some(wanted.map_err(ManageError::Invalid)?)).await
+}
+
+/// Lets a member go.
+///
+/// # Errors
+/// If the caller may not, they are mightier than the caller, or nobody mighty would be left.
+pub async fn remove_member(
+    app: &App,
+    actor: &Actor,
+    organisation: Option<&OrganisationRef>,
+    account: AccountId,
+) -> Result<(), ManageError> {
+    let proof = authorized::<ManageMembers>(app, actor, organisation).await?;
+    set_member(app, &proof, account, None).await
+}
+
+async fn set_member(
+    app: &App,
+    proof: &Authorized<ManageMembers>,
+    account: AccountId,
+    wanted: Option<Role>,
+) -> Result<(), ManageError> {
+    let changed = app.store.member_change(proof, account, wanted).await;
     changed.map_err(|error| match error {
         MemberError::Last => ManageError::Last,
         MemberError::Mightier(_) => {
@@ -376,6 +400,23 @@ fn role(text: &str, proof: &Authorized<ManageMembers>) -> Result<Role, Invalid> 
         }
         None if is_platform => Err(Invalid::field("/role", text, "operator")),
         None => Err(Invalid::field("/role", text, token::GRANTABLE)),
+    }
+}
+
+impl InviteRequest {
+    fn check(self, proof: &Authorized<ManageMembers>) -> Result<(Role, String), Invalid> {
+        let note = self.note.trim();
+        let mut invalid = Invalid::default();
+        if note.chars().count() > 80 || note.chars().any(char::is_control) {
+            invalid.add("/note", note, "at most 80 characters without control characters");
+        }
+        match role(&self.role, proof) {
+            Ok(granted) => invalid.into_result().map(|()| (granted, note.to_owned())),
+            Err(found) => {
+                add(&mut invalid, found);
+                Err(invalid)
+            }
+        }
     }
 }
 

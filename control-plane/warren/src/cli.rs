@@ -13,6 +13,7 @@ mod kubeconfig;
 mod node;
 mod operation;
 mod options;
+mod organisation;
 mod output;
 mod plan;
 mod plans;
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Session(Box<Group<session::Command>>),
     /// Make, list and take back API tokens
     Token(Box<Group<token::Command>>),
+    /// Make organisations, invite people, and change what they may
+    Organisation(Box<Group<organisation::Command>>),
     /// Get a kubeconfig for a tenant's own API server
     Kubeconfig(Box<kubeconfig::Arguments>),
     /// Show what a reconcile would change on the host, without changing it
@@ -153,6 +156,7 @@ impl Command {
             Self::Operation(group) => &group.common,
             Self::Node(group) => &group.common,
             Self::Plan(group) => &group.common,
+            Self::Organisation(group) => &group.common,
             Self::Audit(group) => &group.common,
             Self::Plans(single) => &single.common,
             Self::Doctor(single) => &single.common,
@@ -172,6 +176,7 @@ async fn dispatch(cx: &Context, command: &Command) -> Result<(), Failure> {
         Command::Operation(group) => operation::run(cx, &group.command).await,
         Command::Node(group) => node::run(cx, &group.command).await,
         Command::Plan(group) => plan::run(cx, &group.command).await,
+        Command::Organisation(group) => organisation::run(cx, &group.command).await,
         Command::Audit(group) => audit::run(cx, &group.command).await,
         Command::Plans(single) => plans::run(cx, &single.arguments).await,
         Command::Doctor(single) => doctor::run(cx, &single.arguments).await,

@@ -1,17 +1,38 @@
 //! Identifiers in paths.
 
 use crate::problem::{Code, Problem};
-use application::tenant::TenantRef;
+use application::{organisation::OrganisationRef, tenant::TenantRef};
 use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::request::Parts,
 };
-use domain::{Digest, Invalid, NodeId, OperationId, OrphanId, PlanBatchId, SessionId, TokenId};
+use domain::{
+    AccountId, Digest, Invalid, InviteId, NodeId, OperationId, OrphanId, PlanBatchId, SessionId,
+    TokenId,
+};
 use std::{fmt, str::FromStr};
 
 /// `{tenant}`: an identifier or a name.
 #[derive(Debug)]
 pub(crate) struct TenantPath(pub(crate) TenantRef);
+
+/// `{organisation}`: an identifier or a name.
+#[derive(Debug)]
+pub(crate) struct OrganisationPath(pub(crate) OrganisationRef);
+
+/// `{organisation}` and `{account}`.
+#[derive(Debug)]
+pub(crate) struct MemberPath {
+    pub(crate) organisation: OrganisationRef,
+    pub(crate) account: AccountId,
+}
+
+/// `{organisation}` and `{invite}`.
+#[derive(Debug)]
+pub(crate) struct InvitePath {
+    pub(crate) organisation: OrganisationRef,
+    pub(crate) invite: InviteId,
+}
 
 /// `{operation}`.
 #[derive(Debug)]
@@ -80,6 +101,38 @@ impl<S: Send + Sync> FromRequestParts<S> for TenantPath {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         TenantPath::of(parts).await.map(Self)
+    }
+}
+
+impl OrganisationPath {
+    async fn of(parts: &mut Parts) -> Result<OrganisationRef, Problem> {
+        segment(parts, "organisation").await?.parse().map_err(refuse)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OrganisationPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        OrganisationPath::of(parts).await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for MemberPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let organisation = OrganisationPath::of(parts).await?;
+        Ok(Self { organisation, account: parse(parts, "account").await? })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for InvitePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let organisation = OrganisationPath::of(parts).await?;
+        Ok(Self { organisation, invite: parse(parts, "invite").await? })
     }
 }
 

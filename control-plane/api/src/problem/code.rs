@@ -90,6 +90,10 @@ codes! {
     LastOperator = "last-operator", CONFLICT, "Last operator",
         "It is the last token of an operator: without it nobody could run the platform.",
         Some("Make another one first.");
+    /// Nobody would be left who can change anything.
+    LastOwner = "last-owner", CONFLICT, "Last owner",
+        "Nobody would be left who can change anything here. Nothing was changed.",
+        Some("Make somebody else an owner first.");
     /// A piece of an upload that does not begin where what is there ends.
     UploadOffset = "upload-offset", CONFLICT, "Wrong offset", "The upload goes on elsewhere.",
         Some("HEAD says where it goes on.");

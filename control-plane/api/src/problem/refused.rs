@@ -6,7 +6,7 @@ use application::{
     blob::UploadError,
     blobs::{PieceError, WriteError},
     error::{FindError, Noun},
-    node, orphan, plan_batch, plan_change, session, tenant, token,
+    node, organisation, orphan, plan_batch, plan_change, session, tenant, token,
 };
 use domain::{Kept, Operation, OrphanProof, Plan, PlanName, PowerChange, Retention};
 use jiff::Timestamp;
@@ -222,6 +222,30 @@ impl From<token::RevokeError> for Problem {
         match error {
             token::RevokeError::Find(error) => error.into(),
             token::RevokeError::LastOperator => Self::new(Code::LastOperator),
+        }
+    }
+}
+
+impl From<organisation::CreateError> for Problem {
+    fn from(error: organisation::CreateError) -> Self {
+        use organisation::CreateError as E;
+        match error {
+            E::Find(error) => error.into(),
+            E::Invalid(invalid) => Self::with_fields(Code::InvalidInput, invalid),
+            E::NameTaken(name) => {
+                Self::with_detail(Code::NameTaken, format!("An organisation has the name {name}."))
+            }
+        }
+    }
+}
+
+impl From<organisation::ManageError> for Problem {
+    fn from(error: organisation::ManageError) -> Self {
+        use organisation::ManageError as E;
+        match error {
+            E::Find(error) => error.into(),
+            E::Invalid(invalid) => Self::with_fields(Code::InvalidInput, invalid),
+            E::Last => Self::new(Code::LastOwner),
         }
     }
 }

@@ -24,7 +24,7 @@ enum Stranger {
 
 /// Every route: method, path, what a stranger gets, and which row of the policy table decides for those who belong to
 /// the tenant.
-const ROUTES: [(&str, &str, Stranger, Option<Permission>); 60] = {
+const ROUTES: [(&str, &str, Stranger, Option<Permission>); 70] = {
     use Permission as P;
     use Stranger::{Forbidden, Hidden, OwnOrCommon, Public};
     [
@@ -110,6 +110,16 @@ const ROUTES: [(&str, &str, Stranger, Option<Permission>); 60] = {
         ("GET", "/api/v1/operations/{operation}", Hidden, Some(P::OperationRead)),
         ("GET", "/api/v1/tenants/{tenant}/audit", Hidden, Some(P::AuditRead)),
         ("GET", "/api/v1/tenants/{tenant}/audit/export", Hidden, Some(P::AuditRead)),
+        ("POST", "/api/v1/organisations", Hidden, None),
+        ("GET", "/api/v1/organisations", OwnOrCommon, None),
+        ("GET", "/api/v1/organisations/{organisation}", Hidden, None),
+        ("GET", "/api/v1/organisations/{organisation}/audit", Hidden, None),
+        ("GET", "/api/v1/organisations/{organisation}/members", Hidden, None),
+        ("PATCH", "/api/v1/organisations/{organisation}/members/{account}", Hidden, None),
+        ("DELETE", "/api/v1/organisations/{organisation}/members/{account}", Hidden, None),
+        ("GET", "/api/v1/organisations/{organisation}/invites", Hidden, None),
+        ("POST", "/api/v1/organisations/{organisation}/invites", Hidden, None),
+        ("DELETE", "/api/v1/organisations/{organisation}/invites/{invite}", Hidden, None),
         ("GET", "/api/v1/audit", Hidden, None),
         ("GET", "/api/v1/audit/export", Hidden, None),
         ("GET", "/api/v1/plans", OwnOrCommon, None),
@@ -156,6 +166,9 @@ impl Parts {
             .replace("{node}", &format!("node_{}", "0".repeat(32)))
             .replace("{orphan}", &format!("orph_{}", "0".repeat(32)))
             .replace("{batch}", &format!("batch_{}", "0".repeat(32)))
+            .replace("{organisation}", &format!("org_{}", "0".repeat(32)))
+            .replace("{account}", &format!("acc_{}", "0".repeat(32)))
+            .replace("{invite}", &format!("inv_{}", "0".repeat(32)))
             .replace("{operation}", &self.operation)
             .replace("{token}", &self.token)
             .replace("{digest}", &digest(b"").to_string())
@@ -172,6 +185,10 @@ fn body(path: &str) -> Option<Value> {
         Some(json!({ "tenants": ["theirs"], "plan": "pro" }))
     } else if path.ends_with("/plan-changes") {
         Some(json!({ "plan": "pro" }))
+    } else if path.ends_with("/organisations") {
+        Some(json!({ "name": "mine" }))
+    } else if path.ends_with("/invites") || path.contains("/members/") {
+        Some(json!({ "role": "viewer" }))
     } else if path.ends_with("/sessions") {
         Some(json!({ "image": "agent:1", "command": ["/agent"] }))
     } else {
@@ -181,7 +198,7 @@ fn body(path: &str) -> Option<Value> {
 
 async fn call(server: &TestApp, token: &str, method: &str, path: &str) -> Answer {
     let method = Method::from_bytes(method.as_bytes()).expect("a method");
-    let body = body(path).filter(|_| method == Method::POST);
+    let body = body(path).filter(|_| [Method::POST, Method::PATCH].contains(&method));
     server.send(token, method, path, body).await
 }
 

@@ -10,6 +10,7 @@ mod logs;
 mod metrics;
 mod nodes;
 mod openapi;
+mod organisations;
 mod orphans;
 mod plan_batches;
 mod plan_changes;

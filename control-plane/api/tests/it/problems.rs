@@ -215,7 +215,7 @@ fn the_codes_are_these_and_every_one_has_an_address() {
 #[tokio::test]
 async fn what_is_not_built_says_so_for_every_method() {
     let server = TestApp::new().await;
-    for path in ["/api/v1/tenants/acme/members", "/api/v1/tenants/acme/workflows"] {
+    for path in ["/api/v1/tenants/acme/schedules", "/api/v1/tenants/acme/workflows"] {
         let answer = server.get(path).await;
         assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{path}");
         assert_eq!(answer.json()["code"], "not-implemented", "{path}");

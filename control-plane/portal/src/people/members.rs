@@ -11,7 +11,7 @@ use crate::{
     time::When,
     words,
 };
-use application::organisation::{self, InviteRequest, ManageError, OrganisationRef};
+use application::organisation::{self, InviteRequest, ManageError, MemberRequest, OrganisationRef};
 use askama::Template;
 use axum::{
     http::{HeaderMap, StatusCode, header},
@@ -85,7 +85,8 @@ pub(super) async fn invite(
     Form(InviteForm { role, note }): Form<InviteForm>,
 ) -> Result<Response, Refusal> {
     let request = InviteRequest { role, note: note.clone() };
-    let made = organisation::invite(&person.app, &person.actor, place.as_ref(), request).await;
+    let made =
+        organisation::invite(&person.app, &person.actor, place.as_ref(), request.into()).await;
     let mut status = StatusCode::OK;
     let (faults, link) = match made {
         Ok(made) => (Faults::default(), Some(link(&headers, &made.secret))),
@@ -114,9 +115,13 @@ pub(super) async fn change(
     LastPath(account): LastPath<AccountId>,
     Form(ChangeForm { role }): Form<ChangeForm>,
 ) -> Result<Redirect, Refusal> {
-    let role = (!role.is_empty()).then_some(role.as_str());
-    let (app, actor) = (&person.app, &person.actor);
-    organisation::change_member(app, actor, place.as_ref(), account, role).await?;
+    let (app, actor, organisation) = (&person.app, &person.actor, place.as_ref());
+    if role.is_empty() {
+        organisation::remove_member(app, actor, organisation, account).await?;
+    } else {
+        let wanted = MemberRequest { role }.into();
+        organisation::change_member(app, actor, organisation, account, wanted).await?;
+    }
     Ok(Redirect::to(&address(place.as_ref())))
 }
 

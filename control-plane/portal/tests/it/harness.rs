@@ -143,7 +143,8 @@ impl TestPortal {
         let place = OrganisationRef::Id(tenant.organisation.expect("it has one"));
         let request = InviteRequest { role: role.to_owned(), note: String::new() };
         let invite =
-            organisation::invite(&self.app, &self.actor().await, Some(&place), request).await;
+            organisation::invite(&self.app, &self.actor().await, Some(&place), request.into())
+                .await;
         let email = format!("{}@example.com", self.app.ids.uuid().as_simple());
         follow(&self.app.store, invite.expect("made"), &email).await
     }

@@ -149,6 +149,11 @@ impl Client {
         self.json(self.request(Method::DELETE, path).query(query), Repeat::Harmless).await
     }
 
+    /// Changes some fields of what is there; the answer is empty.
+    pub(super) async fn change(&self, path: &[&str], body: &Value) -> Result<(), Failure> {
+        self.read(self.request(Method::PATCH, path).json(body), Repeat::Harmless).await.map(drop)
+    }
+
     /// Takes something away; the answer is empty.
     pub(super) async fn remove(&self, path: &[&str]) -> Result<(), Failure> {
         self.read(self.request(Method::DELETE, path), Repeat::Harmless).await.map(drop)
