@@ -3,7 +3,7 @@
 use crate::{extract::Parameters, openapi::words, page::PageQuery, problem::Problem};
 use application::{
     StoreError,
-    audit::{AuditLine, AuditView, Wanted, is_action},
+    audit::{AuditView, Wanted, is_action},
 };
 use axum::{
     body::Body,
@@ -11,10 +11,9 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use domain::{AuditId, Role, Subject};
-use futures::{Stream, StreamExt as _};
+use futures::Stream;
 use jiff::Timestamp;
 use serde::Serialize;
-use std::error::Error;
 use utoipa::{IntoParams, ToSchema};
 
 pub(crate) mod export;
@@ -78,12 +77,7 @@ pub(crate) fn wanted(
 }
 
 /// The lines as a file.
-fn file(lines: impl Stream<Item = Result<AuditLine, StoreError>> + Send + 'static) -> Response {
-    let lines = lines.map(|line| {
-        line.map(|line| line.text()).inspect_err(|error| {
-            tracing::error!(error = error as &dyn Error, "sending the audit log broke off");
-        })
-    });
+fn file(lines: impl Stream<Item = Result<String, StoreError>> + Send + 'static) -> Response {
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }
 

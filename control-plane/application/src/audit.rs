@@ -7,7 +7,7 @@ use crate::{
     tenant::{self, TenantRef},
 };
 use domain::{Actor, AuditId, ReadAudit, Scope, Seal, Subject};
-use futures::{Stream, stream};
+use futures::{Stream, TryStreamExt as _, stream};
 use std::{collections::VecDeque, error::Error, time::Duration};
 use store::{AuditEntry, AuditFilter, SealedEntry, StoreError};
 
@@ -47,15 +47,6 @@ pub struct AuditView {
     pub who: Option<String>,
 }
 
-/// One line of the file that proves itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AuditLine {
-    /// An entry with its seal.
-    Entry(SealedEntry),
-    /// The last line of the whole log: the number and the seal of its last entry.
-    Head(i64, Seal),
-}
-
 /// Whether a text can be an action, or the first words of several.
 #[must_use]
 pub fn is_action(text: &str) -> bool {
@@ -87,7 +78,7 @@ pub async fn read(
     Ok(Page { items: items.into_iter().map(view).collect(), next })
 }
 
-/// All that is sealed now, oldest first, in a form that anybody can check without Warren.
+/// All that is sealed now, oldest first, as lines of JSON that anybody can check without Warren.
 ///
 /// # Errors
 /// If the caller may not see it.
@@ -95,13 +86,16 @@ pub async fn export(
     app: &App,
     actor: &Actor,
     of: &Of,
-) -> Result<impl Stream<Item = Result<AuditLine, StoreError>> + Send + use<>, FindError> {
+) -> Result<impl Stream<Item = Result<String, StoreError>> + Send + use<>, FindError> {
     let filter = filter(app, actor, of).await?;
     let (last, seal) = app.store.audit_head().await?.unwrap_or((0, Seal::BEFORE_ALL));
     let head = matches!(of, Of::Platform).then_some(AuditLine::Head(last, seal));
     let reader = Reader { app: app.clone(), filter, read: VecDeque::new(), after: 0, last, head };
-    Ok(stream::try_unfold(reader, |mut reader| async move {
-        Ok(reader.line().await?.map(|line| (line, reader)))
+    let lines = stream::try_unfold(reader, |mut reader| async move {
+        Ok(reader.line().await?.map(|line| (line.text(), reader)))
+    });
+    Ok(lines.inspect_err(|error| {
+        tracing::error!(error = error as &dyn Error, "sending the audit log broke off");
     }))
 }
 
@@ -140,6 +134,14 @@ async fn filter(app: &App, actor: &Actor, of: &Of) -> Result<AuditFilter, FindEr
     })
 }
 
+/// One line of the file that proves itself.
+enum AuditLine {
+    /// An entry with its seal.
+    Entry(SealedEntry),
+    /// The last line of the whole log: the number and the seal of its last entry.
+    Head(i64, Seal),
+}
+
 /// What reads the log piece by piece.
 struct Reader {
     app: App,
@@ -153,14 +155,14 @@ struct Reader {
 
 impl Reader {
     async fn line(&mut self) -> Result<Option<AuditLine>, StoreError> {
-        if self.read.is_empty() {
+        if self.read.is_empty() && self.after < self.last {
             self.read =
                 self.app.store.audit_sealed(&self.filter, self.after, AT_ONCE).await?.into();
         }
         let entry = self.read.pop_front().filter(|entry| entry.sequence <= self.last);
         let Some(entry) = entry else {
             self.read.clear();
-            self.after = self.last.max(self.after);
+            self.after = self.last;
             return Ok(self.head.take());
         };
         self.after = entry.sequence;
@@ -170,8 +172,7 @@ impl Reader {
 
 impl AuditLine {
     /// The line as JSON, with its end.
-    #[must_use]
-    pub fn text(&self) -> String {
+    fn text(&self) -> String {
         match self {
             Self::Entry(SealedEntry { text, previous, seal, .. }) => {
                 format!("{{\"entry\":{text},\"previous\":\"{previous}\",\"seal\":\"{seal}\"}}\n")
