@@ -10,6 +10,7 @@ mod lab;
 mod node;
 pub mod pods;
 mod tenant;
+mod time;
 mod web;
 
 pub use audit::Audit;
@@ -18,4 +19,5 @@ pub use configured::Configured;
 pub use lab::{Frozen, Lab, Restart, stays, until};
 pub use node::{Cordoned, Node, Unplugged};
 pub use tenant::TestTenant;
+pub use time::time;
 pub use web::{Look, Web};

@@ -1,7 +1,7 @@
 //! A stop in every state that a session can be in.
 
-use anyhow::{Context as _, Result, ensure};
-use black_box::{Lab, TestTenant, until};
+use anyhow::{Result, ensure};
+use black_box::{Lab, TestTenant, time, until};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -66,8 +66,8 @@ fn an_agent_that_does_not_want_to_end_is_gone_ten_seconds_after_its_grace_period
     ensure!(asked.elapsed() < Duration::from_secs(3 + 10), "{:?} {session}", asked.elapsed());
     let run = &session["run"];
     ensure!(run["exit"]["signal"] == 9, "its runner has told how it ended: {session}");
-    let time = |field: &str| run[field].as_str().context(format!("{field} of {session}"));
-    let (exited, ended, settled) = (time("exitedAt")?, time("endedAt")?, time("settledAt")?);
+    let (exited, ended) = (time(&run["exitedAt"])?, time(&run["endedAt"])?);
+    let settled = time(&run["settledAt"])?;
     ensure!(exited <= ended && ended <= settled, "{session}");
     ensure!(tenant.session_log(&id)? == "begun\n", "and sent the rest of its log");
     Ok(())

@@ -1,7 +1,7 @@
 //! Warren is killed and comes back: nothing is lost and nothing is done twice.
 
 use anyhow::{Context, Result, ensure};
-use black_box::{Lab, TestTenant, until};
+use black_box::{Lab, TestTenant, time, until};
 use serde_json::Value;
 use std::{
     io::Write as _,
@@ -26,7 +26,7 @@ fn a_tenant_and_its_sessions_survive_a_killed_server() -> Result<()> {
     ensure!(session["state"] == "succeeded", "{session}");
     let run = &session["run"];
     ensure!(
-        run["heartbeatAt"].as_str() > run["startedAt"].as_str(),
+        time(&run["heartbeatAt"])? > time(&run["startedAt"])?,
         "it was heard of while it ran: {session}"
     );
     let expected: Vec<String> = (1..=40).map(|n| format!("line {n}")).collect();
